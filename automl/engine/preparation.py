@@ -1,0 +1,384 @@
+"""From a table to what trials fit on: an encoded matrix, the target, the folds.
+
+Done once an experiment. Trials open the result by memory map, so all seats share one copy.
+Nothing here looks at the target to encode a feature: what needs the target is fitted fold by fold.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from automl.engine.errors import UserError
+from automl.engine.inference import Encoder, clean_texts, level_of, parse_dates
+from automl.engine.metrics import METRICS, default_metric
+from automl.engine.reading import read_frame
+from automl.engine.schema import MISSING_MARKS, ColumnKind, DataProfile
+from automl.engine.splitting import fold_plan, make_folds
+from automl.engine.trial import TaskType
+
+LEAST_ROWS = 10
+MOST_CLASSES = 1_000
+MOST_LEVELS = 5_000
+# A number with few values may be a class; with more it is a quantity.
+CLASS_VALUES = 15
+TEXT_COMPONENTS = 16
+TEXT_WORDS = 5_000
+TEXT_ROWS = 50_000
+WORDS_READ_AS_MISSING = ("None", "NA", "N/A")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What to prepare.
+
+    Attributes
+    ----------
+    frame : DataFrame
+        The table, target included.
+    columns : sequence of mapping
+        Profiles of its columns as JSON, kinds as the user wants them.
+    target : str
+    task_type, metric : str
+        May be "auto".
+    """
+
+    frame: pd.DataFrame
+    columns: Sequence[Mapping[str, Any]]
+    target: str
+    task_type: str = "auto"
+    metric: str = "auto"
+    ignore_columns: Sequence[str] = ()
+    seed: int = 0
+    dialect: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A prepared folder, opened: arrays are memory maps."""
+
+    X: Any
+    y: Any
+    folds: Any
+    profile: DataProfile
+    meta: dict[str, Any]
+    folder: Path
+
+    @property
+    def classes(self) -> list[Any] | None:
+        found: list[Any] | None = self.meta["classes"]
+        return found
+
+
+def prepare_table(table: Path, out: Path, **settings: Any) -> dict[str, Any]:
+    """Prepare a stored table, see `prepare`."""
+    return prepare(Request(frame=read_frame(table), **settings), out)
+
+
+def prepare(request: Request, out: Path) -> dict[str, Any]:
+    """Write X.npy, y.npy, folds.npy, meta.json and the encoder; in one step, all or nothing.
+
+    Returns
+    -------
+    dict
+        What `meta.json` holds.
+
+    Raises
+    ------
+    UserError
+        If there is nothing to learn, or nothing to learn from.
+    """
+    frame, warnings = _with_target(request)
+    task_type = _resolve_task_type(request, frame[request.target])
+    y, classes = _target(frame[request.target], task_type, request.target)
+    metric = _resolve_metric(request.metric, task_type)
+    if classes is not None:
+        warnings += _rare_classes(y, classes)
+    schema, texts = _schema(request, frame)
+    schema |= {"task_type": task_type.value, "target": request.target, "classes": classes, "metric": metric}
+    X = Encoder(schema, texts).transform(frame)
+    if X.shape[1] == 0:
+        raise UserError(
+            "No column is left to learn from: the others are constant, identifiers or ignored. "
+            "Correct the kinds of columns, or ignore fewer."
+        )
+    folds, repeats = fold_plan(len(y))
+    meta = {
+        "profile": asdict(_profile(X, schema, task_type, classes, metric)),
+        "classes": classes,
+        "task_type": task_type.value,
+        "metric": metric,
+        "warnings": warnings,
+        "folds": folds,
+        "repeats": repeats,
+        "features": schema["features"],
+    }
+    arrays = {
+        "X": X,
+        "y": y,
+        "folds": make_folds(y, task_type, seed=request.seed, folds=folds, repeats=repeats),
+    }
+    _write(out, arrays, meta, schema, texts)
+    return meta
+
+
+def open_prepared(folder: str | Path) -> Prepared:
+    """Open a prepared folder."""
+    folder = Path(folder)
+    meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+    found = meta["profile"]
+    profile = DataProfile(
+        **{
+            **found,
+            "task_type": TaskType(found["task_type"]),
+            "cardinalities": tuple(found["cardinalities"]),
+            "categorical": tuple(found["categorical"]),
+        }
+    )
+    X, y, folds = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("X", "y", "folds"))
+    return Prepared(X=X, y=y, folds=folds, profile=profile, meta=meta, folder=folder)
+
+
+def _with_target(request: Request) -> tuple[pd.DataFrame, list[str]]:
+    if request.target not in request.frame.columns:
+        raise UserError(f"There is no column {request.target!r}.")
+    known = request.frame[request.target].notna()
+    missing = int((~known).sum())
+    warnings = []
+    frame = request.frame
+    if missing:
+        frame = frame[known].reset_index(drop=True)
+        warnings.append(f"{missing:,} rows have no {request.target!r} and are left out.")
+    if len(frame) < LEAST_ROWS:
+        raise UserError(
+            f"Only {len(frame)} rows have a value of {request.target!r}; at least {LEAST_ROWS} are needed."
+        )
+    return frame, warnings
+
+
+def _resolve_task_type(request: Request, target: pd.Series) -> TaskType:
+    distinct = target.nunique()
+    if distinct < 2:
+        raise UserError(
+            f"The target {request.target!r} has one value, {target.iloc[0]!r}: there is nothing to predict."
+        )
+    if request.task_type != "auto":
+        chosen = TaskType(request.task_type)
+        if chosen is TaskType.BINARY and distinct != 2:
+            raise UserError(
+                f"The target {request.target!r} has {distinct:,} values; binary needs two. Choose multiclass "
+                "or regression."
+            )
+        return chosen
+    if distinct == 2:
+        return TaskType.BINARY
+    if not pd.api.types.is_numeric_dtype(target.dtype):
+        return TaskType.MULTICLASS
+    whole = bool((target.to_numpy(dtype=float) % 1 == 0).all())
+    return TaskType.MULTICLASS if whole and distinct <= CLASS_VALUES else TaskType.REGRESSION
+
+
+def _resolve_metric(metric: str, task_type: TaskType) -> str:
+    if metric == "auto":
+        return default_metric(task_type).name
+    if metric not in METRICS or task_type not in METRICS[metric].task_types:
+        fitting = [name for name, known in METRICS.items() if task_type in known.task_types]
+        raise UserError(f"{metric!r} can't judge {task_type}. Choose one of: {', '.join(fitting)}.")
+    return metric
+
+
+def _target(
+    values: pd.Series, task_type: TaskType, name: str
+) -> tuple[np.ndarray[Any, Any], list[Any] | None]:
+    if task_type is TaskType.REGRESSION:
+        numbers = pd.to_numeric(values, errors="coerce").astype(float)
+        if not np.isfinite(numbers).all():
+            example = values[~np.isfinite(numbers)].iloc[0]
+            raise UserError(f"Regression needs numbers; {name!r} holds {example!r}. Choose a classification.")
+        return numbers.to_numpy(dtype=np.float64), None
+    labels = sorted({_label(value) for value in values.unique()}, key=lambda label: (str(type(label)), label))
+    if len(labels) > MOST_CLASSES:
+        raise UserError(
+            f"The target {name!r} has {len(labels):,} classes; at most {MOST_CLASSES:,} can be told apart. "
+            "Choose regression if it is a quantity, or another column."
+        )
+    codes = {label: code for code, label in enumerate(labels)}
+    found, uniques = pd.factorize(values)
+    return np.array([codes[_label(unique)] for unique in uniques], dtype=np.int32)[found], labels
+
+
+def _label(value: Any) -> Any:
+    """A class as JSON holds it, of the type that pandas.read_csv gives."""
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    if isinstance(value, int | np.integer):
+        return int(value)
+    if isinstance(value, float | np.floating):
+        return int(value) if float(value).is_integer() else float(value)
+    return str(value)
+
+
+def _rare_classes(y: np.ndarray[Any, Any], classes: Sequence[Any]) -> list[str]:
+    counts = np.bincount(y, minlength=len(classes))
+    alone = [str(classes[code]) for code in np.flatnonzero(counts == 1)]
+    if not alone:
+        return []
+    return [
+        f"{len(alone)} class(es) have a single row ({', '.join(alone[:5])}): it trains every model, "
+        "so how well such rows are predicted is not known."
+    ]
+
+
+def _schema(request: Request, frame: pd.DataFrame) -> tuple[dict[str, Any], list[Any]]:
+    skipped = {request.target, *request.ignore_columns}
+    columns: list[dict[str, Any]] = []
+    features: list[dict[str, Any]] = []
+    texts: list[Any] = []
+    for found in request.columns:
+        kind = ColumnKind(found["kind"])
+        if found["name"] in skipped or not kind.is_feature:
+            continue
+        column: dict[str, Any] = {"name": found["name"], "kind": kind.value}
+        values = frame[found["name"]]
+        if kind in (ColumnKind.CATEGORICAL, ColumnKind.BOOLEAN):
+            column |= {"categories": _levels(values), "missing": int(values.isna().sum())}
+        elif kind is ColumnKind.DATETIME:
+            column |= _date_parts(values, found.get("datetime_format"))
+        elif kind is ColumnKind.TEXT:
+            transformer = _fit_text(values, request.seed)
+            if transformer is None:
+                continue
+            column["text"] = len(texts)
+            texts.append(transformer)
+        columns.append(column)
+        features += _features(column, texts)
+    dialect = dict(request.dialect or {})
+    schema = {
+        "version": 1,
+        "columns": columns,
+        "features": features,
+        "missing_values": list(MISSING_MARKS),
+        "decimal": dialect.get("decimal", "."),
+        "dialect": dialect,
+    }
+    return schema, texts
+
+
+def _levels(values: pd.Series) -> list[str]:
+    """Levels by how often they occur, then by name; very rare ones of a very long list are left out."""
+    counts = values.value_counts()
+    levels: dict[str, int] = {}
+    for value, count in counts.items():
+        level = level_of(value)
+        if level is not None:
+            levels[level] = levels.get(level, 0) + int(count)
+    return sorted(levels, key=lambda level: (-levels[level], level))[:MOST_LEVELS]
+
+
+def _date_parts(values: pd.Series, date_format: str | None) -> dict[str, Any]:
+    times = parse_dates(values, date_format).dropna()
+    parts = ["days"]
+    for name in ("year", "month", "day"):
+        if getattr(times.dt, name).nunique() > 1:
+            parts.append(name)
+    parts.append("weekday")
+    if bool(((times.dt.hour != 0) | (times.dt.minute != 0)).any()):
+        parts.append("hour")
+    return {"format": date_format, "parts": parts}
+
+
+def _fit_text(values: pd.Series, seed: int) -> Any | None:
+    """Words to a few components; None where there are not enough words."""
+    from sklearn.decomposition import TruncatedSVD
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.pipeline import make_pipeline
+
+    texts = clean_texts(values.sample(min(len(values), TEXT_ROWS), random_state=seed))
+    words = TfidfVectorizer(
+        min_df=max(2, len(texts) // 2000), max_features=TEXT_WORDS, sublinear_tf=True, dtype=np.float32
+    )
+    try:
+        width = words.fit_transform(texts).shape[1]
+    except ValueError:  # no word occurs twice
+        return None
+    if width < 3:
+        return None
+    components = TruncatedSVD(min(TEXT_COMPONENTS, width - 1), random_state=seed)
+    return make_pipeline(words, components).fit(texts)
+
+
+def _features(column: Mapping[str, Any], texts: Sequence[Any]) -> list[dict[str, Any]]:
+    name, kind = column["name"], column["kind"]
+    if kind == "datetime":
+        return [{"name": f"{name}: {part}", "column": name, "kind": "number"} for part in column["parts"]]
+    if kind == "text":
+        count = texts[column["text"]][-1].n_components
+        parts = [*(f"words {number}" for number in range(1, count + 1)), "length", "words"]
+        return [{"name": f"{name}: {part}", "column": name, "kind": "number"} for part in parts]
+    if kind == "numeric" or (kind == "boolean" and len(column["categories"]) <= 2):
+        return [{"name": name, "column": name, "kind": "number"}]
+    return [{"name": name, "column": name, "kind": "category", "levels": len(column["categories"])}]
+
+
+def _profile(
+    X: np.ndarray[Any, Any],
+    schema: Mapping[str, Any],
+    task_type: TaskType,
+    classes: Sequence[Any] | None,
+    metric: str,
+) -> DataProfile:
+    categories = [(place, f) for place, f in enumerate(schema["features"]) if f["kind"] == "category"]
+    positions = tuple(place for place, _ in categories)
+    numeric = [place for place in range(X.shape[1]) if place not in set(positions)]
+    return DataProfile(
+        rows=len(X),
+        numeric=len(numeric),
+        task_type=task_type,
+        classes=len(classes) if classes is not None else 0,
+        cardinalities=tuple(max(feature["levels"], 1) for _, feature in categories),
+        categorical=positions,
+        missing_share=float(np.isnan(X[:, numeric]).mean()) if numeric else 0.0,
+        metric=metric,
+    )
+
+
+def _write(
+    out: Path,
+    arrays: Mapping[str, np.ndarray[Any, Any]],
+    meta: Mapping[str, Any],
+    schema: Mapping[str, Any],
+    texts: Iterable[Any],
+) -> None:
+    from skops.io import dump
+
+    draft = out.with_name(f".{out.name}.{os.getpid()}")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    for name, array in arrays.items():
+        np.save(draft / f"{name}.npy", array)
+    (draft / "meta.json").write_text(json.dumps(meta, ensure_ascii=False), encoding="utf-8")
+    (draft / "schema.json").write_text(json.dumps(schema, ensure_ascii=False), encoding="utf-8")
+    dump(list(texts), draft / "texts.skops")
+    for path in draft.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    shutil.rmtree(out, ignore_errors=True)
+    draft.rename(out)
+
+
+def profile_columns(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Profile the columns of a frame in memory, as preparation needs them."""
+    from automl.engine.profiling import profile_arrow, table_profile_to_json
+
+    found = profile_arrow(pa.Table.from_pandas(frame, preserve_index=False))
+    columns: list[dict[str, Any]] = table_profile_to_json(found)["columns"]
+    return columns

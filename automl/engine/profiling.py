@@ -1,0 +1,332 @@
+"""What is in a table: the kinds of its columns, what is missing, what looks wrong."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from automl.engine.reading.stored import read_stored
+from automl.engine.schema import ColumnKind, ColumnProfile, TableProfile
+from automl.engine.trial import TaskType
+
+TOP_VALUES = 20
+BINS = 20
+SAMPLED = 1_000
+MOSTLY_MISSING = 0.5
+# A number with few values may be a class; with more it is a quantity.
+CLASS_VALUES = 15
+IDENTIFIER_ROWS = 20
+IDENTIFIER_SHARE = 0.9
+TEXT_WORDS = 3.0
+TEXT_SHARE = 0.5
+TRUTH_PAIRS = [{"yes", "no"}, {"y", "n"}, {"true", "false"}, {"t", "f"}, {"on", "off"}, {"0", "1"}]
+ID_NAME = re.compile(r"(^|[_\s])(id|uuid|guid|index|rowid|key)$|^id[_\s]|(?<=[a-z])(Id|ID)$", re.IGNORECASE)
+CODE_NAME = re.compile(
+    r"(^|[_\s])(zip|zip\s?code|zipcode|postcode|postal\s?code|code|id)($|[_\s])|(?<=[a-z])(Id|ID)$", re.I
+)
+TARGET_NAME = re.compile(
+    r"^(target|label|class|y|outcome|response|survived|churn|diagnosis|quality|price)$", re.I
+)
+DATE_FORMATS = (
+    "%m/%d/%Y",
+    "%d/%m/%Y",
+    "%Y/%m/%d",
+    "%d.%m.%Y",
+    "%m-%d-%Y",
+    "%d-%m-%Y",
+    "%Y%m%d",
+    "%m/%d/%y",
+    "%d/%m/%y",
+    "%d %b %Y",
+    "%d %B %Y",
+    "%b %d, %Y",
+    "%B %d, %Y",
+    "%d-%b-%Y",
+    "%d-%b-%y",
+)
+TIME_FORMATS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", " %H:%M:%S.%f")
+
+
+def profile_table(
+    path: Path, *, dialect: Mapping[str, str] | None = None, warnings: Sequence[str] = ()
+) -> TableProfile:
+    """Profile a stored table; see `profile_arrow`."""
+    return profile_arrow(read_stored(path), dialect=dialect, warnings=warnings)
+
+
+def profile_arrow(
+    table: Any, *, dialect: Mapping[str, str] | None = None, warnings: Sequence[str] = ()
+) -> TableProfile:
+    """Profile a table.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+    dialect : mapping, optional
+        Kept for those who read a file of the same making.
+    warnings : sequence of str
+        From reading; those from profiling are added.
+
+    Returns
+    -------
+    TableProfile
+    """
+    found = [*warnings]
+    columns = [
+        _profile_column(name, column, found)
+        for name, column in zip(table.column_names, table.columns, strict=True)
+    ]
+    duplicates = count_duplicates(table)
+    _warn(columns, table.num_rows, duplicates, found)
+    target = _suggest_target(columns)
+    return TableProfile(
+        rows=table.num_rows,
+        columns=tuple(columns),
+        duplicates=duplicates,
+        warnings=tuple(found),
+        dialect=dict(dialect or {}),
+        suggested_target=target.name if target else None,
+        suggested_task_type=suggest_task_type(target) if target else None,
+    )
+
+
+def count_duplicates(table: Any) -> int:
+    """Rows that repeat an earlier row in every cell."""
+    plain = pa.table(
+        [_plain(column) for column in table.columns], names=[str(place) for place in range(table.num_columns)]
+    )
+    return int(table.num_rows - plain.group_by(plain.column_names).aggregate([]).num_rows)
+
+
+def _plain(column: Any) -> Any:
+    """Dictionary codes are compared faster than their words, once all parts share one dictionary."""
+    if pa.types.is_dictionary(column.type):
+        unified = column.unify_dictionaries()
+        return pa.chunked_array([chunk.indices for chunk in unified.chunks], type=pa.int32())
+    return column
+
+
+def suggest_task_type(column: ColumnProfile) -> TaskType:
+    """What predicting this column would be."""
+    if column.unique == 2:
+        return TaskType.BINARY
+    if column.dtype == "int64" and column.unique <= CLASS_VALUES:
+        return TaskType.MULTICLASS
+    if column.dtype in ("int64", "float64"):
+        whole = column.statistics.get("whole", False)
+        return TaskType.MULTICLASS if whole and column.unique <= CLASS_VALUES else TaskType.REGRESSION
+    return TaskType.MULTICLASS
+
+
+def _profile_column(name: str, column: Any, warnings: list[str]) -> ColumnProfile:
+    kind = column.type
+    missing = column.null_count
+    there = len(column) - missing
+    if pa.types.is_dictionary(kind):
+        column, kind = column.cast(kind.value_type), pa.large_string()
+    counts = column.drop_null().value_counts() if there else None
+    unique = len(counts) if counts is not None else 0
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        statistics = _number_statistics(column) if there else {}
+        found = _number_kind(name, column, there, unique, statistics)
+        dtype = "int64" if pa.types.is_integer(kind) else "float64"
+        return ColumnProfile(name, found, missing, unique, statistics, None, dtype)
+    if pa.types.is_timestamp(kind):
+        statistics = _date_statistics(column) if there else {}
+        found = ColumnKind.DATETIME if unique > 1 else ColumnKind.CONSTANT
+        return ColumnProfile(name, found, missing, unique, statistics, "ISO8601", "timestamp")
+    statistics = {"top": _top(counts)} if counts is not None else {"top": []}
+    if pa.types.is_boolean(kind):
+        found = ColumnKind.BOOLEAN if unique > 1 else ColumnKind.CONSTANT
+        return ColumnProfile(name, found, missing, unique, statistics, None, "bool")
+    date_format = _date_format(name, counts, warnings) if counts is not None and unique > 1 else None
+    found = ColumnKind.DATETIME if date_format else _string_kind(counts, there, unique)
+    return ColumnProfile(name, found, missing, unique, statistics, date_format, "string")
+
+
+def _number_kind(name: str, column: Any, there: int, unique: int, statistics: dict[str, Any]) -> ColumnKind:
+    """Numbers are numeric, but for those that only name a row, and codes that name a group."""
+    if unique <= 1:
+        return ColumnKind.CONSTANT
+    whole = bool(statistics.get("whole"))
+    if unique == 2 and {statistics["min"], statistics["max"]} == {0.0, 1.0} and whole:
+        return ColumnKind.BOOLEAN
+    if whole and unique == there >= IDENTIFIER_ROWS and (ID_NAME.search(name) or _is_sequence(column)):
+        return ColumnKind.IDENTIFIER
+    if whole and CODE_NAME.search(name) and unique > 2:
+        return ColumnKind.CATEGORICAL
+    return ColumnKind.NUMERIC
+
+
+def _is_sequence(column: Any) -> bool:
+    """Counts up one by one, in the order of the rows."""
+    numbers = column.drop_null().to_numpy()
+    return bool(len(numbers) > 1 and np.all(np.diff(numbers) == 1))
+
+
+def _string_kind(counts: Any, there: int, unique: int) -> ColumnKind:
+    if unique <= 1:
+        return ColumnKind.CONSTANT
+    values = [value.as_py() for value in counts.field("values")[:SAMPLED]]
+    if unique == 2 and {value.lower() for value in values} in TRUTH_PAIRS:
+        return ColumnKind.BOOLEAN
+    words = sum(len(value.split()) for value in values) / len(values)
+    share = unique / there
+    if words >= TEXT_WORDS and share > TEXT_SHARE and there >= IDENTIFIER_ROWS:
+        return ColumnKind.TEXT
+    if share > IDENTIFIER_SHARE and there >= IDENTIFIER_ROWS:
+        return ColumnKind.IDENTIFIER
+    return ColumnKind.CATEGORICAL
+
+
+def _number_statistics(column: Any) -> dict[str, Any]:
+    numbers = column.drop_null().to_numpy().astype(np.float64)
+    numbers = numbers[np.isfinite(numbers)]
+    if not len(numbers):
+        return {}
+    counts, edges = np.histogram(numbers, bins=min(BINS, max(2, len(np.unique(numbers[:SAMPLED])))))
+    low, high = float(numbers.min()), float(numbers.max())
+    return {
+        "min": low,
+        "max": high,
+        "mean": float(numbers.mean()),
+        "std": float(numbers.std()),
+        "median": float(np.median(numbers)),
+        "whole": bool(np.all(numbers == np.floor(numbers))),
+        "histogram": {"edges": [float(edge) for edge in edges], "counts": [int(count) for count in counts]},
+    }
+
+
+def _date_statistics(column: Any) -> dict[str, Any]:
+    ends = pc.min_max(column).as_py()
+    return {"min": ends["min"].isoformat(), "max": ends["max"].isoformat()}
+
+
+def _top(counts: Any) -> list[list[Any]]:
+    numbers = counts.field("counts").to_numpy(zero_copy_only=False)
+    values = counts.field("values")
+    order = np.argsort(-numbers, kind="stable")[:TOP_VALUES]
+    return [[str(values[int(place)].as_py()), int(numbers[place])] for place in order]
+
+
+def _date_format(name: str, counts: Any, warnings: list[str]) -> str | None:
+    """The one format in which all values are dates; day and month are told apart by values over 12."""
+    values = [value.as_py() for value in counts.field("values")]
+    sample = values[:SAMPLED]
+    if not all(any(sign.isdigit() for sign in value) and 6 <= len(value) <= 40 for value in sample[:20]):
+        return None
+    if _all_iso(sample) and _all_iso(values):
+        return "ISO8601"
+    fitting = [
+        form
+        for form in (f"{day}{time}" for day in DATE_FORMATS for time in TIME_FORMATS)
+        if _all_parse(sample[:50], form)
+    ]
+    fitting = [form for form in fitting if _all_parse(values, form)]
+    if not fitting:
+        return None
+    if len({form[:5] for form in fitting} & {"%m/%d", "%d/%m", "%m-%d", "%d-%m"}) > 1:
+        warnings.append(
+            f"Column {name!r}: day and month can't be told apart; read as month first ({fitting[0]})."
+        )
+    return fitting[0]
+
+
+def _all_iso(values: Sequence[str]) -> bool:
+    for value in values:
+        if len(value) < 8 or value[4:5] != "-":
+            return False
+        try:
+            datetime.fromisoformat(value)
+        except ValueError:
+            return False
+    return True
+
+
+def _all_parse(values: Sequence[str], form: str) -> bool:
+    for value in values:
+        try:
+            year = datetime.strptime(value, form).year  # noqa: DTZ007 - only the shape is asked for
+        except ValueError:
+            return False
+        if not 1600 <= year <= 2500:
+            return False
+    return True
+
+
+def _warn(columns: Sequence[ColumnProfile], rows: int, duplicates: int, warnings: list[str]) -> None:
+    for kind, words in (
+        (ColumnKind.CONSTANT, "hold one value and are left out"),
+        (ColumnKind.IDENTIFIER, "only name a row and are left out"),
+    ):
+        names = [column.name for column in columns if column.kind is kind]
+        if names:
+            warnings.append(
+                f"Columns that {words}: {', '.join(names[:10])}{' and others' if len(names) > 10 else ''}."
+            )
+    empty = [column.name for column in columns if column.missing > MOSTLY_MISSING * rows]
+    if empty:
+        warnings.append(f"More than half of the cells are missing in: {', '.join(empty[:10])}.")
+    for column in columns:
+        if column.dtype == "string" and column.kind in (ColumnKind.CATEGORICAL, ColumnKind.TEXT):
+            warnings.extend(_mixed(column))
+    if duplicates:
+        warnings.append(f"{duplicates:,} rows repeat an earlier row in every cell.")
+
+
+def _mixed(column: ColumnProfile) -> list[str]:
+    """A column of numbers with a few words in it is more likely a slip than a category."""
+    top = column.statistics["top"]
+    numbers = [value for value, _ in top if re.fullmatch(r"[+-]?\d+([.,]\d+)?", value)]
+    words = [value for value, _ in top if value not in numbers]
+    if len(numbers) < 0.8 * len(top) or not words or column.unique < TOP_VALUES:
+        return []
+    return [
+        f"Column {column.name!r} is mostly numbers, but holds words such as {words[0]!r}; it is used as a category."
+    ]
+
+
+def _suggest_target(columns: Sequence[ColumnProfile]) -> ColumnProfile | None:
+    """A column whose name says so, else the last one that could be predicted."""
+    fitting = [
+        column
+        for column in columns
+        if column.kind in (ColumnKind.NUMERIC, ColumnKind.CATEGORICAL, ColumnKind.BOOLEAN)
+        and not (column.dtype == "string" and column.unique > 100)
+    ]
+    named = [column for column in fitting if TARGET_NAME.match(column.name)]
+    return (named or fitting or [None])[-1]
+
+
+def table_profile_to_json(profile: TableProfile) -> dict[str, Any]:
+    """A profile as plain JSON values."""
+    return {
+        **asdict(profile),
+        "columns": [{**asdict(column), "kind": column.kind.value} for column in profile.columns],
+        "warnings": list(profile.warnings),
+        "suggested_task_type": profile.suggested_task_type.value if profile.suggested_task_type else None,
+    }
+
+
+def table_profile_from_json(found: Mapping[str, Any]) -> TableProfile:
+    """A profile from what `table_profile_to_json` gave."""
+    suggested = found["suggested_task_type"]
+    return TableProfile(
+        rows=found["rows"],
+        columns=tuple(
+            ColumnProfile(**{**column, "kind": ColumnKind(column["kind"])}) for column in found["columns"]
+        ),
+        duplicates=found["duplicates"],
+        warnings=tuple(found["warnings"]),
+        dialect=dict(found["dialect"]),
+        suggested_target=found["suggested_target"],
+        suggested_task_type=TaskType(suggested) if suggested else None,
+    )

@@ -1,0 +1,129 @@
+"""What is known about a table: the kinds of its columns and what is wrong with them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from automl.engine.trial import TaskType
+
+# Cells that hold nothing else are missing. The word "None" is not among them: it is a level as often as
+# not, so reading takes it for missing only where everything else in a column is a number.
+MISSING_MARKS = (
+    "", "?", "-", "--", "NA", "N/A", "n/a", "na", "NaN", "nan", "NAN", "NULL", "null", "#N/A", "#NA", "<NA>"
+)  # fmt: skip
+
+
+class ColumnKind(StrEnum):
+    """How a column is used: numeric, categorical, datetime, text and boolean are features."""
+
+    NUMERIC = "numeric"
+    CATEGORICAL = "categorical"
+    DATETIME = "datetime"
+    TEXT = "text"
+    BOOLEAN = "boolean"
+    IDENTIFIER = "identifier"
+    CONSTANT = "constant"
+
+    @property
+    def is_feature(self) -> bool:
+        return self not in (ColumnKind.IDENTIFIER, ColumnKind.CONSTANT)
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnProfile:
+    """One column of a table.
+
+    Attributes
+    ----------
+    name : str
+        Unique in the table; empty and duplicate headers have been given names.
+    kind : ColumnKind
+    missing : int
+        Cells that are empty or hold one of the marks for missing values.
+    unique : int
+        Distinct values, missing ones not counted.
+    statistics : dict
+        JSON values: numeric has min, max, mean, std, median and ``histogram``
+        (``{"edges": [...], "counts": [...]}``); the others have ``top``, a list of
+        ``[value, count]``, most frequent first, at most 20; datetime has min and max as ISO text.
+    datetime_format : str or None
+        The strptime format of a datetime column, or ``"ISO8601"``.
+    dtype : str
+        How the column is stored in the table's file: ``int64``, ``float64``, ``bool``, ``string``
+        or ``timestamp``.
+    """
+
+    name: str
+    kind: ColumnKind
+    missing: int
+    unique: int
+    statistics: dict[str, Any] = field(default_factory=dict)
+    datetime_format: str | None = None
+    dtype: str = "string"
+
+
+@dataclass(frozen=True, slots=True)
+class TableProfile:
+    """What profiling found in one table.
+
+    Attributes
+    ----------
+    rows : int
+    columns : tuple of ColumnProfile
+    duplicates : int
+        Rows that repeat an earlier row in every cell.
+    warnings : tuple of str
+        Sentences for the user: repaired headers, ragged rows, mixed types.
+    dialect : dict
+        How the file was written: ``format`` (csv, parquet, xlsx), ``encoding``, ``delimiter``,
+        ``decimal``; enough to read another file of the same making.
+    suggested_target : str or None
+    suggested_task_type : TaskType or None
+    """
+
+    rows: int
+    columns: tuple[ColumnProfile, ...]
+    duplicates: int = 0
+    warnings: tuple[str, ...] = ()
+    dialect: dict[str, str] = field(default_factory=dict)
+    suggested_target: str | None = None
+    suggested_task_type: TaskType | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DataProfile:
+    """What a learner may know about the encoded table when it names its space and its cost.
+
+    Attributes
+    ----------
+    rows : int
+        Rows used for training and validation.
+    numeric : int
+        Columns of the encoded matrix that are numbers.
+    cardinalities : tuple of int
+        One entry for each column of the encoded matrix that holds category codes: its levels.
+    categorical : tuple of int
+        The positions of those columns in the encoded matrix.
+    task_type : TaskType
+    classes : int
+        Number of classes; 0 for regression.
+    missing_share : float
+        Share of missing cells among the numeric columns.
+    metric : str
+    """
+
+    rows: int
+    numeric: int
+    task_type: TaskType
+    classes: int = 0
+    cardinalities: tuple[int, ...] = ()
+    categorical: tuple[int, ...] = ()
+    missing_share: float = 0.0
+    metric: str = "roc_auc"
+
+    @property
+    def columns(self) -> int:
+        """Width of the encoded matrix."""
+        return self.numeric + len(self.cardinalities)

@@ -1,0 +1,88 @@
+"""Which rows judge which fit: every row is validated once a repeat, by a model that never saw it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from automl.engine.trial import TaskType
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+ALWAYS_TRAINING = -1
+# On very small tables one division into folds is luck: the mean over several is steadier.
+SMALL_ROWS = 600
+LARGE_ROWS = 100_000
+HUGE_ROWS = 400_000
+
+
+def fold_plan(rows: int) -> tuple[int, int]:
+    """How many folds and repeats a table of so many rows gets.
+
+    Returns
+    -------
+    folds, repeats : int
+        Three folds on large tables, where each judges tens of thousands of rows; two repeats on
+        tables so small that the division itself decides.
+    """
+    if rows < SMALL_ROWS:
+        return 5, 2
+    return (5, 1) if rows < LARGE_ROWS else (3, 1)
+
+
+def validated_share(rows: int) -> float:
+    """The share of rows that folds judge; the rest is always training, so that huge tables stay quick."""
+    return 1.0 if rows <= HUGE_ROWS else HUGE_ROWS / rows
+
+
+def make_folds(
+    y: NDArray[Any], task_type: TaskType, *, seed: int, folds: int = 5, repeats: int = 1
+) -> NDArray[np.int8]:
+    """Deal rows to folds; classes evenly, so that each is in every training part.
+
+    Parameters
+    ----------
+    y : array of shape (rows,)
+        Class codes or numbers.
+    task_type : TaskType
+    seed, folds, repeats : int
+
+    Returns
+    -------
+    array of int8, shape (repeats, rows)
+        The fold that validates the row; -1 for the only member of its class, which can only train.
+    """
+    generator = np.random.default_rng([seed, 0xF01D])
+    result = np.empty((repeats, len(y)), dtype=np.int8)
+    for repeat in range(repeats):
+        if task_type.is_classification:
+            result[repeat] = _by_class(y, folds, generator)
+        else:
+            result[repeat] = _by_rank(y, folds, generator)
+    return result
+
+
+def _by_class(y: NDArray[Any], folds: int, generator: np.random.Generator) -> NDArray[np.int8]:
+    result = np.empty(len(y), dtype=np.int8)
+    start = 0
+    for code in np.unique(y):
+        members = generator.permutation(np.flatnonzero(y == code))
+        if len(members) == 1:
+            result[members] = ALWAYS_TRAINING
+            continue
+        # Each class goes on dealing where the last one stopped, so that the folds stay equally large.
+        result[members] = (start + np.arange(len(members))) % folds
+        start = (start + len(members)) % folds
+    return result
+
+
+def _by_rank(y: NDArray[Any], folds: int, generator: np.random.Generator) -> NDArray[np.int8]:
+    """Neighbours in value go to different folds: each fold has its share of the extremes."""
+    order = np.argsort(y + 0.0, kind="stable")
+    result = np.empty(len(y), dtype=np.int8)
+    for begin in range(0, len(y), folds):
+        block = order[begin : begin + folds]
+        result[block] = generator.permutation(folds)[: len(block)]
+    return result
