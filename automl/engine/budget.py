@@ -1,0 +1,124 @@
+"""What a search may spend, and what the next trial is going to cost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from automl.engine.trial import Origin, Params, TrialRecord, TrialState
+
+# Seconds that a trial takes on its seat beside its fits: fork, reading the memory map, writing results.
+OVERHEAD = 0.05
+# The first guess of a cost may be wrong by this factor; it counts as this many observed trials.
+PRIOR_WEIGHT = 1.0
+# Only the latest trials of a family tell how fast the machine is now.
+RECENT = 12
+SEARCHED = (Origin.DEFAULT, Origin.SEARCH)
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How long a search may go on.
+
+    Parameters
+    ----------
+    seconds : float or None
+        Wall seconds from the first trial's start to the packaged model; None: no limit in time.
+    max_trials : int or None
+        Trials that the search itself may ask for; those added by hand or by sweep do not count.
+    reserve : float or None
+        Seconds kept back for the ensemble and the package. None: 6 % of `seconds`, at least half
+        a second and at most 15 s.
+    """
+
+    seconds: float | None = None
+    max_trials: int | None = None
+    reserve: float | None = None
+
+    @property
+    def kept_back(self) -> float:
+        """Seconds at the end in which no trial may run."""
+        if self.seconds is None:
+            return 0.0
+        if self.reserve is not None:
+            return min(self.reserve, self.seconds)
+        return min(max(0.06 * self.seconds, 0.5), 15.0, self.seconds / 2)
+
+    def remaining(self, elapsed: float) -> float | None:
+        """Give the seconds left for trials, or None when time is not limited."""
+        if self.seconds is None:
+            return None
+        return max(self.seconds - self.kept_back - elapsed, 0.0)
+
+    def trials_left(self, history: Sequence[TrialRecord]) -> int | None:
+        """Count the trials that the search may still ask for, or None when there is no limit."""
+        if self.max_trials is None:
+            return None
+        return max(self.max_trials - sum(record.origin in SEARCHED for record in history), 0)
+
+    def is_spent(self, history: Sequence[TrialRecord], elapsed: float) -> bool:
+        """Tell whether no further trial may start."""
+        remaining = self.remaining(elapsed)
+        return self.trials_left(history) == 0 or (remaining is not None and remaining <= 0.0)
+
+
+Predict = Callable[[str, Params], float]
+
+
+@dataclass(frozen=True)
+class CostModel:
+    """Predicts the wall seconds of a trial, corrected by what trials have taken so far.
+
+    Parameters
+    ----------
+    predict : callable
+        ``(family, params)`` to the seconds of one fold, before any correction.
+    folds : int
+    ratios : mapping
+        By family: how many times longer its trials took than predicted.
+    ratio : float
+        The same over all families, for those that have none yet.
+    """
+
+    predict: Predict
+    folds: int
+    ratios: Mapping[str, float]
+    ratio: float = 1.0
+
+    @classmethod
+    def learn(cls, predict: Predict, folds: int, history: Sequence[TrialRecord]) -> CostModel:
+        """Make a model from a first guess and the trials that have been timed."""
+        logs: dict[str, list[float]] = {}
+        for record in history:
+            share = _share_done(record, folds)
+            if share == 0.0 or record.seconds <= 0.0:
+                continue
+            expected = predict(record.family, record.params) * folds * share
+            observed = max(record.seconds - OVERHEAD, 0.2 * record.seconds)
+            logs.setdefault(record.family, []).append(math.log(observed / max(expected, 1e-4)))
+        means = {family: _mean(values[-RECENT:]) for family, values in logs.items()}
+        overall = sum(means.values()) / (len(means) + PRIOR_WEIGHT)
+        ratios = {}
+        for family, mean in means.items():
+            weight = min(len(logs[family]), RECENT)
+            ratios[family] = math.exp((mean * weight + overall * PRIOR_WEIGHT) / (weight + PRIOR_WEIGHT))
+        return cls(predict, folds, ratios, math.exp(overall))
+
+    def seconds(self, family: str, params: Params) -> float:
+        """Predict the wall seconds of a whole trial: all folds and the overhead."""
+        ratio = self.ratios.get(family, self.ratio)
+        return OVERHEAD + self.folds * self.predict(family, params) * ratio
+
+
+def _share_done(record: TrialRecord, folds: int) -> float:
+    """Give the share of a trial's folds that its seconds have paid for; 0 where that is not known."""
+    if record.state is TrialState.COMPLETE:
+        return 1.0
+    if record.state is TrialState.PRUNED:
+        return min(len(record.fold_scores) / folds, 1.0)
+    return 0.0
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)

@@ -1,0 +1,47 @@
+"""The model families. A new one is one file and one line here."""
+
+from __future__ import annotations
+
+from automl.engine.errors import UserError
+from automl.engine.learners.base import Cost, Fit, Learner, LearningCurve
+from automl.engine.learners.boosting_catboost import CatBoost
+from automl.engine.learners.boosting_hist import HistBoosting
+from automl.engine.learners.boosting_lightgbm import LightGBM
+from automl.engine.learners.boosting_xgboost import XGBoost
+from automl.engine.learners.dummy import Dummy
+from automl.engine.learners.forest import ExtraTrees, RandomForest
+from automl.engine.learners.linear import Linear
+from automl.engine.learners.neighbors import Neighbors
+from automl.engine.learners.network import NeuralNetwork
+from automl.engine.trial import TaskType
+
+__all__ = ["LEARNERS", "Cost", "Fit", "Learner", "LearningCurve", "families_for", "get_learner"]
+
+LEARNERS: dict[str, Learner] = {
+    learner.key: learner
+    for learner in (
+        Dummy(),
+        Linear(),
+        Neighbors(),
+        RandomForest(),
+        ExtraTrees(),
+        HistBoosting(),
+        LightGBM(),
+        CatBoost(),
+        XGBoost(),
+        NeuralNetwork(),
+    )
+}
+
+
+def get_learner(key: str) -> Learner:
+    """Give the learner with a key, or raise `UserError` that names the known ones."""
+    try:
+        return LEARNERS[key]
+    except KeyError:
+        raise UserError(f"{key!r} is not a family; the known ones are: {', '.join(LEARNERS)}.") from None
+
+
+def families_for(task_type: TaskType) -> list[str]:
+    """Give the keys of the learners that can do a task type."""
+    return [key for key, learner in LEARNERS.items() if task_type in learner.task_types]

@@ -1,0 +1,162 @@
+"""What every model family declares: its dials, its cheap start, its cost, and how it is fitted."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, TypedDict
+
+from automl.engine.schema import DataProfile
+from automl.engine.space import Space
+from automl.engine.trial import Params, TaskType
+
+ALL_TASKS = frozenset(TaskType)
+CURVE_POINTS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Roughly what one fold takes on one thread.
+
+    Attributes
+    ----------
+    seconds : float
+        Preprocessing, fit and prediction of the fold's validation part.
+    bytes : int
+        Memory that the fold needs beside the table itself.
+    """
+
+    seconds: float
+    bytes: int
+
+
+class LearningCurve(TypedDict):
+    """The score of a fit as it went on; `best` is the value of `x` that was kept."""
+
+    unit: Literal["rounds", "epochs"]
+    x: list[int]
+    train: list[float]
+    valid: list[float]
+    best: int
+    metric: str
+
+
+@dataclass(slots=True)
+class Fit:
+    """A fitted estimator and what is worth telling about it.
+
+    Attributes
+    ----------
+    estimator : object
+        Holds classes of its own library only, so that it can be stored and loaded without us.
+    learning_curve : LearningCurve or None
+    learned : dict
+        JSON: a summary of the parameters that training found.
+    """
+
+    estimator: Any
+    learning_curve: LearningCurve | None = None
+    learned: dict[str, Any] = field(default_factory=dict)
+
+
+class Learner(ABC):
+    """A model family.
+
+    A new one is one file and its line in ``learners/__init__.py``; the conformance suite in
+    `automl.engine.testing` then tests it. Its own library is imported inside the methods that fit:
+    the web process lists the families and must not pay for that.
+
+    Attributes
+    ----------
+    key, label, description : str
+        The name in the API, the name on the page, and two or three sentences for the page.
+    task_types : frozenset of TaskType
+    layout : {"array", "frame"}
+        What `fit` gets as X: a float32 array, or a DataFrame with columns f0, f1, ... in which
+        categories are int32 codes (-1: missing).
+    keeps_rows : bool
+        The fitted model holds rows of the training data.
+    """
+
+    key: ClassVar[str]
+    label: ClassVar[str]
+    description: ClassVar[str]
+    task_types: ClassVar[frozenset[TaskType]] = ALL_TASKS
+    layout: ClassVar[Literal["array", "frame"]] = "array"
+    keeps_rows: ClassVar[bool] = False
+
+    @abstractmethod
+    def space(self, data: DataProfile) -> Space:
+        """Give the dials and their ranges for a table."""
+
+    @abstractmethod
+    def cost(self, data: DataProfile, params: Params) -> Cost:
+        """Estimate one fold on one thread."""
+
+    @abstractmethod
+    def build(self, data: DataProfile, params: Params, *, seed: int, threads: int) -> Any:
+        """Make the unfitted estimator."""
+
+    def first(self, data: DataProfile) -> Params:
+        """Give a configuration that is cheap and safe."""
+        return self.space(data).default()
+
+    def portfolio(self, data: DataProfile) -> list[Params]:
+        """Give strong configurations that are worth trying before any search, best first."""
+        return [self.space(data).default()]
+
+    def preprocess(self, data: DataProfile, params: Params) -> Any | None:
+        """Make the unfitted transformer of X, or None where the estimator takes X as it is."""
+        return None
+
+    def fit(
+        self,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        X_valid: Any,
+        y_valid: Any,
+        *,
+        data: DataProfile,
+        deadline: float | None,
+    ) -> Fit:
+        """Fit the estimator on a fold.
+
+        Parameters
+        ----------
+        estimator : object
+            From `build`; fitted in place.
+        X, y, X_valid, y_valid : array or DataFrame
+            The fold's two parts, preprocessed. y holds class codes 0..k-1 or float64.
+        data : DataProfile
+        deadline : float or None
+            In `time.monotonic` seconds; a learner that can stop early keeps what it has by then.
+
+        Returns
+        -------
+        Fit
+        """
+        estimator.fit(X, y)
+        return Fit(estimator, learned=self.learned(estimator))
+
+    def learned(self, estimator: Any) -> dict[str, Any]:
+        """Summarise as JSON what training found."""
+        return {}
+
+
+def thin_curve(
+    unit: Literal["rounds", "epochs"], metric: str, train: Sequence[float], valid: Sequence[float], best: int
+) -> LearningCurve:
+    """Keep about a hundred points of a curve that begins at 1; the best and the last are among them."""
+    count = len(valid)
+    step = max(1, -(-count // CURVE_POINTS))
+    kept = sorted({*range(1, count + 1, step), count, min(max(best, 1), count)} - {0})
+    return {
+        "unit": unit,
+        "x": kept,
+        "train": [float(f"{train[x - 1]:.6g}") for x in kept] if len(train) == count else [],
+        "valid": [float(f"{valid[x - 1]:.6g}") for x in kept],
+        "best": best,
+        "metric": metric,
+    }

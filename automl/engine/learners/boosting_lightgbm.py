@@ -1,0 +1,209 @@
+"""LightGBM."""
+
+# ruff: noqa: PLC0415 - heavy libraries are imported where they are used: the web process lists this module
+
+from __future__ import annotations
+
+from typing import Any
+
+from automl.engine.learners.base import Cost, Fit, Learner, thin_curve
+from automl.engine.learners.boosting import (
+    MANY_CLASSES,
+    class_trees,
+    expected_rounds,
+    importance_top,
+    is_late,
+    learning_rate_dial,
+    patience,
+    rounds_dial,
+    small_leaf,
+    stopping_metric,
+)
+from automl.engine.learners.preprocessing import category_positions, encoding_seconds, tree_matrix, tree_width
+from automl.engine.schema import DataProfile
+from automl.engine.space import Choice, Float, Int, Space
+from automl.engine.trial import Params, TaskType
+
+# Native splits of larger categories overfit and are slow; those are target-encoded.
+CODE_LEVELS = 100
+
+
+class LightGBM(Learner):
+    """Leaf-wise boosted trees."""
+
+    key = "lightgbm"
+    label = "LightGBM"
+    description = (
+        "Boosted trees that grow where they help most, very fast. "
+        "Usually among the best on tables of more than a thousand rows."
+    )
+
+    def space(self, data: DataProfile) -> Space:
+        return Space(
+            {
+                "learning_rate": learning_rate_dial(0.05 if data.classes <= MANY_CLASSES else 0.1),
+                "n_estimators": rounds_dial(600 if data.classes <= MANY_CLASSES else 250),
+                "num_leaves": Int(
+                    4,
+                    256,
+                    31,
+                    log=True,
+                    effect="How detailed each tree is: more leaves find finer patterns, too many overfit.",
+                ),
+                "min_child_samples": Int(
+                    2,
+                    200,
+                    small_leaf(data),
+                    log=True,
+                    effect="The fewest rows in a leaf: higher is steadier, too low follows single rows.",
+                ),
+                "colsample_bytree": Float(
+                    0.3,
+                    1.0,
+                    1.0,
+                    effect="The share of columns that each tree sees: lower is faster, too low blinds it.",
+                ),
+                "subsample": Float(
+                    0.4,
+                    1.0,
+                    1.0,
+                    effect="The share of rows that each tree sees: lower is faster, too low forgets.",
+                ),
+                "reg_lambda": Float(
+                    1e-3,
+                    100.0,
+                    1e-3 if data.classes <= MANY_CLASSES else 1.0,
+                    log=True,
+                    effect="How cautious leaf values are: higher damps them, too high learns nothing.",
+                ),
+                "extra_trees": Choice(
+                    (False, True),
+                    False,
+                    effect="Draw thresholds at random: smoother and unlike the others, needs more rounds.",
+                ),
+            }
+        )
+
+    def first(self, data: DataProfile) -> Params:
+        quick = {"learning_rate": 0.1, "n_estimators": 100, "num_leaves": 16}
+        if data.classes > MANY_CLASSES:
+            quick.update(learning_rate=0.2, n_estimators=40)
+        return self.space(data).validate(quick)
+
+    def portfolio(self, data: DataProfile) -> list[Params]:
+        # The second, fourth and fifth are the values of LightGBM_r96, _r131 and _r188 in AutoGluon's
+        # zero-shot portfolio of 2023 (learned on TabRepo, Apache-2.0), the third is its "large" preset
+        # (rate 0.03, 128 leaves, 3 rows a leaf, columns 0.9); rates raised to suit short budgets.
+        space = self.space(data)
+        rounds = 1_000 if data.classes <= MANY_CLASSES else 300
+        configurations: list[dict[str, Any]] = [
+            {},
+            {"extra_trees": True, "colsample_bytree": 0.56, "learning_rate": 0.03, "num_leaves": 16,
+             "min_child_samples": 48},
+            {"learning_rate": 0.03, "num_leaves": 128, "min_child_samples": 3, "colsample_bytree": 0.9},
+            {"colsample_bytree": 0.7, "learning_rate": 0.02, "num_leaves": 53, "min_child_samples": 14},
+            {"extra_trees": True, "colsample_bytree": 0.83, "learning_rate": 0.034, "num_leaves": 127,
+             "min_child_samples": 6},
+        ]  # fmt: skip
+        if data.rows < 1_000:
+            # Leaves of 48 rows are no leaves here.
+            configurations[1]["min_child_samples"] = 5
+        return [space.validate({"n_estimators": rounds, **params}) for params in configurations]
+
+    def cost(self, data: DataProfile, params: Params) -> Cost:
+        leaf = float(params["min_child_samples"] or 1)
+        leaves = min(float(params["num_leaves"] or 0), data.rows / leaf)
+        width = tree_width(data, CODE_LEVELS) * float(params["colsample_bytree"] or 1)
+        rows = data.rows * float(params["subsample"] or 1)
+        tree = 1e-4 + leaves * width * 1.3e-7 + rows * (2.2e-8 + width * 2.2e-9)
+        rounds = expected_rounds(data, int(params["n_estimators"] or 0), float(params["learning_rate"] or 1))
+        if params["extra_trees"]:
+            rounds = min(2.0 * rounds, float(params["n_estimators"] or 0))
+        seconds = 0.01 + encoding_seconds(data, CODE_LEVELS) + rounds * class_trees(data) * tree
+        return Cost(seconds, data.rows * (data.columns + 16) * 10)
+
+    def preprocess(self, data: DataProfile, params: Params) -> Any | None:
+        return tree_matrix(data, CODE_LEVELS)[0]
+
+    def build(self, data: DataProfile, params: Params, *, seed: int, threads: int) -> Any:
+        from lightgbm import LGBMClassifier, LGBMRegressor
+
+        settings: dict[str, Any] = dict(params)
+        settings.update(
+            subsample_freq=1 if float(params["subsample"] or 1) < 1 else 0,
+            random_state=seed,
+            n_jobs=threads,
+            # Histograms added up in another order would differ in the last digit from run to run.
+            deterministic=True,
+            force_col_wise=True,
+            # Not as `eval_metric` in fit: that would add to the objective's own, and stop by either.
+            metric=_metric_name(data),
+            cat_l2=10.0,
+            max_cat_to_onehot=4,
+            verbosity=-1,
+        )
+        if data.task_type is TaskType.REGRESSION:
+            objective = "regression_l1" if data.metric == "mae" else "regression"
+            return LGBMRegressor(objective=objective, **settings)
+        return LGBMClassifier(objective="binary" if data.classes == 2 else "multiclass", **settings)
+
+    def fit(
+        self,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        X_valid: Any,
+        y_valid: Any,
+        *,
+        data: DataProfile,
+        deadline: float | None,
+    ) -> Fit:
+        import lightgbm
+
+        name = estimator.metric
+        curves: dict[str, dict[str, list[float]]] = {}
+        callbacks = [
+            lightgbm.early_stopping(patience(estimator.learning_rate), verbose=False),
+            lightgbm.record_evaluation(curves),
+        ]
+        if deadline is not None:
+            callbacks.append(_stop_at(deadline))
+        estimator.fit(
+            X,
+            y,
+            eval_X=X_valid,
+            eval_y=y_valid,
+            eval_names=["valid"],
+            categorical_feature=category_positions(data, CODE_LEVELS) or "auto",
+            callbacks=callbacks,
+        )
+        booster = estimator.booster_
+        best = estimator.best_iteration_ or booster.current_iteration()
+        curve = thin_curve("rounds", stopping_metric(data), [], curves["valid"][name], best)
+        return Fit(estimator, curve, self._summary(booster, best))
+
+    @staticmethod
+    def _summary(booster: Any, best: int) -> dict[str, Any]:
+        return {
+            "rounds": best,
+            "trees": best * booster.num_model_per_iteration(),
+            "importance": importance_top(booster.feature_importance("gain", iteration=best)),
+        }
+
+
+def _metric_name(data: DataProfile) -> str:
+    names = {"roc_auc": "auc", "mae": "l1", "rmse": "rmse"}
+    loss = "binary_logloss" if data.classes == 2 else "multi_logloss"
+    return names.get(stopping_metric(data), loss)
+
+
+def _stop_at(deadline: float) -> Any:
+    """Make a callback that ends training at a deadline with the best round so far."""
+    from lightgbm.callback import EarlyStopException
+
+    def stop(env: Any) -> None:
+        if is_late(deadline):
+            raise EarlyStopException(env.iteration, env.evaluation_result_list)
+
+    stop.order = 40  # type: ignore[attr-defined]
+    return stop

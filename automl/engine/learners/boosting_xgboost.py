@@ -1,0 +1,175 @@
+"""XGBoost."""
+
+# ruff: noqa: PLC0415 - heavy libraries are imported where they are used: the web process lists this module
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from automl.engine.learners.base import Cost, Fit, Learner, thin_curve
+from automl.engine.learners.boosting import (
+    MANY_CLASSES,
+    class_trees,
+    expected_rounds,
+    importance_top,
+    is_late,
+    learning_rate_dial,
+    patience,
+    rounds_dial,
+    stopping_metric,
+)
+from automl.engine.learners.preprocessing import encoding_seconds, tree_matrix, tree_width
+from automl.engine.schema import DataProfile
+from automl.engine.space import Float, Int, Space
+from automl.engine.trial import Params, TaskType
+
+# Its own splits of categories did no better on real tables, and converters don't know them.
+CODE_LEVELS = 3
+
+
+class XGBoost(Learner):
+    """Depth-wise boosted trees."""
+
+    key = "xgboost"
+    label = "XGBoost"
+    description = (
+        "Boosted trees grown level by level, with strong regularisation. "
+        "Close to LightGBM in accuracy; its different errors help an ensemble."
+    )
+
+    def space(self, data: DataProfile) -> Space:
+        return Space(
+            {
+                "learning_rate": learning_rate_dial(0.08 if data.classes <= MANY_CLASSES else 0.15),
+                "n_estimators": rounds_dial(500 if data.classes <= MANY_CLASSES else 250),
+                "max_depth": Int(
+                    2,
+                    10,
+                    6,
+                    effect="How many questions in a row a tree asks: deeper finds more, then overfits.",
+                ),
+                "min_child_weight": Float(
+                    0.1,
+                    50.0,
+                    1.0,
+                    log=True,
+                    effect="How much evidence a leaf needs: higher is steadier, too low follows single rows.",
+                ),
+                "subsample": Float(
+                    0.4,
+                    1.0,
+                    1.0,
+                    effect="The share of rows that each tree sees: lower is steadier, too low forgets.",
+                ),
+                "colsample_bytree": Float(
+                    0.3,
+                    1.0,
+                    1.0,
+                    effect="The share of columns that each tree sees: lower is faster, too low blinds it.",
+                ),
+                "reg_lambda": Float(
+                    1e-2,
+                    100.0,
+                    1.0,
+                    log=True,
+                    effect="How cautious leaf values are: higher damps them, too high learns nothing.",
+                ),
+                "gamma": Float(
+                    0.0,
+                    5.0,
+                    0.0,
+                    effect="The gain that a split must bring: higher prunes trees, too high leaves stumps.",
+                ),
+            }
+        )
+
+    def first(self, data: DataProfile) -> Params:
+        return self.space(data).validate({"learning_rate": 0.2, "n_estimators": 60, "max_depth": 4})
+
+    def portfolio(self, data: DataProfile) -> list[Params]:
+        # XGBoost_r89 and _r33 of AutoGluon's zero-shot portfolio of 2023 (learned on TabRepo, Apache-2.0);
+        # the second one's rate of 0.018 raised to suit short budgets.
+        space = self.space(data)
+        return [
+            space.validate({"learning_rate": 0.088, "max_depth": 5, "min_child_weight": 0.63,
+                            "colsample_bytree": 0.66}),
+            space.validate({"learning_rate": 0.03, "max_depth": 10, "min_child_weight": 0.6,
+                            "colsample_bytree": 0.69}),
+            space.validate({"learning_rate": 0.05, "max_depth": 3, "subsample": 0.8, "n_estimators": 1_000}),
+        ]  # fmt: skip
+
+    def cost(self, data: DataProfile, params: Params) -> Cost:
+        depth = float(params["max_depth"] or 1)
+        width = tree_width(data, CODE_LEVELS) * float(params["colsample_bytree"] or 1)
+        rows = data.rows * float(params["subsample"] or 1)
+        leaves = max(min(2.0**depth, data.rows / 10), 2.0)
+        tree = 5e-5 + leaves * width * 2e-8 + data.rows * 3e-8 + rows * math.log2(leaves) * width * 3e-10
+        rounds = expected_rounds(data, int(params["n_estimators"] or 0), float(params["learning_rate"] or 1))
+        if depth < 4:
+            rounds = min(2.0 * rounds, float(params["n_estimators"] or 0))
+        seconds = 0.015 + encoding_seconds(data, CODE_LEVELS) + rounds * class_trees(data) * tree
+        return Cost(seconds, data.rows * (data.columns + 16) * 16)
+
+    def preprocess(self, data: DataProfile, params: Params) -> Any | None:
+        return tree_matrix(data, CODE_LEVELS)[0]
+
+    def build(self, data: DataProfile, params: Params, *, seed: int, threads: int) -> Any:
+        from xgboost import XGBClassifier, XGBRegressor
+
+        settings: dict[str, Any] = dict(params)
+        metric = stopping_metric(data)
+        name = {"roc_auc": "auc", "mae": "mae", "rmse": "rmse"}.get(metric) or (
+            "logloss" if data.classes == 2 else "mlogloss"
+        )
+        settings.update(
+            tree_method="hist",
+            eval_metric=name,
+            early_stopping_rounds=patience(float(params["learning_rate"] or 1)),
+            random_state=seed,
+            n_jobs=threads,
+            verbosity=0,
+        )
+        if data.task_type is TaskType.REGRESSION:
+            objective = "reg:absoluteerror" if data.metric == "mae" else "reg:squarederror"
+            return XGBRegressor(objective=objective, **settings)
+        return XGBClassifier(
+            objective="binary:logistic" if data.classes == 2 else "multi:softprob", **settings
+        )
+
+    def fit(
+        self,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        X_valid: Any,
+        y_valid: Any,
+        *,
+        data: DataProfile,
+        deadline: float | None,
+    ) -> Fit:
+        if deadline is not None:
+            estimator.set_params(callbacks=[_stop_at(deadline)])
+        estimator.fit(X, y, eval_set=[(X_valid, y_valid)], verbose=False)
+        # The callback is ours: it may not go into the stored model.
+        estimator.set_params(callbacks=None)
+        (valid,) = next(iter(estimator.evals_result().values())).values()
+        # Not its own best_iteration: that is missing when the deadline ended the first round.
+        pick = max if stopping_metric(data) == "roc_auc" else min
+        best = valid.index(pick(valid)) + 1
+        estimator._Booster = estimator.get_booster()[:best]
+        curve = thin_curve("rounds", stopping_metric(data), [], valid, best)
+        gains = estimator.feature_importances_
+        learned = {"rounds": best, "trees": best * class_trees(data), "importance": importance_top(gains)}
+        return Fit(estimator, curve, learned)
+
+
+def _stop_at(deadline: float) -> Any:
+    """Make a callback that ends training at a deadline."""
+    from xgboost.callback import TrainingCallback
+
+    class StopAt(TrainingCallback):
+        def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
+            return is_late(deadline)
+
+    return StopAt()

@@ -1,0 +1,154 @@
+"""Logistic regression, ridge and elastic net."""
+
+# ruff: noqa: PLC0415 - heavy libraries are imported where they are used: the web process lists this module
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from automl.engine.learners.base import Cost, Fit, Learner
+from automl.engine.learners.boosting import class_trees
+from automl.engine.learners.preprocessing import dense_matrix, dense_seconds, dense_width, numeric_dial
+from automl.engine.schema import DataProfile
+from automl.engine.space import Choice, Float, Space
+from automl.engine.trial import Params, TaskType
+
+# Newton's method solves a system as wide as columns x classes; past this it loses to L-BFGS.
+NEWTON_WIDTH = 600
+
+
+class Linear(Learner):
+    """Adds up the columns with one weight each."""
+
+    key = "linear"
+    label = "Linear model"
+    description = (
+        "Logistic regression, or ridge and elastic net for numbers: one weight for each column. "
+        "Fast, easy to read, hard to overfit; it finds no interactions by itself."
+    )
+
+    def space(self, data: DataProfile) -> Space:
+        return Space(
+            {
+                "penalty": Choice(
+                    ("l2", "elasticnet"),
+                    "l2",
+                    effect="How weights are kept small: l2 shrinks all of them, elasticnet also sets useless "
+                    "ones to zero and takes longer.",
+                ),
+                "strength": Float(
+                    1e-5,
+                    10.0,
+                    1e-4 if data.rows > 2_000 else 1e-2,
+                    log=True,
+                    effect="How strongly weights are pulled to zero, per row: higher gives a simpler model, "
+                    "too high ignores the data, too low overfits wide tables.",
+                ),
+                "l1_ratio": Float(
+                    0.05,
+                    1.0,
+                    0.5,
+                    condition={"name": "penalty", "values": ["elasticnet"]},
+                    effect="The share of the penalty that sets weights to zero: higher drops more columns.",
+                ),
+                "numeric": numeric_dial(),
+            }
+        )
+
+    def portfolio(self, data: DataProfile) -> list[Params]:
+        space = self.space(data)
+        strong = 1e-3 if data.rows > 2_000 else 3e-2
+        configurations: list[dict[str, Any]] = [{"numeric": "splines", "strength": strong}]
+        if data.rows * dense_width(data, "standard") <= 5_000_000:
+            configurations.append(
+                {"numeric": "quantile", "penalty": "elasticnet", "strength": strong, "l1_ratio": 0.8}
+            )
+        configurations.append({"numeric": "quantile", "strength": 1e-5})
+        return [space.validate(params) for params in configurations]
+
+    def cost(self, data: DataProfile, params: Params) -> Cost:
+        how, elastic = str(params["numeric"]), params["penalty"] == "elasticnet"
+        width = dense_width(data, how)
+        outputs = class_trees(data)
+        cells = data.rows * width
+        if not data.classes:
+            solving = cells * (2e-8 if elastic else 2e-9)
+        elif elastic:
+            # A weak penalty never converges and takes all the iterations.
+            solving = cells * outputs * (3e-7 if float(params["strength"] or 1) < 1e-2 else 3e-8)
+        elif width * outputs <= NEWTON_WIDTH:
+            # A Newton step makes the whole Hessian: rows x (columns x classes) squared.
+            solving = cells * outputs * (2.6e-8 + 7e-11 * width * outputs)
+        else:
+            solving = cells * outputs * 1.2e-8
+        return Cost(0.01 + dense_seconds(data, how) + solving, cells * 24)
+
+    def preprocess(self, data: DataProfile, params: Params) -> Any | None:
+        return dense_matrix(data, str(params["numeric"]))
+
+    def build(self, data: DataProfile, params: Params, *, seed: int, threads: int) -> Any:
+        from sklearn.linear_model import ElasticNet, LogisticRegression, Ridge
+
+        strength = float(params["strength"])  # type: ignore[arg-type]
+        elastic = params["penalty"] == "elasticnet"
+        if data.task_type is TaskType.REGRESSION:
+            if elastic:
+                return target_scaled(
+                    ElasticNet(alpha=strength, l1_ratio=params["l1_ratio"], max_iter=500, tol=1e-3)
+                )
+            return Ridge(alpha=strength * data.rows)
+        # Its C is for the sum over rows; ours is per row, so that a value means the same on every table.
+        inverse = 1.0 / (strength * data.rows)
+        if elastic:
+            return LogisticRegression(
+                C=inverse,
+                l1_ratio=params["l1_ratio"],
+                solver="saga",
+                max_iter=60,
+                tol=2e-3,
+                random_state=seed,
+            )
+        outputs = 1 if data.classes == 2 else data.classes
+        newton = dense_width(data, str(params["numeric"])) * outputs <= NEWTON_WIDTH
+        return LogisticRegression(
+            C=inverse, solver="newton-cholesky" if newton else "lbfgs", max_iter=25 if newton else 150
+        )
+
+    def fit(
+        self,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        X_valid: Any,
+        y_valid: Any,
+        *,
+        data: DataProfile,
+        deadline: float | None,
+    ) -> Fit:
+        from sklearn.exceptions import ConvergenceWarning
+
+        with warnings.catch_warnings():
+            # The limits on iterations are meant: the last ones move the score in the fifth digit.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            estimator.fit(X, y)
+        return Fit(estimator, learned=self.learned(estimator))
+
+    def learned(self, estimator: Any) -> dict[str, Any]:
+        estimator = getattr(estimator, "regressor_", estimator)
+        weights = abs(estimator.coef_)
+        total = weights.sum(axis=0) if weights.ndim == 2 else weights
+        order = total.argsort()[::-1][:20]
+        return {
+            "coefficients": list(estimator.coef_.shape),
+            "nonzero": int((weights > 1e-12).sum()),
+            "largest": [[int(i), float(f"{total[i]:.5g}")] for i in order],
+        }
+
+
+def target_scaled(regressor: Any) -> Any:
+    """Wrap a regressor whose penalty depends on the target's scale."""
+    from sklearn.compose import TransformedTargetRegressor
+    from sklearn.preprocessing import StandardScaler
+
+    return TransformedTargetRegressor(regressor=regressor, transformer=StandardScaler())

@@ -1,0 +1,178 @@
+"""Transformers of the encoded matrix, made of scikit-learn's own classes only.
+
+Every function gives an unfitted transformer: it is fitted on the training part of a fold, so that
+nothing of the validation part leaks into it. Their output columns are in a fixed order, numbers
+first, so that a learner can tell where the categories are.
+"""
+
+# ruff: noqa: PLC0415 - heavy libraries are imported where they are used: the web process lists this module
+
+from __future__ import annotations
+
+from typing import Any
+
+from automl.engine.schema import DataProfile
+from automl.engine.space import Choice
+from automl.engine.trial import TaskType
+
+# A category with more levels than this would make one-hot columns that a few rows each can't pay for.
+ONE_HOT_LEVELS = 30
+# Target encoding makes a column for each class; with many classes codes are kept as numbers instead.
+TARGET_CLASSES = 40
+NUMERIC_STEPS = ("standard", "quantile", "splines")
+
+
+def numeric_dial(default: str = "standard") -> Choice:
+    """Give the dial that says how numbers are prepared for models that add up their inputs."""
+    return Choice(
+        NUMERIC_STEPS,
+        default,
+        effect="How numbers are prepared: standard scales them, quantile spreads them by rank so that "
+        "outliers lose their pull, splines lets each number act in bends (stronger, slower, can overfit).",
+    )
+
+
+def split_categories(data: DataProfile, limit: int) -> tuple[list[int], list[int]]:
+    """Part the categorical columns: positions with at most ``limit`` levels, and the others."""
+    pairs = list(zip(data.categorical, data.cardinalities, strict=True))
+    return [c for c, levels in pairs if levels <= limit], [c for c, levels in pairs if levels > limit]
+
+
+def numeric_columns(data: DataProfile) -> list[int]:
+    """Give the positions of the columns that are numbers."""
+    taken = set(data.categorical)
+    return [column for column in range(data.columns) if column not in taken]
+
+
+def target_encoder(data: DataProfile) -> Any:
+    """Make an encoder that puts the target's mean in place of a level, cross-fitted inside the fold."""
+    from sklearn.model_selection import KFold
+    from sklearn.preprocessing import OrdinalEncoder, TargetEncoder
+
+    if data.classes > TARGET_CLASSES:
+        return OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1, encoded_missing_value=-1)
+    kinds = {TaskType.BINARY: "binary", TaskType.MULTICLASS: "multiclass", TaskType.REGRESSION: "continuous"}
+    # Not stratified: a class with fewer members than folds would be a warning on every trial.
+    return TargetEncoder(target_type=kinds[data.task_type], cv=KFold(5, shuffle=True, random_state=0))
+
+
+def encoded_width(data: DataProfile, high: int) -> int:
+    """Count the columns that `target_encoder` makes of ``high`` columns."""
+    per_column = (
+        data.classes if data.task_type is TaskType.MULTICLASS and data.classes <= TARGET_CLASSES else 1
+    )
+    return high * per_column
+
+
+def tree_matrix(data: DataProfile, limit: int) -> tuple[Any | None, list[int]]:
+    """Prepare X for trees: levels of large categories become the target's mean, the rest stays.
+
+    Parameters
+    ----------
+    data : DataProfile
+    limit : int
+        Categories with more levels than this are encoded.
+
+    Returns
+    -------
+    transformer : ColumnTransformer or None
+        None where X can be taken as it is.
+    categorical : list of int
+        Positions, after the transformer, of the columns that still hold codes.
+    """
+    low, high = split_categories(data, limit)
+    if not high:
+        return None, low
+    from sklearn.compose import ColumnTransformer
+
+    numeric = numeric_columns(data)
+    steps = [("keep", "passthrough", numeric + low), ("target", target_encoder(data), high)]
+    return ColumnTransformer(steps), list(range(len(numeric), len(numeric) + len(low)))
+
+
+def tree_width(data: DataProfile, limit: int) -> int:
+    """Count the columns that `tree_matrix` leaves."""
+    high = sum(levels > limit for levels in data.cardinalities)
+    return data.columns - high + encoded_width(data, high)
+
+
+def category_positions(data: DataProfile, limit: int) -> list[int]:
+    """Give the second part of `tree_matrix` without importing scikit-learn."""
+    low, high = split_categories(data, limit)
+    if not high:
+        return low
+    start = len(numeric_columns(data))
+    return list(range(start, start + len(low)))
+
+
+def _numeric_steps(how: str, rows: int) -> list[Any]:
+    from sklearn.impute import SimpleImputer
+    from sklearn.preprocessing import QuantileTransformer, SplineTransformer, StandardScaler
+
+    impute = SimpleImputer(strategy="median", keep_empty_features=True)
+    if how == "quantile":
+        quantiles = max(10, min(rows // 30, 500))
+        spread = QuantileTransformer(
+            n_quantiles=quantiles, output_distribution="normal", subsample=20_000, random_state=0
+        )
+        return [impute, spread, StandardScaler()]
+    if how == "splines":
+        knots = 4 if rows < 1_000 else 6
+        bends = SplineTransformer(n_knots=knots, degree=2, knots="quantile", include_bias=False)
+        return [impute, StandardScaler(), bends, StandardScaler()]
+    return [impute, StandardScaler()]
+
+
+def dense_matrix(data: DataProfile, how: str) -> Any:
+    """Prepare X for models that add up their inputs: no missing cell, one scale, levels as columns.
+
+    Parameters
+    ----------
+    data : DataProfile
+    how : {"standard", "quantile", "splines"}
+        How numbers are prepared, see `numeric_dial`.
+    """
+    from sklearn.compose import ColumnTransformer
+    from sklearn.impute import MissingIndicator
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+    low, high = split_categories(data, ONE_HOT_LEVELS)
+    numeric = numeric_columns(data)
+    steps: list[tuple[str, Any, list[int]]] = []
+    if numeric:
+        steps.append(("numeric", make_pipeline(*_numeric_steps(how, data.rows)), numeric))
+    if numeric and data.missing_share > 0:
+        # error_on_new: a column may have its first missing cell in the validation part.
+        steps.append(("missing", MissingIndicator(features="missing-only", error_on_new=False), numeric))
+    if low:
+        one_hot = OneHotEncoder(
+            handle_unknown="infrequent_if_exist", min_frequency=3, sparse_output=False, dtype="float32"
+        )
+        steps.append(("one_hot", one_hot, low))
+    if high:
+        steps.append(("target", make_pipeline(target_encoder(data), StandardScaler()), high))
+    return ColumnTransformer(steps)
+
+
+def dense_width(data: DataProfile, how: str) -> int:
+    """Estimate how many columns `dense_matrix` makes."""
+    low = [levels for levels in data.cardinalities if levels <= ONE_HOT_LEVELS]
+    bends = (5 if data.rows < 1_000 else 7) if how == "splines" else 1
+    missing = data.numeric if data.missing_share > 0 else 0
+    high = len(data.cardinalities) - len(low)
+    return max(data.numeric * bends + missing + sum(low) + encoded_width(data, high), 1)
+
+
+def dense_seconds(data: DataProfile, how: str) -> float:
+    """Estimate what `dense_matrix` takes."""
+    high = sum(levels > ONE_HOT_LEVELS for levels in data.cardinalities)
+    cells = data.rows * dense_width(data, how)
+    ranking = data.rows * data.numeric * 1.9e-7 if how != "standard" else 0.0
+    return ranking + cells * 3e-8 + data.rows * encoded_width(data, high) * 1.6e-7
+
+
+def encoding_seconds(data: DataProfile, limit: int) -> float:
+    """Estimate what `tree_matrix` takes, and the binning of its columns."""
+    high = sum(levels > limit for levels in data.cardinalities)
+    return data.rows * (data.columns * 1.2e-7 + encoded_width(data, high) * 1.2e-7)

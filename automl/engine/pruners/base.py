@@ -1,0 +1,55 @@
+"""The seam between a search and the rules that stop a weak trial early."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from automl.engine.trial import Origin, TrialRecord, TrialState
+
+
+class Pruner(Protocol):
+    """Stops trials that cannot win. Keeps nothing between calls."""
+
+    def should_prune(self, trial: TrialRecord, history: Sequence[TrialRecord]) -> bool:
+        """Tell whether a running trial should be given up after the folds it has finished.
+
+        Parameters
+        ----------
+        trial : TrialRecord
+            With the scores of the folds finished so far.
+        history : sequence of TrialRecord
+            The other trials; only complete ones are compared with.
+        """
+        ...
+
+
+def is_protected(trial: TrialRecord, history: Sequence[TrialRecord]) -> bool:
+    """Tell whether no pruner may stop a trial now.
+
+    Somebody asked for a manual trial or a sweep and wants its score. The first default of a family
+    says what that family is worth, so one unlucky fold may not end it: it has to finish two.
+    """
+    if trial.origin not in (Origin.DEFAULT, Origin.SEARCH) or not trial.fold_scores:
+        return True
+    if trial.origin is not Origin.DEFAULT or len(trial.fold_scores) > 1:
+        return False
+    return not any(record.family == trial.family and record.number < trial.number for record in history)
+
+
+def comparable(trial: TrialRecord, history: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """Give the complete trials that have the folds which the trial has finished."""
+    folds = len(trial.fold_scores)
+    return [
+        record
+        for record in history
+        if record.state is TrialState.COMPLETE
+        and record.number != trial.number
+        and record.score is not None
+        and len(record.fold_scores) >= folds
+    ]
+
+
+def mean(values: Sequence[float]) -> float:
+    """Give the mean of a few scores."""
+    return sum(values) / len(values)

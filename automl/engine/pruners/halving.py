@@ -1,0 +1,59 @@
+"""Racing over folds: after each one, what can no longer catch up with the leaders is stopped."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import median, stdev
+
+from automl.engine.pruners.base import comparable, is_protected, mean
+from automl.engine.trial import TrialRecord
+
+
+class HalvingPruner:
+    """Stops a trial that is clearly behind the leaders on the folds that it has finished.
+
+    Parameters
+    ----------
+    leaders : int
+        How many of the best trials make up the field to catch up with. The last of them is the mark:
+        who beats it would still be of use to an ensemble.
+    startup : int
+        Complete trials before anything is stopped.
+    width : float
+        How many standard errors behind the mark is hopeless.
+
+    Notes
+    -----
+    Folds differ in difficulty, so scores are compared on the same folds only. After ``i`` folds let
+    ``gap`` be the mean difference to the mark and ``noise`` the usual standard deviation, over folds,
+    of the difference between two good trials. The trial is stopped when ``gap > width * noise /
+    sqrt(i)``. The margin shrinks as folds come in, which is what makes it a race: about half of the
+    random configurations die after one fold, close ones run to the end.
+    """
+
+    def __init__(self, leaders: int = 8, startup: int = 4, width: float = 2.0) -> None:
+        self.leaders = leaders
+        self.startup = startup
+        self.width = width
+
+    def should_prune(self, trial: TrialRecord, history: Sequence[TrialRecord]) -> bool:
+        others = comparable(trial, history)
+        if len(others) < self.startup or is_protected(trial, history):
+            return False
+        field = sorted(others, key=lambda record: (-(record.score or 0.0), record.number))[: self.leaders]
+        folds = len(trial.fold_scores)
+        mark = min(mean(record.fold_scores[:folds]) for record in field)
+        gap = mark - mean(trial.fold_scores)
+        return gap > self.width * _noise(field) / math.sqrt(folds)
+
+
+def _noise(field: Sequence[TrialRecord]) -> float:
+    """Give the usual spread, over folds, of the difference between the first and another leader."""
+    first = field[0].fold_scores
+    spreads = []
+    for record in field[1:]:
+        differences = [a - b for a, b in zip(first, record.fold_scores, strict=False)]
+        if len(differences) > 1:
+            spreads.append(stdev(differences))
+    return median(spreads) if spreads else 0.0

@@ -1,0 +1,74 @@
+"""How a search shares its time among families: most to those that win, some to every one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+from automl.engine.trial import Params, TrialRecord
+
+# No family's share falls under this part of an equal one: a late bloomer gets its chance.
+FLOOR = 0.15
+# How fast the share falls with the distance to the best, in units of the spread between families.
+SHARPNESS = 2.5
+# A family that has improved lately is worth this much more.
+STILL_IMPROVING = 1.6
+
+Expected = Callable[[str, Params], float]
+
+
+def family_shares(families: Sequence[str], history: Sequence[TrialRecord]) -> dict[str, float]:
+    """Say what part of the time each family should have; the parts add up to 1.
+
+    Parameters
+    ----------
+    families : sequence of str
+    history : sequence of TrialRecord
+
+    Returns
+    -------
+    dict
+        A family with no score yet counts as the best, so that it is tried.
+    """
+    best: dict[str, float] = {}
+    improved: dict[str, float] = {}
+    for family in families:
+        scores = [r.score for r in history if r.family == family and r.score is not None]
+        if scores:
+            best[family] = max(scores)
+            # 1 when the latest trial was the best one, 0 when the first was.
+            improved[family] = (scores.index(best[family]) + 1) / len(scores)
+    top = max(best.values(), default=0.0)
+    gaps = {family: top - score for family, score in best.items()}
+    spread = sorted(gaps.values())[len(gaps) // 2] if gaps else 0.0
+    weights = {}
+    for family in families:
+        gap = gaps.get(family, 0.0)
+        weight = math.exp(-SHARPNESS * gap / spread) if spread > 0 else 1.0
+        weights[family] = weight * (STILL_IMPROVING if improved.get(family, 1.0) > 0.7 else 1.0)
+    total = sum(weights.values())
+    floor = FLOOR / max(len(families), 1)
+    return {family: floor + (1.0 - FLOOR) * weight / total for family, weight in weights.items()}
+
+
+def next_family(
+    families: Sequence[str], history: Sequence[TrialRecord], expected: Expected | None = None
+) -> str:
+    """Pick the family that has had least of the time that it should have.
+
+    Parameters
+    ----------
+    families : sequence of str
+        Those that have something new to propose.
+    history : sequence of TrialRecord
+    expected : callable, optional
+        The seconds of a trial that has none of its own yet.
+    """
+    shares = family_shares(families, history)
+    spent = dict.fromkeys(families, 0.0)
+    for record in history:
+        if record.family in spent:
+            seconds = record.seconds or (expected(record.family, record.params) if expected else 0.1)
+            spent[record.family] += max(seconds, 1e-3)
+    total = sum(spent.values()) or 1.0
+    return max(families, key=lambda family: (shares[family] - spent[family] / total, -families.index(family)))

@@ -1,0 +1,122 @@
+"""Known good configurations first, then another sampler."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+from automl.engine.learners import get_learner
+from automl.engine.samplers.base import Sampler, signature, tried
+from automl.engine.schema import DataProfile
+from automl.engine.space import Space
+from automl.engine.trial import Origin, Proposal, TrialRecord
+
+# These three fill the board within a second or two; a table too hard for anything else has them.
+QUICK = ("dummy", "linear", "lightgbm")
+# By how often a family's best default led on the public tables, and by what it adds to an ensemble.
+STRENGTH = (
+    "lightgbm",
+    "catboost",
+    "xgboost",
+    "extra_trees",
+    "neural_network",
+    "random_forest",
+    "hist_boosting",
+    "linear",
+    "neighbors",
+)
+# A configuration this many times dearer than the cheapest of its round waits one place a doubling.
+CHEAP_RATIO = 4.0
+
+
+class PortfolioSampler:
+    """Proposes a list from top to bottom, then asks another sampler.
+
+    Parameters
+    ----------
+    entries : sequence of Proposal
+        In the order in which they are to be tried.
+    then : Sampler
+    """
+
+    def __init__(self, entries: Sequence[Proposal], then: Sampler) -> None:
+        self.entries = tuple(entries)
+        self.then = then
+
+    def waiting(self, history: Iterable[TrialRecord]) -> list[Proposal]:
+        """Give the entries that have not been tried yet."""
+        seen = tried(history)
+        return [entry for entry in self.entries if signature(entry.family, entry.params) not in seen]
+
+    def propose(
+        self, spaces: Mapping[str, Space], history: Sequence[TrialRecord], *, count: int, seed: int
+    ) -> list[Proposal]:
+        proposals = [entry for entry in self.waiting(history) if entry.family in spaces][:count]
+        if len(proposals) == count:
+            return proposals
+        # The next sampler has to know what was just proposed, or it might propose it again.
+        number = 1 + max((record.number for record in history), default=-1)
+        pending = [
+            TrialRecord(number + i, entry.family, entry.params, entry.origin)
+            for i, entry in enumerate(proposals)
+        ]
+        later = self.then.propose(spaces, [*history, *pending], count=count - len(proposals), seed=seed)
+        return proposals + later
+
+
+def default_entries(spaces: Mapping[str, Space], data: DataProfile, *, strong: bool = True) -> list[Proposal]:
+    """Order the learners' own configurations so that every prefix of the list is a good one.
+
+    Parameters
+    ----------
+    spaces : mapping of str to Space
+        The families that may be tried.
+    data : DataProfile
+    strong : bool
+        With the portfolios; without them only each family's default is listed.
+
+    Returns
+    -------
+    list of Proposal
+        The quick ones, then the best of each family, strongest family first, then the second best.
+    """
+    rows: list[Proposal] = []
+    for family in QUICK:
+        if family in spaces:
+            params = spaces[family].validate(get_learner(family).first(data))
+            rows.append(Proposal(family, params, Origin.DEFAULT))
+    order = [family for family in STRENGTH if family in spaces]
+    order += [family for family in spaces if family not in STRENGTH]
+    lists = {family: _configurations(family, data, strong) for family in order}
+    for place in range(max((len(found) for found in lists.values()), default=0)):
+        entries = [
+            Proposal(family, spaces[family].validate(found[place]), Origin.DEFAULT)
+            for family, found in lists.items()
+            if place < len(found)
+        ]
+        rows += _cheap_first(entries, data)
+    unique: dict[str, Proposal] = {}
+    for entry in rows:
+        unique.setdefault(signature(entry.family, entry.params), entry)
+    return list(unique.values())
+
+
+def _configurations(family: str, data: DataProfile, strong: bool) -> list[Mapping[str, object]]:
+    learner = get_learner(family)
+    if strong:
+        return list(learner.portfolio(data)) or [learner.first(data)]
+    return [learner.space(data).default()]
+
+
+def _cheap_first(entries: list[Proposal], data: DataProfile) -> list[Proposal]:
+    """Let the dear ones of a round wait a few places: strength decides only among like costs."""
+    if not entries:
+        return []
+    costs = [get_learner(entry.family).cost(data, entry.params).seconds for entry in entries]
+    # Below a few seconds for the fold nobody waits long enough to mind.
+    floor = max(min(costs), 0.5) * CHEAP_RATIO
+
+    def place(index: int) -> float:
+        return index + 2.0 * math.sqrt(max(costs[index] / floor - 1.0, 0.0))
+
+    return [entries[index] for index in sorted(range(len(entries)), key=place)]

@@ -1,0 +1,151 @@
+"""Bayesian search inside a family by Optuna's TPE, rebuilt from the records at every call."""
+
+# ruff: noqa: PLC0415 - heavy libraries are imported where they are used: the web process lists this module
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from automl.engine.samplers.allocation import next_family
+from automl.engine.samplers.base import fresh, nearby, signature, tried
+from automl.engine.space import Choice, Dimension, Float, Space
+from automl.engine.trial import Params, ParamValue, Proposal, TrialRecord, TrialState
+
+if TYPE_CHECKING:
+    import numpy as np
+
+# With fewer scores in a family the model of TPE knows nothing; near the best one is a better guess.
+STARTUP = 8
+# So many records keep a proposal under 50 ms; the best and the latest hold what TPE looks at.
+MOST_RECORDS = 150
+# One proposal in so many is a small step from the family's best: TPE rarely refines.
+REFINE_EVERY = 4
+
+
+class TPESampler:
+    """Shares the trials among the families and models each one's space by itself."""
+
+    def propose(
+        self, spaces: Mapping[str, Space], history: Sequence[TrialRecord], *, count: int, seed: int
+    ) -> list[Proposal]:
+        import numpy as np
+
+        rng = np.random.default_rng(seed)
+        seen = tried(history)
+        families = list(spaces)
+        told = list(history)
+        proposals: list[Proposal] = []
+        while len(proposals) < count and families:
+            family = next_family(families, told)
+            own = [record for record in told if record.family == family]
+            params = self._params(spaces[family], family, own, seen, rng)
+            if params is None:
+                families.remove(family)
+                continue
+            seen.add(signature(family, params))
+            proposals.append(Proposal(family, params))
+            told.append(_pending(family, params, told))
+        return proposals
+
+    def _params(
+        self, space: Space, family: str, own: list[TrialRecord], seen: set[str], rng: np.random.Generator
+    ) -> dict[str, ParamValue] | None:
+        if not space.dimensions:
+            return fresh(space, family, seen, rng)
+        usable = [record for record in own if _value(record) is not None and _inside(space, record.params)]
+        if not usable:
+            default = space.default()
+            return default if signature(family, default) not in seen else fresh(space, family, seen, rng)
+        best = max(usable, key=lambda record: (_value(record) or 0.0, -record.number))
+        if len(usable) < STARTUP:
+            # Half of the first ones look around the best default, half anywhere.
+            params = nearby(space, best.params, rng, scale=0.2) if len(own) % 2 else space.sample(rng)
+        elif len(own) % REFINE_EVERY == 0:
+            params = nearby(space, best.params, rng)
+        else:
+            params = _ask_optuna(space, _kept(usable), seed=int(rng.integers(2**31)))
+        if signature(family, params) not in seen:
+            return params
+        return fresh(space, family, seen, rng, around=params)
+
+
+def _pending(family: str, params: Params, told: Sequence[TrialRecord]) -> TrialRecord:
+    """Make a record of something just proposed; it costs what its family's trials cost on average."""
+    times = [record.seconds for record in told if record.family == family and record.seconds > 0]
+    number = 1 + max((record.number for record in told), default=-1)
+    return TrialRecord(number, family, params, seconds=sum(times) / len(times) if times else 0.0)
+
+
+def _value(record: TrialRecord) -> float | None:
+    """Give what TPE is told of a trial: a pruned one counts with the folds that it had."""
+    if record.state is TrialState.COMPLETE:
+        return record.score
+    if record.state is TrialState.PRUNED and record.fold_scores:
+        return sum(record.fold_scores) / len(record.fold_scores)
+    return None
+
+
+def _inside(space: Space, params: Params) -> bool:
+    try:
+        return space.validate(params) == dict(params)
+    except ValueError:
+        return False
+
+
+def _kept(records: list[TrialRecord]) -> list[TrialRecord]:
+    if len(records) <= MOST_RECORDS:
+        return records
+    half = MOST_RECORDS // 2
+    latest = records[-half:]
+    rest = sorted(records[:-half], key=lambda record: -(_value(record) or 0.0))[:half]
+    return sorted(rest + latest, key=lambda record: record.number)
+
+
+def _ask_optuna(space: Space, records: Sequence[TrialRecord], *, seed: int) -> dict[str, ParamValue]:
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=0, n_ei_candidates=24)
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    distributions = {name: _distribution(optuna, dim) for name, dim in space.dimensions.items()}
+    with warnings.catch_warnings():
+        # Choices with None or a bool among them are fine in memory; it warns for databases.
+        warnings.simplefilter("ignore")
+        study.add_trials(
+            [
+                optuna.create_trial(
+                    params=dict(record.params),
+                    distributions={name: distributions[name] for name in record.params},
+                    value=_value(record),
+                )
+                for record in records
+            ]
+        )
+        trial = study.ask()
+        values: dict[str, ParamValue] = {}
+        for name, dimension in space.dimensions.items():
+            if space.is_active(name, values):
+                values[name] = _suggest(trial, name, dimension)
+    return space.validate(values)
+
+
+def _distribution(optuna: Any, dimension: Dimension) -> Any:
+    if isinstance(dimension, Choice):
+        return optuna.distributions.CategoricalDistribution(dimension.choices)
+    if isinstance(dimension, Float):
+        return optuna.distributions.FloatDistribution(dimension.low, dimension.high, log=dimension.log)
+    return optuna.distributions.IntDistribution(dimension.low, dimension.high, log=dimension.log)
+
+
+def _suggest(trial: Any, name: str, dimension: Dimension) -> ParamValue:
+    if isinstance(dimension, Choice):
+        value: ParamValue = trial.suggest_categorical(name, dimension.choices)
+    elif isinstance(dimension, Float):
+        # Eight digits: nobody can tell the rest, and it makes pages and URLs long.
+        found = trial.suggest_float(name, dimension.low, dimension.high, log=dimension.log)
+        value = min(max(float(f"{found:.8g}"), dimension.low), dimension.high)
+    else:
+        value = trial.suggest_int(name, dimension.low, dimension.high, log=dimension.log)
+    return value

@@ -1,0 +1,292 @@
+"""A search: what to try next, what to stop, when it is over, and what is best so far."""
+
+# ruff: noqa: PLC0415 - heavy libraries are imported where they are used: the web process lists this module
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal, get_args
+
+from automl.engine.budget import Budget, CostModel
+from automl.engine.errors import UserError
+from automl.engine.learners import families_for, get_learner
+from automl.engine.pruners import HalvingPruner, NoPruner, Pruner
+from automl.engine.samplers import (
+    GridSampler,
+    PortfolioSampler,
+    RandomSampler,
+    Sampler,
+    TPESampler,
+    default_entries,
+)
+from automl.engine.samplers.base import fresh, nearby, signature, tried
+from automl.engine.schema import DataProfile
+from automl.engine.space import Space
+from automl.engine.trial import Params, ParamValue, Proposal, TrialRecord, TrialState
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Search = Literal["auto", "random", "grid", "manual"]
+# A manual search asks its sampler for nothing.
+SAMPLERS: dict[Search, Callable[[], Sampler]] = {
+    "auto": TPESampler,
+    "random": RandomSampler,
+    "grid": GridSampler,
+    "manual": RandomSampler,
+}
+
+# With a budget in trials, trial n is chosen knowing only the trials before n - LAG. So up to LAG seats
+# can work at once and the choices do not depend on how many there are, or on which is faster.
+LAG = 8
+# A prediction of time is off by this factor often enough; a trial cut off at the end is time lost.
+SAFETY = 1.25
+# One default may take this share of what is left, as long as there are others that take less.
+GREEDY_SHARE = 0.4
+# Tries to find something in a family's space that can end in time.
+ATTEMPTS = 24
+
+
+class Study:
+    """Drives a search over families of models. It knows no owner, no database and no clock.
+
+    A study keeps nothing between calls: it can be made anew from its settings for every call, in any
+    process, and gives the same answer to the same history.
+
+    Parameters
+    ----------
+    data : DataProfile
+    families : sequence of str, optional
+        Keys of learners; all that can do the task if left out.
+    search : {"auto", "random", "grid", "manual"}
+        "auto": strong defaults, then Bayesian search, the time shared among families by merit.
+        "random" and "grid": each family's default, then that search, the families in turn.
+        "manual": proposes nothing.
+    seed : int
+    budget : Budget
+    folds : int
+        Folds of a trial; its cost is that of one fold as many times.
+
+    Examples
+    --------
+    >>> from automl.engine.schema import DataProfile
+    >>> from automl.engine.trial import TaskType
+    >>> table = DataProfile(rows=500, numeric=4, task_type=TaskType.BINARY, classes=2)
+    >>> study = Study(table, families=["dummy", "linear"], budget=Budget(max_trials=2))
+    >>> [proposal.family for proposal in study.ask([], count=2)]
+    ['dummy', 'linear']
+    """
+
+    def __init__(
+        self,
+        data: DataProfile,
+        *,
+        families: Sequence[str] | None = None,
+        search: Search = "auto",
+        seed: int = 0,
+        budget: Budget | None = None,
+        folds: int = 5,
+    ) -> None:
+        if search not in get_args(Search):
+            raise UserError(f"search is {search!r}; give one of {', '.join(get_args(Search))}.")
+        possible = families_for(data.task_type)
+        keys = list(dict.fromkeys(families if families is not None else possible))
+        for key in keys:
+            if get_learner(key).key not in possible:
+                raise UserError(f"{key} cannot do {data.task_type}; take one of {', '.join(possible)}.")
+        if not keys:
+            raise UserError("families is empty; name at least one, or leave it out for all.")
+        self.data = data
+        self.search = search
+        self.seed = seed
+        self.budget = budget or Budget()
+        self.folds = folds
+        self.spaces: dict[str, Space] = {key: get_learner(key).space(data) for key in keys}
+        strong = search == "auto"
+        self.sampler = SAMPLERS[search]()
+        self.portfolio = PortfolioSampler(default_entries(self.spaces, data, strong=strong), self.sampler)
+        self.pruner: Pruner = HalvingPruner() if search in ("auto", "random") else NoPruner()
+
+    def next_seed(self, number: int) -> int:
+        """Give the seed of a trial: from the experiment's seed and the trial's number alone."""
+        digest = hashlib.blake2b(f"{self.seed}:{number}".encode(), digest_size=4).digest()
+        return int.from_bytes(digest) >> 1
+
+    def costs(self, history: Sequence[TrialRecord]) -> CostModel:
+        """Give the cost model that the trials so far have taught."""
+        return CostModel.learn(self._fold_seconds, self.folds, history)
+
+    def ask(
+        self, history: Sequence[TrialRecord], count: int = 1, remaining: float | None = None
+    ) -> list[Proposal]:
+        """Propose the next trials, in the order of their numbers.
+
+        Parameters
+        ----------
+        history : sequence of TrialRecord
+            All trials so far, unfinished ones too.
+        count : int
+            Free seats.
+        remaining : float, optional
+            Seconds in which a trial must have ended; not used with a budget in trials.
+
+        Returns
+        -------
+        list of Proposal
+            Fewer than ``count`` when earlier trials have to end first, when the budget is used up,
+            or when nothing new fits in the time.
+        """
+        if self.search == "manual":
+            return []
+        told = sorted(history, key=lambda record: record.number)
+        left = self.budget.trials_left(told)
+        proposals: list[Proposal] = []
+        # What the times have taught holds for all the proposals of one call.
+        model = self.costs(told) if self.budget.max_trials is None and remaining is not None else None
+        while len(proposals) < count and (left is None or len(proposals) < left):
+            number = told[-1].number + 1 if told else 0
+            if self.budget.max_trials is not None:
+                found = self._by_number(told, number)
+            elif remaining is None or model is None:
+                found = self._any(told, number)
+            else:
+                found = self._in_time(told, number, model, remaining)
+            if found is None:
+                break
+            proposals.append(found)
+            told.append(TrialRecord(number, found.family, found.params, found.origin))
+        return proposals
+
+    def should_prune(self, trial: TrialRecord, history: Sequence[TrialRecord]) -> bool:
+        """Tell whether a running trial should be stopped, from the folds that it has finished."""
+        if len(trial.fold_scores) >= self.folds:
+            return False
+        if self.budget.max_trials is not None:
+            history = [record for record in history if record.number < trial.number - LAG]
+        return self.pruner.should_prune(trial, history)
+
+    def is_done(self, history: Sequence[TrialRecord], elapsed: float) -> bool:
+        """Tell whether the search is over.
+
+        When time is up it is over even while trials run: those are to be stopped. Without that it
+        is over when every trial is final and there is none to add.
+        """
+        remaining = self.budget.remaining(elapsed)
+        if remaining is not None and remaining <= 0.0:
+            return True
+        if self.search == "manual" or not all(record.state.is_final for record in history):
+            return False
+        return not self.ask(history, 1, remaining)
+
+    @staticmethod
+    def best(history: Sequence[TrialRecord]) -> TrialRecord | None:
+        """Give the complete trial with the highest score; the earlier one of equals."""
+        complete = [r for r in history if r.state is TrialState.COMPLETE and r.score is not None]
+        return max(complete, key=lambda record: (record.score or 0.0, -record.number), default=None)
+
+    def _fold_seconds(self, family: str, params: Params) -> float:
+        learner = get_learner(family)
+        try:
+            return learner.cost(self.data, params).seconds
+        except KeyError:
+            # A record of an older version: a dial has been added since.
+            return learner.cost(self.data, learner.space(self.data).clip(params)).seconds
+
+    def _any(self, told: Sequence[TrialRecord], number: int) -> Proposal | None:
+        found = self.portfolio.propose(self.spaces, told, count=1, seed=self.next_seed(number))
+        return found[0] if found else None
+
+    def _by_number(self, told: Sequence[TrialRecord], number: int) -> Proposal | None:
+        """Propose trial ``number`` from what every number of seats would know by then."""
+        known: list[TrialRecord] = []
+        for record in told:
+            # Measured seconds differ from run to run: only predicted ones may have a say.
+            seconds = self.folds * self._fold_seconds(record.family, record.params)
+            if record.number >= number - LAG:
+                hidden = TrialRecord(
+                    record.number, record.family, record.params, record.origin, seconds=seconds
+                )
+                known.append(hidden)
+            elif record.state.is_final:
+                known.append(replace(record, seconds=seconds))
+            else:
+                return None
+        return self._any(known, number)
+
+    def _in_time(
+        self, told: Sequence[TrialRecord], number: int, model: CostModel, remaining: float
+    ) -> Proposal | None:
+        """Propose something that can end in the time that is left."""
+        limit = remaining / SAFETY
+        entry = self._entry_in_time(told, model, limit)
+        if entry is not None:
+            return entry
+        import numpy as np
+
+        seed = self.next_seed(number)
+        rng = np.random.default_rng(seed)
+        first = {key: get_learner(key).first(self.data) for key in self.spaces}
+        affordable = {
+            key: space for key, space in self.spaces.items() if model.seconds(key, first[key]) <= limit
+        }
+        for found in self.sampler.propose(affordable, told, count=1, seed=seed) if affordable else []:
+            if model.seconds(found.family, found.params) <= limit:
+                return found
+            params = self._cheaper(found, told, model, limit, rng)
+            if params is not None:
+                return replace(found, params=params)
+        return self._cheap(told, model, limit, rng)
+
+    def _entry_in_time(self, told: Sequence[TrialRecord], model: CostModel, limit: float) -> Proposal | None:
+        """Give the next default that fits: first those that leave time for others."""
+        waiting = self.portfolio.waiting(told)
+        costs = [model.seconds(entry.family, entry.params) for entry in waiting]
+        for entry, seconds in zip(waiting, costs, strict=True):
+            if seconds <= GREEDY_SHARE * limit:
+                return entry
+        # A dear one only as the first trial of its family: later the time is better spent in a search.
+        started = {record.family for record in told}
+        fitting = [
+            (seconds, place)
+            for place, seconds in enumerate(costs)
+            if seconds <= limit and waiting[place].family not in started
+        ]
+        return waiting[min(fitting)[1]] if fitting else None
+
+    def _cheaper(
+        self,
+        found: Proposal,
+        told: Sequence[TrialRecord],
+        model: CostModel,
+        limit: float,
+        rng: np.random.Generator,
+    ) -> dict[str, ParamValue] | None:
+        """Look around a configuration, further and further, for one that can end in time."""
+        space, seen = self.spaces[found.family], tried(told)
+        for attempt in range(ATTEMPTS):
+            params = nearby(space, found.params, rng, scale=0.1 + 0.03 * attempt)
+            if model.seconds(found.family, params) <= limit and signature(found.family, params) not in seen:
+                return params
+        return None
+
+    def _cheap(
+        self, told: Sequence[TrialRecord], model: CostModel, limit: float, rng: np.random.Generator
+    ) -> Proposal | None:
+        """Give anything that still fits, from the family with the best score that has something."""
+        scores: dict[str, float] = {}
+        for record in told:
+            if record.score is not None:
+                scores[record.family] = max(record.score, scores.get(record.family, record.score))
+        seen = tried(told)
+        for family in sorted(self.spaces, key=lambda key: -scores.get(key, float("-inf"))):
+            space = self.spaces[family]
+            first = space.validate(get_learner(family).first(self.data))
+            if signature(family, first) not in seen and model.seconds(family, first) <= limit:
+                return Proposal(family, first)
+            for _ in range(ATTEMPTS):
+                params = fresh(space, family, seen, rng, around=first if space.dimensions else None)
+                if params is not None and model.seconds(family, params) <= limit:
+                    return Proposal(family, params)
+        return None

@@ -1,0 +1,156 @@
+"""Every learner passes the suite; here too are the traps that one of them has met."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from automl.engine.errors import UserError
+from automl.engine.learners import LEARNERS, families_for, get_learner
+from automl.engine.learners.base import thin_curve
+from automl.engine.testing import LearnerSuite, fit_fold, make_table
+from automl.engine.trial import TaskType
+
+
+@pytest.fixture(params=list(LEARNERS))
+def suite_learner(request: pytest.FixtureRequest) -> None:
+    request.instance.learner = LEARNERS[request.param]
+
+
+@pytest.mark.usefixtures("suite_learner")
+class TestEveryLearner(LearnerSuite):
+    pass
+
+
+def test_every_family_can_do_every_task_type() -> None:
+    for task_type in TaskType:
+        assert families_for(task_type) == list(LEARNERS)
+
+
+def test_an_unknown_family_is_named() -> None:
+    with pytest.raises(UserError, match=r"'lightgmb' is not a family; the known ones are: dummy, linear"):
+        get_learner("lightgmb")
+
+
+def test_listing_families_loads_no_heavy_library() -> None:
+    code = (
+        "import sys, automl.engine.study, automl.engine.testing\n"
+        "from automl.engine.schema import DataProfile\n"
+        "from automl.engine.trial import TaskType\n"
+        "data = DataProfile(100, 3, TaskType.BINARY, 2, (4, 300), (3, 4))\n"
+        "study = automl.engine.study.Study(data)\n"
+        "[space.to_json() for space in study.spaces.values()]; study.ask([], 3)\n"
+        "heavy = {'sklearn', 'lightgbm', 'xgboost', 'catboost', 'optuna', 'pandas', 'scipy', 'skops'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("family", ["hist_boosting", "lightgbm", "xgboost", "catboost"])
+def test_boosting_keeps_the_best_round_only(family: str) -> None:
+    table = make_table(TaskType.BINARY)
+    learner = LEARNERS[family]
+    params = learner.space(table.data).validate({"learning_rate": 0.3})
+    fit = fit_fold(learner, table, params).fit
+    assert fit.learning_curve is not None
+    x, valid, best = fit.learning_curve["x"], fit.learning_curve["valid"], fit.learning_curve["best"]
+    assert best < x[-1], "the table is too easy to show anything"
+    pick = min if fit.learning_curve["metric"] == "log_loss" else max
+    assert valid[x.index(best)] == pick(valid)
+    assert fit.learned["rounds"] == best
+
+
+@pytest.mark.parametrize("family", ["hist_boosting", "lightgbm", "xgboost", "catboost", "neural_network"])
+def test_the_curve_ends_with_what_the_model_scores(family: str) -> None:
+    """The curve's best point is the score of the stored model, so truncation and scaling are right."""
+    table = make_table(TaskType.REGRESSION)
+    learner = LEARNERS[family]
+    fitted = fit_fold(learner, table, learner.portfolio(table.data)[0])
+    curve = fitted.fit.learning_curve
+    assert curve is not None
+    error = float(np.mean((fitted.predict(table.data) - table.y_valid) ** 2))
+    expected = error / 2 if curve["metric"] == "half_squared_error" else error**0.5
+    assert curve["valid"][curve["x"].index(curve["best"])] == pytest.approx(expected, rel=1e-3)
+
+
+def test_histogram_boosting_stays_sane_with_rare_classes() -> None:
+    """It once had a log loss of 19 on a table with classes of one member."""
+    table = make_table(TaskType.MULTICLASS, rows=600, classes=12, rare=True)
+    learner = LEARNERS["hist_boosting"]
+    shares = np.bincount(table.y, minlength=12) / len(table.y)
+    prior = -np.mean(np.log(shares[table.y_valid]))
+    for params in (learner.first(table.data), *learner.portfolio(table.data)):
+        values = fit_fold(learner, table, params).predict(table.data)
+        loss = -np.mean(np.log(np.clip(values[np.arange(len(table.y_valid)), table.y_valid], 1e-15, 1)))
+        assert loss < prior
+
+
+@pytest.mark.parametrize("family", ["lightgbm", "xgboost", "catboost", "hist_boosting", "neural_network"])
+def test_a_deadline_ends_a_long_fit(family: str) -> None:
+    table = make_table(TaskType.MULTICLASS, rows=3_000, classes=10)
+    learner = LEARNERS[family]
+    space = learner.space(table.data)
+    slow = {
+        "learning_rate": 0.005, "n_estimators": 2_000, "iterations": 1_500, "max_iter": 1_000,
+        "max_leaf_nodes": 128, "num_leaves": 256, "max_depth": 10, "depth": 9, "epochs": 100, "width": 256,
+        "layers": 3,
+    }  # fmt: skip
+    params = space.clip(slow)
+    started = time.monotonic()
+    fitted = fit_fold(learner, table, params, deadline=started + 0.5)
+    assert time.monotonic() - started < 5.0
+    assert np.isfinite(fitted.predict(table.data)).all()
+
+
+def test_a_deadline_does_not_change_a_forest_that_meets_it() -> None:
+    table = make_table(TaskType.BINARY)
+    learner = LEARNERS["extra_trees"]
+    params = learner.space(table.data).validate({"n_estimators": 50})
+    free = fit_fold(learner, table, params).predict(table.data)
+    timed = fit_fold(learner, table, params, deadline=time.monotonic() + 60).predict(table.data)
+    assert np.array_equal(free, timed)
+
+
+@pytest.mark.parametrize("metric", ["mae", "r2", "rmse", "some_metric_of_later"])
+def test_boosting_knows_or_replaces_a_metric(metric: str) -> None:
+    table = make_table(TaskType.REGRESSION)
+    table = replace(table, data=replace(table.data, metric=metric))
+    for family in ("hist_boosting", "lightgbm", "xgboost", "catboost"):
+        values = fit_fold(LEARNERS[family], table, LEARNERS[family].first(table.data)).predict(table.data)
+        assert np.isfinite(values).all()
+
+
+@pytest.mark.parametrize("family", [key for key in LEARNERS if key != "dummy"])
+def test_a_table_of_one_category_and_twenty_rows_fits(family: str) -> None:
+    rng = np.random.default_rng(0)
+    table = make_table(TaskType.BINARY, rows=20)
+    data = replace(table.data, rows=26, numeric=0, cardinalities=(3,), categorical=(0,), missing_share=0.0)
+    X = rng.integers(0, 3, (26, 1)).astype(np.float32)
+    y = (np.arange(26) % 2).astype(np.int32)
+    table = replace(table, data=data, X=X[:20], y=y[:20], X_valid=X[20:], y_valid=y[20:])
+    for params in (LEARNERS[family].first(data), *LEARNERS[family].portfolio(data)):
+        assert np.isfinite(fit_fold(LEARNERS[family], table, params).predict(data)).all()
+
+
+@pytest.mark.parametrize("family", list(LEARNERS))
+def test_nothing_is_printed(family: str, capfd: pytest.CaptureFixture[str]) -> None:
+    table = make_table(TaskType.MULTICLASS, classes=12, rare=True)
+    fit_fold(LEARNERS[family], table, LEARNERS[family].first(table.data))
+    out, err = capfd.readouterr()
+    assert (out, err) == ("", "")
+
+
+@pytest.mark.parametrize("count", [1, 2, 99, 100, 101, 1_000, 1_037])
+def test_a_thinned_curve_keeps_its_best_and_last_point(count: int) -> None:
+    values = [1.0 / (i + 1) for i in range(count)]
+    for best in {1, count // 2 or 1, count}:
+        curve = thin_curve("rounds", "log_loss", values, values, best)
+        assert {best, count} <= set(curve["x"])
+        assert len(curve["x"]) <= 103
+        assert curve["valid"] == [float(f"{values[x - 1]:.6g}") for x in curve["x"]]

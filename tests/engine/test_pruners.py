@@ -1,0 +1,71 @@
+"""Every pruner passes the suite; here too is what each of them promises."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from automl.engine.pruners import HalvingPruner, MedianPruner, NoPruner
+from automl.engine.testing import PrunerSuite
+from automl.engine.trial import Origin
+
+
+class TestNone(PrunerSuite):
+    pruner = NoPruner()
+
+    def test_it_stops_nothing(self) -> None:
+        assert not self.pruner.should_prune(self.running(-9.0, -9.0), self.field())
+
+
+class TestMedian(PrunerSuite):
+    pruner = MedianPruner()
+
+    def test_what_is_below_the_median_stops(self) -> None:
+        # On their first fold the ten have 0.780 to 0.789.
+        assert self.pruner.should_prune(self.running(0.784), self.field())
+        assert not self.pruner.should_prune(self.running(0.785), self.field())
+
+
+class TestHalving(PrunerSuite):
+    pruner = HalvingPruner()
+
+    def noisy_field(self) -> list:
+        """The ten, but each with its own ups and downs of about 0.004 over the folds."""
+        ups = [(0.004, -0.004, 0.0, 0.004, -0.004), (-0.004, 0.0, 0.004, -0.004, 0.004)]
+        return [
+            replace(
+                r, fold_scores=tuple(s + u for s, u in zip(r.fold_scores, ups[r.number % 2], strict=True))
+            )
+            for r in self.field()
+        ]
+
+    def test_the_hopeless_stops_after_one_fold(self) -> None:
+        assert self.pruner.should_prune(self.running(0.6), self.noisy_field())
+
+    def test_what_is_behind_by_less_than_the_noise_goes_on(self) -> None:
+        assert not self.pruner.should_prune(self.running(0.775), self.noisy_field())
+
+    def test_the_margin_shrinks_with_every_fold(self) -> None:
+        behind = 0.012
+        field = self.noisy_field()
+        worst = [min(r.fold_scores[fold] for r in field) for fold in range(5)]
+        stopped = [
+            self.pruner.should_prune(self.running(*(s - behind for s in worst[:folds])), field)
+            for folds in (1, 4)
+        ]
+        assert stopped == [False, True]
+
+    def test_scores_are_compared_on_the_same_folds(self) -> None:
+        # Its first fold is the hardest one: 0.78 there is as good as 0.80 over all.
+        assert not self.pruner.should_prune(self.running(0.781), self.noisy_field())
+
+
+@pytest.mark.parametrize("pruner", [MedianPruner(), HalvingPruner()])
+def test_the_first_default_of_a_family_gets_a_second_fold(pruner) -> None:
+    suite = TestMedian()
+    trial = replace(suite.running(0.1, origin=Origin.DEFAULT), family="other")
+    assert not pruner.should_prune(trial, suite.field())
+    assert pruner.should_prune(replace(trial, fold_scores=(0.1, 0.1)), suite.field())
+    # The family "plain" has been seen: its later defaults race like anybody.
+    assert pruner.should_prune(replace(trial, family="plain"), suite.field())
