@@ -1,0 +1,87 @@
+"""From complete trials to the ensemble, its honest score, and the trials that are as good."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from automl.engine.ensemble import Blend, blend
+from automl.engine.evaluation import read_predictions
+from automl.engine.inference import finish_probabilities
+from automl.engine.intervals import interval, is_tie
+from automl.engine.learners import get_learner
+from automl.engine.metrics import METRICS, Metric
+from automl.engine.preparation import open_prepared
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+# Each candidate's predictions are in memory at once, and each round of the greedy search reads them all.
+MOST_CANDIDATES = 30
+MOST_BYTES = 1 << 30
+
+
+def blend_trials(args: Mapping[str, Any]) -> dict[str, Any]:
+    """Blend trials; see `automl.engine.jobs.BlendArgs` and `BlendResult`."""
+    prepared = open_prepared(args["prepared"])
+    metric = METRICS[args["metric"]]
+    truth = np.asarray(prepared.y)
+    trials = choose_candidates(args["trials"], rows=len(truth), width=max(prepared.profile.classes, 1))
+    predictions = [read_predictions(trial["dir"]) for trial in trials]
+    validated = np.isfinite(predictions[0]).reshape(len(truth), -1).all(axis=1)
+    truth = truth[validated]
+    predictions = [prediction[validated] for prediction in predictions]
+    answer: dict[str, Any] = {"weights": {}, "score": 0.0, "value": 0.0, "score_low": 0.0, "score_high": 0.0}
+    best = metric.score(truth, predictions[0])
+    chosen = predictions[0]
+    if len(trials) > 1:
+        found = blend(metric, truth, predictions, seed=args["seed"])
+        honest = _finished(found.honest, prepared.profile.classes)
+        value, low, high = interval(metric, truth, honest)
+        if metric.score_of(value) > best and sum(weight > 0 for weight in found.weights) > 1:
+            weights = _weights(found, trials)
+            answer = {"weights": weights, "score": metric.score_of(value), "value": value}
+            answer |= {"score_low": low, "score_high": high}
+            chosen = honest
+    answer["tied"] = [
+        trial["id"]
+        for trial, prediction in zip(trials, predictions, strict=True)
+        if is_tie(metric, truth, prediction, chosen)
+    ]
+    return answer
+
+
+def choose_candidates(
+    trials: Sequence[Mapping[str, Any]], *, rows: int, width: int
+) -> list[Mapping[str, Any]]:
+    """The best trials, with the best of each family among them.
+
+    Families whose models hold the training rows can't be shipped, so they do not enter. Nor does the
+    dummy: it knows nothing of a row, but its constants differ from fold to fold and so shift ranks.
+    """
+    ranked = sorted(trials, key=lambda trial: (-trial["score"], trial["number"]))
+    shippable = [trial for trial in ranked if _may_enter(trial["family"])] or ranked
+    count = max(2, min(MOST_CANDIDATES, MOST_BYTES // max(rows * width * 8, 1)))
+    first: dict[str, Mapping[str, Any]] = {}
+    for trial in shippable:
+        first.setdefault(trial["family"], trial)
+    taken = list(first.values())[:count]
+    ids = {trial["id"] for trial in taken}
+    taken += [trial for trial in shippable if trial["id"] not in ids][: count - len(taken)]
+    return sorted(taken, key=lambda trial: (-trial["score"], trial["number"]))
+
+
+def _may_enter(family: str) -> bool:
+    return family != "dummy" and not get_learner(family).keeps_rows
+
+
+def _weights(found: Blend, trials: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    return {trial["id"]: weight for trial, weight in zip(trials, found.weights, strict=True) if weight > 0}
+
+
+def _finished(prediction: Array, classes: int) -> Array:
+    return finish_probabilities(prediction) if classes else np.asarray(prediction, dtype=np.float64)

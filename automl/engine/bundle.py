@@ -1,0 +1,225 @@
+"""The file that users keep: a ZIP that predicts without this service, and holds none of its data."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import sys
+import zipfile
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import automl
+from automl.engine import inference
+from automl.engine.errors import UserError
+from automl.engine.evaluation import read_models, read_predictions
+from automl.engine.inference import Encoder, FittedModel, Model, finish_probabilities
+from automl.engine.intervals import metrics_with_intervals
+from automl.engine.leaderboard import leaderboard_csv
+from automl.engine.learners import get_learner
+from automl.engine.metrics import METRICS, metrics_for
+from automl.engine.model_card import model_card
+from automl.engine.preparation import Prepared, _target, open_prepared
+from automl.engine.reading import read_frame
+from automl.engine.trial import TaskType
+
+# What predict.py imports, and the library of each family; versions are those that trained.
+BASE_REQUIREMENTS = ("numpy", "pandas", "scikit-learn", "skops")
+FAMILY_REQUIREMENTS = {"lightgbm": "lightgbm", "xgboost": "xgboost-cpu", "catboost": "catboost"}
+# The date in the ZIP is fixed, so that the same model gives the same file.
+ZIP_DATE = (1980, 1, 1, 0, 0, 0)
+
+
+def package(args: Mapping[str, Any]) -> dict[str, Any]:
+    """Write a bundle; see `automl.engine.jobs.PackageArgs` and `PackageResult`.
+
+    Raises
+    ------
+    UserError
+        If a member can only predict by looking rows of the training data up.
+    """
+    for member in args["members"]:
+        if get_learner(member["family"]).keeps_rows:
+            raise UserError(
+                f"{get_learner(member['family']).label} answers by looking training rows up, and a bundle holds "
+                "none. Package another trial."
+            )
+    prepared = open_prepared(args["prepared"])
+    schema = json.loads((prepared.folder / "schema.json").read_text(encoding="utf-8"))
+    texts = _load_texts(prepared.folder / "texts.skops")
+    members = [
+        (float(member["weight"]), member["family"], read_models(member["dir"])) for member in args["members"]
+    ]
+    metrics = _metrics(prepared, args, Encoder(schema, texts), members)
+    files = _files(args, schema, texts, members, metrics)
+    digest, size = _write_zip(Path(args["out"]), files)
+    return {
+        "score": metrics["validation"][args["metric"]]["value"],
+        "metrics": metrics,
+        "schema": schema,
+        "files": [{"name": name, "size": len(data), "sha256": _digest(data)} for name, data in files.items()],
+        "sha256": digest,
+        "size": size,
+    }
+
+
+Members = Sequence[tuple[float, str, Sequence[FittedModel]]]
+
+
+def _metrics(
+    prepared: Prepared, args: Mapping[str, Any], encoder: Encoder, members: Members
+) -> dict[str, Any]:
+    """Every metric that fits the task: on out-of-fold predictions, and on the test table if there is one."""
+    names = [metric.name for metric in metrics_for(prepared.profile.task_type)]
+    total = sum(
+        weight * read_predictions(member["dir"])
+        for (weight, _, _), member in zip(members, args["members"], strict=True)
+    )
+    oof = np.asarray(total)
+    validated = np.isfinite(oof).reshape(len(oof), -1).all(axis=1)
+    predicted = finish_probabilities(oof[validated]) if prepared.profile.classes else oof[validated]
+    found: dict[str, Any] = {
+        "metric": args["metric"],
+        "higher_is_better": METRICS[args["metric"]].higher_is_better,
+        "validation": metrics_with_intervals(names, np.asarray(prepared.y)[validated], predicted),
+    }
+    # The board's figure for an ensemble was taken with weights chosen without the judged rows.
+    if board := next((row for row in args["leaderboard"] if row["name"] == args["name"]), None):
+        found["validation"][args["metric"]] = {
+            "value": board["score"],
+            "low": board["score_low"],
+            "high": board["score_high"],
+        }
+    if args.get("test_table"):
+        found["test"] = _test_metrics(prepared, args, names, encoder, members)
+    return found
+
+
+def _test_metrics(
+    prepared: Prepared, args: Mapping[str, Any], names: list[str], encoder: Encoder, members: Members
+) -> dict[str, Any]:
+    frame = read_frame(Path(args["test_table"]))
+    target = encoder.schema["target"]
+    known = frame[target].notna()
+    labels = prepared.classes
+    if labels is not None:
+        codes = {str(label): code for code, label in enumerate(labels)}
+        y = np.array(
+            [codes.get(str(inference.level_of(value)), codes.get(str(value), -1)) for value in frame[target]]
+        )
+        known &= y >= 0
+        y = y[known.to_numpy()]
+    else:
+        y, _ = _target(frame[target][known], TaskType.REGRESSION, target)
+    model = Model(encoder, [(weight, models) for weight, _, models in members])
+    rows = frame[known]
+    predicted = model.predict_proba(rows) if labels is not None else model.predict(rows)
+    return metrics_with_intervals(names, y, predicted)
+
+
+def _files(
+    args: Mapping[str, Any],
+    schema: Mapping[str, Any],
+    texts: Sequence[Any],
+    members: Members,
+    metrics: Mapping[str, Any],
+) -> dict[str, bytes]:
+    from skops.io import dumps
+
+    stored = {
+        "members": [
+            {
+                "weight": weight,
+                "layout": models[0].layout,
+                "models": [
+                    {"preprocess": model.preprocess, "estimator": model.estimator} for model in models
+                ],
+            }
+            for weight, _, models in members
+        ],
+        "texts": list(texts),
+    }
+    requirements = _requirements({family for _, family, _ in members}, bool(texts))
+    provenance = {
+        "bakeoff": automl.__version__,
+        "python": ".".join(map(str, sys.version_info[:3])),
+        "packaged_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        **args["experiment"],
+    }
+    described = [
+        {
+            "name": member["number"],
+            "family": member["family"],
+            "weight": member["weight"],
+            "params": member["params"],
+        }
+        for member in args["members"]
+    ]
+    card = model_card(
+        name=args["name"],
+        schema=schema,
+        metrics=metrics,
+        members=described,
+        provenance=provenance,
+        requirements=requirements,
+    )
+    files = {
+        "model.skops": dumps(stored),
+        "predict.py": Path(inference.__file__).read_bytes(),
+        "requirements.txt": "".join(f"{line}\n" for line in requirements).encode(),
+        "model_card.md": card.encode(),
+        "schema.json": _json(schema),
+        "metrics.json": _json({**metrics, "provenance": provenance}),
+        "leaderboard.csv": leaderboard_csv(args["leaderboard"]).encode(),
+    }
+    files["SHA256SUMS"] = "".join(
+        f"{_digest(data)}  {name}\n" for name, data in sorted(files.items())
+    ).encode()
+    return files
+
+
+def _requirements(families: set[str], has_texts: bool) -> list[str]:
+    del has_texts  # text columns need nothing beyond scikit-learn
+    packages = [
+        *BASE_REQUIREMENTS,
+        *sorted(FAMILY_REQUIREMENTS[f] for f in families if f in FAMILY_REQUIREMENTS),
+    ]
+    return [f"{package}=={importlib.metadata.version(package)}" for package in packages]
+
+
+def _load_texts(path: Path) -> list[Any]:
+    from skops.io import get_untrusted_types, load
+
+    found: list[Any] = load(path, trusted=get_untrusted_types(file=path))
+    return found
+
+
+def _write_zip(out: Path, files: Mapping[str, bytes]) -> tuple[str, int]:
+    """Write the ZIP so that it appears whole or not at all; its digest and size."""
+    draft = out.with_name(f".{out.name}.{os.getpid()}")
+    with zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
+        for name, data in files.items():
+            entry = zipfile.ZipInfo(name, ZIP_DATE)
+            entry.external_attr = 0o644 << 16
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, data)
+    with draft.open("rb") as file:
+        os.fsync(file.fileno())
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    size = draft.stat().st_size
+    draft.replace(out)
+    return digest, size
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, indent=2, default=str).encode()

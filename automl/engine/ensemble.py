@@ -1,0 +1,143 @@
+"""Greedy ensembles over out-of-fold predictions (Caruana, Niculescu-Mizil, Crew and Ksikes 2004).
+
+The score on the board is not that of the weights on the rows they were chosen by: weights are
+chosen on part of the rows and judged on the others, in turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from automl.engine.metrics import LEAST_PROBABILITY, Metric
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+ROUNDS = 40
+PATIENCE = 8
+# Choosing weights needs no more rows than this; scores are taken on all of them.
+CHOOSING_ROWS = 20_000
+MOST_CELLS = 60_000_000
+LEAST_WEIGHT = 0.02
+JUDGES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Blend:
+    """An ensemble.
+
+    Attributes
+    ----------
+    weights : tuple of float
+        One for each candidate, most of them 0; they sum to 1.
+    prediction : array
+        Out-of-fold predictions of the weights chosen on all rows.
+    honest : array
+        Predictions in which each row's weights were chosen without it.
+    """
+
+    weights: tuple[float, ...]
+    prediction: Array
+    honest: Array
+
+
+def blend(metric: Metric, y: Array, candidates: Sequence[Array], *, seed: int = 0) -> Blend:
+    """Choose weights for candidates, and predict every row with weights chosen without it.
+
+    Parameters
+    ----------
+    metric : Metric
+    y : array of shape (rows,)
+    candidates : sequence of arrays
+        Out-of-fold predictions, best candidate first.
+    seed : int
+    """
+    stack = np.stack([np.asarray(candidate, dtype=np.float32) for candidate in candidates])
+    generator = np.random.default_rng([seed, 0xB1E4D])
+    judge = _deal(y, generator)
+    loss = fast_loss(metric)
+    honest = np.empty_like(stack[0])
+    for part in range(JUDGES):
+        chosen = _sample(np.flatnonzero(judge != part), generator)
+        weights = _greedy(loss, y[chosen], stack[:, chosen])
+        held = np.flatnonzero(judge == part)
+        honest[held] = np.tensordot(weights, stack[:, held], axes=1)
+    rows = _sample(np.arange(len(y)), generator)
+    weights = _trim(_greedy(loss, y[rows], stack[:, rows]))
+    prediction = np.tensordot(weights, stack, axes=1)
+    return Blend(tuple(float(weight) for weight in weights), prediction, honest)
+
+
+def _deal(y: Array, generator: np.random.Generator) -> Array:
+    """Divide rows among the judges, in the order of y, so that each has its share of every class."""
+    judge = np.empty(len(y), dtype=np.int8)
+    order = np.argsort(y + generator.random(len(y)) * 1e-9, kind="stable")
+    judge[order] = np.arange(len(y)) % JUDGES
+    return judge
+
+
+def _sample(rows: Array, generator: np.random.Generator) -> Array:
+    if len(rows) <= CHOOSING_ROWS:
+        return rows
+    return np.sort(generator.choice(rows, CHOOSING_ROWS, replace=False))
+
+
+def _greedy(loss: Callable[[Array, Array], float], y: Array, stack: Array) -> Array:
+    """Add, again and again, the candidate that helps most; with replacement, from the best one on."""
+    if stack.size > MOST_CELLS:
+        step = -(-stack.size // MOST_CELLS)
+        y, stack = y[::step], stack[:, ::step]
+    counts = np.zeros(len(stack))
+    total = np.zeros_like(stack[0], dtype=np.float64)
+    best, best_counts, since = np.inf, counts.copy(), 0
+    for size in range(1, ROUNDS + 1):
+        losses = [loss(y, (total + candidate) / size) for candidate in stack]
+        pick = int(np.argmin(losses))
+        total += stack[pick]
+        counts[pick] += 1
+        if losses[pick] < best * (1 - 1e-6) if best > 0 else losses[pick] < best - 1e-9:
+            best, best_counts, since = losses[pick], counts.copy(), 0
+        else:
+            since += 1
+            if since >= PATIENCE:
+                break
+    return np.asarray(best_counts / best_counts.sum())
+
+
+def _trim(weights: Array) -> Array:
+    """Drop members that hardly count: each costs time and space at every prediction."""
+    kept = np.where(weights >= LEAST_WEIGHT, weights, 0.0)
+    return np.asarray(kept / kept.sum())
+
+
+def fast_loss(metric: Metric) -> Callable[[Array, Array], float]:
+    """The metric as a loss, quick enough to be asked a thousand times."""
+    quick: dict[str, Callable[[Array, Array], float]] = {
+        "roc_auc": _auc_loss,
+        "log_loss": _log_loss,
+        "rmse": lambda y, p: float(np.sqrt(np.mean((p - y) ** 2))),
+        "mae": lambda y, p: float(np.mean(np.abs(p - y))),
+    }
+    return quick.get(metric.name, lambda y, p: -metric.score(y, np.asarray(p, dtype=np.float64)))
+
+
+def _auc_loss(y: Array, p: Array) -> float:
+    order = np.argsort(p[:, 1], kind="stable")
+    ranks = np.empty(len(y))
+    ranks[order] = np.arange(1, len(y) + 1)
+    positive = y == 1
+    m = int(positive.sum())
+    n = len(y) - m
+    return float(1.0 - (ranks[positive].sum() - m * (m + 1) / 2) / max(m * n, 1))
+
+
+def _log_loss(y: Array, p: Array) -> float:
+    # Members' rows sum to 1, so their mean's do.
+    chance = np.maximum(p[np.arange(len(y)), y], LEAST_PROBABILITY)
+    return float(-np.log(chance).mean())

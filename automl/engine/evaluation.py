@@ -1,0 +1,217 @@
+"""One configuration on all folds: out-of-fold predictions, scores, and the fold models."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from automl.engine.errors import Pruned
+from automl.engine.inference import FittedModel, as_frame, finish_probabilities
+from automl.engine.intervals import interval
+from automl.engine.learners import Learner, get_learner
+from automl.engine.metrics import METRICS
+from automl.engine.preparation import Prepared, open_prepared
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+Report = Callable[[dict[str, Any]], str]
+# The last fold may not take all that is left: predicting and writing take time too.
+DEADLINE_SHARE = 0.9
+
+
+@dataclass
+class _Folds:
+    """What the folds of a trial leave behind."""
+
+    total: Array  # sums of out-of-fold predictions over the repeats
+    times: Array  # how often each row was predicted
+    scores: list[float] = field(default_factory=list)
+    models: list[FittedModel] = field(default_factory=list)
+    curve: Any = None
+    learned: dict[str, Any] = field(default_factory=dict)
+    fit_time: float = 0.0
+    predict_time: float = 0.0
+    predicted: int = 0
+
+    def mean(self) -> Array:
+        """The mean prediction of each validated row; NaN for the rows that only train."""
+        with np.errstate(invalid="ignore"):
+            mean = self.total / (self.times[:, None] if self.total.ndim == 2 else self.times)
+        return np.asarray(mean)
+
+
+def evaluate(args: Mapping[str, Any], report: Report) -> dict[str, Any]:
+    """Fit a configuration fold by fold; the score is that of the pooled out-of-fold predictions.
+
+    Parameters
+    ----------
+    args : mapping
+        See `automl.engine.jobs.EvaluateArgs`.
+    report : callable
+        Told of every fold; answers "stop" to end the trial.
+
+    Raises
+    ------
+    Pruned
+        If `report` says stop before the last fold.
+    """
+    prepared = open_prepared(args["prepared"])
+    metric = METRICS[args["metric"]]
+    learner = get_learner(args["family"])
+    params = learner.space(prepared.profile).validate(args["params"])
+    seconds = args.get("deadline_seconds")
+    deadline = time.monotonic() + seconds if seconds else None
+    folds = _run_folds(prepared, learner, params, args, deadline, report)
+    validated = folds.times > 0
+    truth, predicted = prepared.y[validated], folds.mean()[validated]
+    value, low, high = interval(metric, truth, predicted)
+    size = _write(Path(args["out"]), folds.mean(), folds.models)
+    return {
+        "score": metric.score_of(value),
+        "value": value,
+        "score_low": low,
+        "score_high": high,
+        "fold_scores": folds.scores,
+        "fit_time": folds.fit_time,
+        "predict_time": 1000.0 * folds.predict_time / max(folds.predicted, 1) * len(folds.models),
+        "size": size,
+        "learned": folds.learned,
+        "learning_curve": folds.curve,
+        "diagnosis": None,
+    }
+
+
+def _run_folds(
+    prepared: Prepared,
+    learner: Learner,
+    params: Any,
+    args: Mapping[str, Any],
+    deadline: float | None,
+    report: Report,
+) -> _Folds:
+    metric = METRICS[args["metric"]]
+    classes, rows = prepared.profile.classes, len(prepared.y)
+    state = _Folds(np.zeros((rows, classes) if classes else rows), np.zeros(rows, dtype=np.int16))
+    X = np.asarray(prepared.X)
+    y = np.asarray(prepared.y)
+    plan = [(repeat, fold) for repeat in prepared.folds for fold in range(prepared.meta["folds"])]
+    for number, (assignment, fold) in enumerate(plan):
+        began = time.monotonic()
+        test = np.flatnonzero(assignment == fold)
+        train = np.flatnonzero(assignment != fold)
+        if not len(test):
+            continue
+        fold_deadline = None
+        if deadline is not None:
+            fold_deadline = began + DEADLINE_SHARE * (deadline - began) / (len(plan) - number)
+        predicted = _fit_fold(
+            state,
+            learner,
+            params,
+            (X, y, train, test),
+            prepared,
+            args,
+            seed=args["seed"] + number,
+            deadline=fold_deadline,
+        )
+        state.total[test] += predicted
+        state.times[test] += 1
+        value = _fold_value(metric, y[test], predicted)
+        state.scores.append(metric.score_of(value))
+        answer = report(
+            {
+                "event": "fold",
+                "fold": number,
+                "folds": len(plan),
+                "score": state.scores[-1],
+                "value": value,
+                "seconds": time.monotonic() - began,
+            }
+        )
+        if answer == "stop" and number + 1 < len(plan):
+            raise Pruned("stopped after its first folds")
+    return state
+
+
+def _fit_fold(
+    state: _Folds,
+    learner: Learner,
+    params: Any,
+    data: tuple[Array, Array, Array, Array],
+    prepared: Prepared,
+    args: Mapping[str, Any],
+    *,
+    seed: int,
+    deadline: float | None,
+) -> Array:
+    X, y, train, test = data
+    profile = prepared.profile
+    began = time.perf_counter()
+    preprocess = learner.preprocess(profile, params)
+    X_train: Any = X[train]
+    X_test: Any = X[test]
+    if learner.layout == "frame":
+        X_train, X_test = (as_frame(part, profile.categorical) for part in (X_train, X_test))
+    if preprocess is not None:
+        X_train = preprocess.fit_transform(X_train, y[train])
+        X_test = preprocess.transform(X_test)
+    estimator = learner.build(profile, params, seed=seed, threads=args.get("threads", 1))
+    fit = learner.fit(estimator, X_train, y[train], X_test, y[test], data=profile, deadline=deadline)
+    state.fit_time += time.perf_counter() - began
+    model = FittedModel(preprocess, fit.estimator, learner.layout)
+    began = time.perf_counter()
+    predicted = model.predict(X[test], classes=profile.classes, categorical=profile.categorical)
+    state.predict_time += time.perf_counter() - began
+    state.predicted += len(test)
+    if not np.isfinite(predicted).all():
+        raise ValueError(
+            f"{learner.label} predicted numbers that are not finite: with these hyperparameters its training diverged."
+        )
+    state.models.append(model)
+    if not state.learned:
+        state.learned, state.curve = fit.learned, fit.learning_curve
+    return finish_probabilities(predicted) if profile.classes else predicted
+
+
+def _fold_value(metric: Any, y: Array, predicted: Array) -> float:
+    """A fold's value; a fold without one of two classes has no area under the curve, which counts as chance."""
+    if metric.name == "roc_auc" and len(np.unique(y)) < 2:
+        return 0.5
+    return float(metric.value(y, predicted))
+
+
+def _write(out: Path, oof: Array, models: list[FittedModel]) -> int:
+    """Store predictions and models so that a reader finds all or nothing; the models' size in bytes."""
+    draft = out.with_name(f".{out.name}.{os.getpid()}")
+    draft.mkdir(parents=True, exist_ok=True)
+    np.save(draft / "oof.npy", oof.astype(np.float32))
+    parts = [(model.preprocess, model.estimator, model.layout) for model in models]
+    with (draft / "models.pkl").open("wb") as file:
+        pickle.dump(parts, file, protocol=pickle.HIGHEST_PROTOCOL)
+        file.flush()
+        os.fsync(file.fileno())
+        size = file.tell()
+    draft.rename(out)
+    return size
+
+
+def read_models(folder: str | Path) -> list[FittedModel]:
+    """The fold models of a trial; only what this service's own workers wrote is ever read so."""
+    with (Path(folder) / "models.pkl").open("rb") as file:
+        parts = pickle.load(file)  # noqa: S301 - written by `evaluate` into the private folder
+    return [FittedModel(preprocess, estimator, layout) for preprocess, estimator, layout in parts]
+
+
+def read_predictions(folder: str | Path) -> Array:
+    """The out-of-fold predictions of a trial."""
+    return np.asarray(np.load(Path(folder) / "oof.npy"), dtype=np.float64)

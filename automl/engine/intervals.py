@@ -1,0 +1,124 @@
+"""How sure a value is: 95 % intervals of metrics on held-out predictions, and ties between two models."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from automl.engine.metrics import METRICS, Metric, brier_losses, log_losses
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+Z = 1.959964
+RESAMPLES = 60
+# Resampling more rows than this would cost seconds; the spread is scaled to the number of rows.
+RESAMPLED_ROWS = 4_000
+
+
+def interval(metric: Metric, y: Array, prediction: Array) -> tuple[float, float, float]:
+    """A metric's value on held-out predictions with its 95 % interval.
+
+    DeLong's variance for the area under the curve (DeLong, DeLong and Clarke-Pearson 1988), the
+    normal law where the value is a mean over rows, a seeded bootstrap otherwise.
+
+    Returns
+    -------
+    value, low, high : float
+        In the metric's own unit.
+    """
+    value = metric.value(y, prediction)
+    if len(y) < 2:
+        return value, value, value
+    losses = _losses(metric, y, prediction)
+    if losses is not None:
+        error = _error_of_mean(losses)
+        if metric.name == "rmse":
+            error = error / (2 * value) if value > 0 else 0.0
+    else:
+        error = _bootstrap_error(metric, y, prediction)
+    low, high = value - Z * error, value + Z * error
+    if metric.higher_is_better and metric.name not in ("r2", "mcc"):
+        low, high = max(low, 0.0), min(high, 1.0)
+    elif not metric.higher_is_better:
+        low = max(low, 0.0)
+    return value, float(low), float(high)
+
+
+def is_tie(metric: Metric, y: Array, one: Array, other: Array) -> bool:
+    """Whether two models' difference on the same rows could be luck (paired test at 95 %)."""
+    a, b = _losses(metric, y, one), _losses(metric, y, other)
+    if a is not None and b is not None:
+        difference = a - b
+        return bool(abs(difference.mean()) <= Z * _error_of_mean(difference))
+    gap = abs(metric.value(y, one) - metric.value(y, other))
+    return gap <= Z * _bootstrap_error(metric, y, one, other)
+
+
+def _error_of_mean(losses: Array) -> float:
+    return float(losses.std(ddof=1) / np.sqrt(len(losses)))
+
+
+def _losses(metric: Metric, y: Array, prediction: Array) -> Array | None:
+    """Numbers, one a row, whose mean has the same spread as the metric; None where there are none."""
+    if metric.name == "roc_auc":
+        return _placements(y, prediction[:, 1])
+    if metric.name == "log_loss":
+        return log_losses(y, prediction)
+    if metric.name == "brier":
+        return brier_losses(y, prediction)
+    if metric.name == "accuracy":
+        return np.asarray(prediction.argmax(axis=1) == y, dtype=np.float64)
+    if metric.name == "rmse":
+        return np.asarray((prediction - y) ** 2)
+    if metric.name == "mae":
+        return np.asarray(np.abs(prediction - y))
+    return None
+
+
+def _placements(y: Array, p: Array) -> Array:
+    """DeLong's structural components, weighted so that their plain mean has the area's variance.
+
+    The area's variance is var(V10)/m + var(V01)/n over m positives and n negatives; a component
+    scaled by N/m or N/n enters a mean over all N = m + n rows with just that weight.
+    """
+    from scipy.stats import rankdata
+
+    positive = y == 1
+    m, n = int(positive.sum()), int((~positive).sum())
+    if m == 0 or n == 0:
+        return np.zeros(len(y))
+    ranks = rankdata(p)
+    components = np.empty(len(y))
+    components[positive] = (ranks[positive] - rankdata(p[positive])) / n
+    components[~positive] = 1.0 - (ranks[~positive] - rankdata(p[~positive])) / m
+    area = components[positive].mean()
+    scaled = np.empty(len(y))
+    scaled[positive] = (components[positive] - area) * (len(y) / m)
+    scaled[~positive] = (components[~positive] - area) * (len(y) / n)
+    # Each half has mean 0; the area itself comes back in, so that differences of two models keep theirs.
+    return np.asarray(scaled + area)
+
+
+def _bootstrap_error(metric: Metric, y: Array, *predictions: Array) -> float:
+    generator = np.random.default_rng(0)
+    rows = min(len(y), RESAMPLED_ROWS)
+    values = []
+    for _ in range(RESAMPLES):
+        chosen = generator.integers(0, len(y), rows)
+        found = [metric.value(y[chosen], prediction[chosen]) for prediction in predictions]
+        values.append(found[0] - found[1] if len(found) == 2 else found[0])
+    return float(np.nanstd(values, ddof=1) * np.sqrt(rows / len(y)))
+
+
+def metrics_with_intervals(names: list[str], y: Array, prediction: Array) -> dict[str, dict[str, float]]:
+    """Every named metric's value and interval, as JSON."""
+    found = {}
+    for name in names:
+        value, low, high = interval(METRICS[name], y, prediction)
+        if all(np.isfinite([value, low, high])):
+            found[name] = {"value": value, "low": low, "high": high}
+    return found

@@ -1,0 +1,191 @@
+"""The jobs that run in a process of their own: JSON in, JSON out.
+
+Each is called as ``job(args, report)``. The arguments and results are documented as TypedDicts;
+what they import is imported when they run, so that callers may read this module cheaply.
+"""
+
+# ruff: noqa: PLC0415
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NotRequired, TypedDict
+
+Report = Callable[[dict[str, Any]], str]
+
+
+class ProfileArgs(TypedDict):
+    """An upload to read: paths, the name it came with, and the most bytes it may have unpacked."""
+
+    source: str
+    filename: str
+    table: str
+    max_bytes: int
+
+
+class PrepareArgs(TypedDict):
+    """A table to prepare into the folder `out`; `columns` are profiles as JSON."""
+
+    table: str
+    columns: list[dict[str, Any]]
+    dialect: dict[str, str]
+    target: str
+    task_type: str
+    metric: str
+    ignore_columns: list[str]
+    seed: int
+    out: str
+
+
+class PrepareResult(TypedDict):
+    """What is known after preparation; `profile` is a DataProfile."""
+
+    profile: dict[str, Any]
+    classes: list[Any] | None
+    task_type: str
+    metric: str
+    warnings: list[str]
+    folds: int
+    repeats: int
+    features: list[dict[str, Any]]
+
+
+class EvaluateArgs(TypedDict):
+    """A configuration to fit on all folds; models and predictions go into the new folder `out`."""
+
+    prepared: str
+    family: str
+    params: dict[str, Any]
+    seed: int
+    metric: str
+    threads: int
+    out: str
+    deadline_seconds: NotRequired[float | None]
+
+
+class EvaluateResult(TypedDict):
+    """Scores of a trial; `value`, `score_low` and `score_high` are in the metric's own unit."""
+
+    score: float
+    value: float
+    score_low: float
+    score_high: float
+    fold_scores: list[float]
+    fit_time: float
+    predict_time: float
+    size: int
+    learned: dict[str, Any]
+    learning_curve: dict[str, Any] | None
+    diagnosis: str | None
+
+
+class Candidate(TypedDict):
+    """A complete trial and the folder of its predictions and models."""
+
+    id: str
+    number: int
+    family: str
+    params: dict[str, Any]
+    dir: str
+    score: float
+    seconds: float | None
+    weight: NotRequired[float]
+
+
+class BlendArgs(TypedDict):
+    """Trials to blend, best first."""
+
+    prepared: str
+    metric: str
+    seed: int
+    trials: list[Candidate]
+
+
+class BlendResult(TypedDict):
+    """Weights by trial id, none where no ensemble beats the best trial; its honest score; the ties."""
+
+    weights: dict[str, float]
+    score: float
+    value: float
+    score_low: float
+    score_high: float
+    tied: list[str]
+
+
+class PackageArgs(TypedDict):
+    """Weighted members to package into the ZIP `out`."""
+
+    prepared: str
+    members: list[Candidate]
+    metric: str
+    name: str
+    experiment: dict[str, Any]
+    leaderboard: list[dict[str, Any]]
+    test_table: str | None
+    out: str
+
+
+class PackageResult(TypedDict):
+    """What the bundle holds."""
+
+    score: float
+    metrics: dict[str, Any]
+    schema: dict[str, Any]
+    files: list[dict[str, Any]]
+    sha256: str
+    size: int
+
+
+def profile(args: ProfileArgs, report: Report) -> dict[str, Any]:
+    """Read an upload into a table and profile its columns."""
+    from automl.engine.profiling import profile_table, table_profile_to_json
+    from automl.engine.reading import ReadLimits, convert_table
+
+    def on_progress(share: float) -> None:
+        report({"progress": round(share, 3)})
+
+    found = convert_table(
+        Path(args["source"]),
+        Path(args["table"]),
+        filename=args["filename"],
+        limits=ReadLimits(max_bytes=args["max_bytes"]),
+        on_progress=on_progress,
+    )
+    return table_profile_to_json(
+        profile_table(Path(args["table"]), dialect=found.dialect, warnings=found.warnings)
+    )
+
+
+def prepare(args: PrepareArgs, report: Report) -> dict[str, Any]:  # noqa: ARG001
+    """Encode a table and cut the folds."""
+    from automl.engine.preparation import prepare_table
+
+    settings: dict[str, Any] = {k: v for k, v in args.items() if k not in ("table", "out")}
+    return prepare_table(Path(args["table"]), Path(args["out"]), **settings)
+
+
+def evaluate(args: EvaluateArgs, report: Report) -> dict[str, Any]:
+    """Fit a configuration fold by fold."""
+    from automl.engine.evaluation import evaluate as evaluate_folds
+
+    return evaluate_folds(args, report)
+
+
+def blend(args: BlendArgs, report: Report) -> dict[str, Any]:  # noqa: ARG001
+    """Find the ensemble, its honest score, and which trials are tied with the best of all."""
+    from automl.engine.blending import blend_trials
+
+    return blend_trials(args)
+
+
+def package(args: PackageArgs, report: Report) -> dict[str, Any]:  # noqa: ARG001
+    """Write the bundle."""
+    from automl.engine.bundle import package as write_bundle
+
+    return write_bundle(args)
+
+
+def names(args: Mapping[str, Any], report: Report) -> dict[str, Any]:  # noqa: ARG001
+    """Answer at once; for measuring what isolation costs."""
+    return {"jobs": ["profile", "prepare", "evaluate", "blend", "package"]}

@@ -1,0 +1,405 @@
+"""The search on this machine's own seats: threads that ask a study and have its trials fitted."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from automl.engine.budget import Budget
+from automl.engine.errors import UserError
+from automl.engine.isolation import Limits, Outcome, Seat, plan_seats
+from automl.engine.learners import LEARNERS
+from automl.engine.metrics import METRICS
+from automl.engine.preparation import open_prepared
+from automl.engine.study import Search, Study
+from automl.engine.trial import Origin, Params, TrialRecord, TrialState
+
+# Blending may use what is left of the budget, and this much where little is left.
+LEAST_BLEND_SECONDS = 2.0
+# A process's first search waits for its seats to import the libraries; more than this is not charged.
+WARM_SECONDS = 2.0
+ENSEMBLE = "Ensemble"
+
+# Warm servers are dear to start and cheap to keep: fits that follow find them waiting.
+_idle: dict[int, list[Seat]] = {}
+_idle_lock = threading.Lock()
+
+
+@contextlib.contextmanager
+def lent_seats(count: int, threads: int) -> Iterator[list[Seat]]:
+    """Lend warm seats; they are kept for the next search of this process."""
+    with _idle_lock:
+        idle = _idle.setdefault(threads, [])
+        seats = [idle.pop() if idle else Seat(threads=threads) for _ in range(count)]
+    try:
+        for seat in seats:
+            seat.start()
+        yield seats
+    finally:
+        with _idle_lock:
+            _idle[threads] += seats
+
+
+def close_seats() -> None:
+    """End the servers that are kept warm; the next search starts new ones."""
+    with _idle_lock:
+        for seats in _idle.values():
+            while seats:
+                seats.pop().close()
+
+
+atexit.register(close_seats)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchSettings:
+    """What a search may do.
+
+    Attributes
+    ----------
+    budget : Budget
+        Seconds count from the making of the `LocalSearch`, but for a long wait for cold seats.
+    families : sequence of str or None
+    search : {"auto", "random", "grid"}
+    seats : int or None
+        None: as many as the machine has.
+    ensemble : bool
+    seed : int
+    say : callable
+        Told of every trial that has ended.
+    """
+
+    budget: Budget
+    families: Sequence[str] | None = None
+    search: Search = "auto"
+    seats: int | None = None
+    ensemble: bool = True
+    seed: int = 0
+    say: Callable[[str], object] = lambda line: None
+
+
+@dataclass
+class LocalTrial:
+    """A trial and the folder of its models and predictions."""
+
+    number: int
+    family: str
+    params: Params
+    origin: Origin
+    folder: Path
+    state: TrialState = TrialState.RUNNING
+    fold_scores: tuple[float, ...] = ()
+    seconds: float = 0.0
+    result: dict[str, Any] = field(default_factory=dict)
+    error: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What people call the trial."""
+        return f"{LEARNERS[self.family].label} #{self.number}"
+
+    def record(self) -> TrialRecord:
+        """Give the trial as the study sees it."""
+        return TrialRecord(
+            number=self.number,
+            family=self.family,
+            params=self.params,
+            origin=self.origin,
+            state=self.state,
+            score=self.result.get("score"),
+            fold_scores=self.fold_scores,
+            seconds=self.seconds,
+        )
+
+    def candidate(self, weight: float = 1.0) -> dict[str, Any]:
+        """Give the trial as jobs know it."""
+        return {
+            "id": str(self.number),
+            "number": self.number,
+            "family": self.family,
+            "params": dict(self.params),
+            "dir": str(self.folder),
+            "score": self.result["score"],
+            "seconds": self.seconds,
+            "weight": weight,
+        }
+
+
+class LocalSearch:
+    """Prepare, try configurations until the budget ends, blend.
+
+    Parameters
+    ----------
+    settings : SearchSettings
+    work : Path
+        An empty folder, for everything that trials leave behind.
+
+    Attributes
+    ----------
+    trials : list of LocalTrial
+        By number; pruned and failed ones too.
+    weights : dict of int to float
+        The members of the final model, by number of trial; they sum to 1.
+    ensemble : dict or None
+        Score and interval of the ensemble, if there is one.
+    """
+
+    def __init__(self, settings: SearchSettings, work: Path) -> None:
+        self.settings = settings
+        self.work = work
+        self.trials: list[LocalTrial] = []
+        self.weights: dict[int, float] = {}
+        self.ensemble: dict[str, Any] | None = None
+        self.meta: dict[str, Any] = {}
+        self._tied: set[int] = set()
+        self._began = time.monotonic()
+        self._is_clock_started = False
+        self._plan = plan_seats(seats=settings.seats)
+        self._changed = threading.Condition()
+        self._failure: BaseException | None = None
+
+    @property
+    def prepared(self) -> Path:
+        """The folder of the encoded table."""
+        return self.work / "prepared"
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds of the budget that are spent."""
+        return time.monotonic() - self._began
+
+    def run(self, prepare: Callable[[Path], dict[str, Any]]) -> None:
+        """Search.
+
+        Parameters
+        ----------
+        prepare : callable
+            Writes the encoded table into a folder and gives what `meta.json` holds.
+
+        Raises
+        ------
+        UserError
+            If the table can't be used, or no model was finished.
+        """
+        with lent_seats(self._plan.seats, self._plan.threads) as seats:
+            self.meta = prepare(self.prepared)
+            settings = self.settings
+            self.study = Study(
+                open_prepared(self.prepared).profile,
+                families=settings.families,
+                search=settings.search,
+                seed=settings.seed,
+                budget=settings.budget,
+                folds=self.meta["folds"] * self.meta["repeats"],
+            )
+            self._try_all(seats)
+            self._choose(seats[0])
+        for trial in self.trials:
+            if trial.number not in self.weights:
+                shutil.rmtree(trial.folder, ignore_errors=True)
+
+    def _try_all(self, seats: Sequence[Seat]) -> None:
+        threads = [threading.Thread(target=self._work, args=(seat,), daemon=True) for seat in seats]
+        for thread in threads:
+            thread.start()
+        try:
+            for thread in threads:
+                thread.join()
+        except BaseException as error:
+            self._failure = error  # Ctrl-C: the fits are killed at their next tick
+            for thread in threads:
+                thread.join()
+            raise
+        if self._failure is not None:
+            raise self._failure
+
+    def _work(self, seat: Seat) -> None:
+        try:
+            waits_since = time.monotonic()
+            seat.warm_up(lambda _: self._failure is None)
+            self._start_clock(waits_since)
+            while (trial := self._next()) is not None:
+                self._evaluate(trial, seat)
+        except BaseException as error:  # noqa: BLE001, RUF100 - raised again by the thread that waits
+            with self._changed:
+                self._failure = error
+                self._changed.notify_all()
+
+    def _start_clock(self, waits_since: float) -> None:
+        """Take a long wait for the first seat out of the budget, or a short one would end before a trial."""
+        with self._changed:
+            if not self._is_clock_started:
+                self._is_clock_started = True
+                waited = time.monotonic() - waits_since
+                self._began += max(waited - WARM_SECONDS, 0.0)
+
+    def _next(self) -> LocalTrial | None:
+        """Start the next trial; None when there is none to come."""
+        budget = self.settings.budget
+        with self._changed:
+            while self._failure is None:
+                remaining = budget.remaining(self.elapsed)
+                if remaining is not None and remaining <= 0:
+                    return None
+                history = [trial.record() for trial in self.trials]
+                for found in self.study.ask(history, count=1, remaining=remaining):
+                    number = len(self.trials)
+                    folder = self.work / f"trial-{number}"
+                    trial = LocalTrial(number, found.family, found.params, found.origin, folder)
+                    self.trials.append(trial)
+                    return trial
+                if all(record.state.is_final for record in history):
+                    return None
+                self._changed.wait(1.0)  # what runs now decides what comes next
+        return None
+
+    def _evaluate(self, trial: LocalTrial, seat: Seat) -> None:
+        began = time.monotonic()
+
+        def on_report(report: dict[str, Any]) -> str:
+            if report.get("event") != "fold":
+                return "go"
+            with self._changed:
+                trial.fold_scores = (*trial.fold_scores, report["score"])
+                trial.seconds = time.monotonic() - began
+                history = [other.record() for other in self.trials]
+                return "stop" if self.study.should_prune(trial.record(), history) else "go"
+
+        remaining = self.settings.budget.remaining(self.elapsed)
+        args = {
+            "prepared": str(self.prepared),
+            "family": trial.family,
+            "params": dict(trial.params),
+            "seed": self.study.next_seed(trial.number),
+            "metric": self.meta["metric"],
+            "threads": self._plan.threads,
+            "out": str(trial.folder),
+            "deadline_seconds": remaining,
+        }
+        outcome = seat.run(
+            "automl.engine.jobs:evaluate",
+            args,
+            limits=Limits(memory_bytes=self._plan.memory_bytes),
+            on_report=on_report,
+            # Not a limit in seconds: the clock of the budget runs while a server is still warming up.
+            on_tick=lambda _: self._failure is None and self.settings.budget.remaining(self.elapsed) != 0,
+        )
+        with self._changed:
+            trial.seconds = time.monotonic() - began
+            self._tell(trial, outcome)
+            self._changed.notify_all()
+        value = trial.result.get("value")
+        score = f"{self.meta['metric']} {value:.5g}" if value is not None else trial.error
+        self.settings.say(f"{self.elapsed:7.1f} s  {trial.name:32} {trial.state.value:9} {score}")
+
+    def _tell(self, trial: LocalTrial, outcome: Outcome) -> None:
+        trial.error = outcome.error
+        if outcome.status == "ok" and outcome.result is not None:
+            trial.state, trial.result = TrialState.COMPLETE, outcome.result
+            trial.fold_scores = tuple(outcome.result["fold_scores"])
+        elif outcome.status == "stopped":
+            trial.state = TrialState.PRUNED
+            trial.error = "Stopped early: its first folds showed that it could not win."
+        elif outcome.status == "cancelled":
+            trial.state = TrialState.CANCELLED
+            trial.error = "The time budget ended before this trial did."
+        else:
+            trial.state = TrialState.FAILED
+            trial.error = outcome.error or "The fit ended without a word."
+
+    def _choose(self, seat: Seat) -> None:
+        """Find the weights of the final model: the ensemble's, or all on the best trial."""
+        complete = self._ranked()
+        if not complete:
+            raise UserError(self._why_nothing())
+        # What holds rows of the table can't be shipped, and the model here is the one that `save` writes.
+        usable = [trial for trial in complete if not LEARNERS[trial.family].keeps_rows] or complete
+        self.weights = {usable[0].number: 1.0}
+        if not self.settings.ensemble or len(complete) < 2:
+            return
+        seconds = self.settings.budget.seconds
+        left = None if seconds is None else max(seconds - self.elapsed, LEAST_BLEND_SECONDS)
+        outcome = seat.run(
+            "automl.engine.jobs:blend",
+            {
+                "prepared": str(self.prepared),
+                "metric": self.meta["metric"],
+                "seed": self.settings.seed,
+                "trials": [trial.candidate() for trial in complete],
+            },
+            limits=Limits(left, self._plan.memory_bytes),
+        )
+        found = outcome.result
+        if found is None:
+            self.settings.say(f"No ensemble: {outcome.error}")
+            return
+        self._tied = {int(number) for number in found["tied"]}
+        if found["weights"]:
+            self.weights = {int(number): weight for number, weight in found["weights"].items()}
+            self.ensemble = found
+
+    def _ranked(self) -> list[LocalTrial]:
+        complete = [trial for trial in self.trials if trial.state is TrialState.COMPLETE]
+        return sorted(complete, key=lambda trial: (-trial.result["score"], trial.number))
+
+    def _why_nothing(self) -> str:
+        failed = [trial for trial in self.trials if trial.state is TrialState.FAILED]
+        if failed:
+            return f"No model could be fitted. The first to fail was {failed[0].name}: {failed[0].error}"
+        seconds = self.settings.budget.seconds
+        if seconds is not None:
+            return f"No model was finished within a time_budget of {seconds:g} s; give it more."
+        return "No model was tried; raise max_trials, or name more families."
+
+    def members(self) -> list[dict[str, Any]]:
+        """Give the members of the final model, as jobs know them."""
+        return [self.trials[number].candidate(weight) for number, weight in self.weights.items()]
+
+    def board(self) -> list[dict[str, Any]]:
+        """Give the leaderboard, best first: complete trials and the ensemble; equal scores share a rank."""
+        metric = METRICS[self.meta["metric"]]
+        rows = [self._row(trial) for trial in self._ranked()]
+        if self.ensemble is not None:
+            found = self.ensemble
+            own = [self.trials[number].result for number in self.weights]
+            rows.append(
+                {
+                    "trial": None,
+                    "name": ENSEMBLE,
+                    "family": "ensemble",
+                    "origin": Origin.ENSEMBLE.value,
+                    "score": found["value"],
+                    "score_low": found["score_low"],
+                    "score_high": found["score_high"],
+                    **{key: sum(r[key] for r in own) for key in ("fit_time", "predict_time", "size")},
+                    "hyperparameters": {},
+                }
+            )
+        # The ensemble was put last: of equals the trial is the simpler model.
+        rows.sort(key=lambda row: -metric.score_of(row["score"]))
+        rank, before = 0, None
+        for position, row in enumerate(rows, start=1):
+            if row["score"] != before:
+                rank, before = position, row["score"]
+            row["rank"] = rank
+            row["tied_with_best"] = position == 1 or row["trial"] in self._tied
+        return rows
+
+    def _row(self, trial: LocalTrial) -> dict[str, Any]:
+        result = trial.result
+        return {
+            "trial": trial.number,
+            "name": trial.name,
+            "family": trial.family,
+            "origin": trial.origin.value,
+            "score": result["value"],
+            **{k: result[k] for k in ("score_low", "score_high", "fit_time", "predict_time", "size")},
+            "hyperparameters": dict(trial.params),
+        }

@@ -1,0 +1,274 @@
+"""Predictions with packaged models, from a process that has no heavy library itself.
+
+`PredictionServer` is the caller's side and light; it starts ``python -m automl.engine.serving FD``,
+which keeps the models used last in memory and answers one request after the other.
+"""
+
+# ruff: noqa: PLC0415 - heavy libraries are imported in the process that predicts, never in the caller's
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import logging
+import os
+import select
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+import zipfile
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NotRequired, TypedDict, cast
+
+from automl.engine.errors import Retryable, UserError
+from automl.engine.isolation.warm import environment
+
+log = logging.getLogger("automl.engine.serving")
+
+MODELS_KEPT = 4
+CLOSE_SECONDS = 2.0
+OWNER_CHECK_MS = 1000
+# A row is a flat object: a request of this size is some hundred thousand of them.
+LONGEST_LINE = 256 << 20
+
+
+class Prediction(TypedDict):
+    """What a model says about rows; the last two only for classification."""
+
+    predictions: list[Any]
+    classes: NotRequired[list[Any]]
+    probabilities: NotRequired[list[list[float]]]
+
+
+Row = Mapping[str, Any]
+Predictor = Callable[[Sequence[Row]], Prediction]
+
+
+class _ServerGone(Exception):
+    """The predictor's process died before it answered."""
+
+
+class PredictionServer:
+    """Predicts in a process of its own; made once, shared by all threads.
+
+    The process is started by the first prediction, and again when it died. It ends with the
+    process that made it.
+
+    Parameters
+    ----------
+    threads : int
+        What the numeric libraries may use; one is best for few rows.
+    """
+
+    def __init__(self, *, threads: int = 1) -> None:
+        self._threads = threads
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._talk: socket.socket | None = None
+        self._owner = 0
+
+    def start(self) -> None:
+        """Start the process ahead of the first prediction; returns at once."""
+        with self._lock:
+            self._ensure()
+
+    def predict(self, bundle: Path | str, rows: Sequence[Row], timeout: float = 60.0) -> Prediction:
+        """Predict rows with a packaged model.
+
+        Parameters
+        ----------
+        bundle : Path or str
+            The bundle, a ZIP.
+        rows : sequence of mapping
+            Column names to JSON values; None is a missing cell.
+        timeout : float
+            Seconds, waiting for other predictions included.
+
+        Returns
+        -------
+        Prediction
+
+        Raises
+        ------
+        UserError
+            If the rows can't be used: a column is missing, a value of the wrong kind.
+        Retryable
+            If there was no answer in time, or the process died twice.
+        """
+        stop = time.monotonic() + timeout
+        if not self._lock.acquire(timeout=timeout):
+            raise Retryable(f"Other predictions took over {timeout:.0f} s; try again, or send fewer rows.")
+        try:
+            answer = self._ask({"bundle": str(bundle), "rows": list(rows)}, stop, timeout)
+        finally:
+            self._lock.release()
+        if "error" in answer:
+            if answer["user_error"]:
+                raise UserError(answer["error"])
+            log.error("Prediction failed: %s", answer["detail"])
+            raise RuntimeError(f"The model could not predict: {answer['error']}")
+        return cast(Prediction, answer)
+
+    def close(self) -> None:
+        """End the process."""
+        with self._lock:
+            self._drop(wait=CLOSE_SECONDS)
+
+    def _ask(self, request: dict[str, Any], stop: float, timeout: float) -> dict[str, Any]:
+        line = json.dumps(request).encode() + b"\n"
+        for _ in range(2):
+            talk = self._ensure()
+            try:
+                return cast(dict[str, Any], json.loads(_exchange(talk, line, stop)))
+            except TimeoutError:
+                self._drop()
+                raise Retryable(f"The prediction took more than {timeout:.0f} s; send fewer rows.") from None
+            except (OSError, _ServerGone) as error:
+                log.warning("The prediction server died: %s", error)
+                self._drop()
+            except BaseException:
+                self._drop()  # its answer to this request must not be taken for the next one's
+                raise
+        raise Retryable("The model's process died twice over this prediction; send fewer rows.")
+
+    def _ensure(self) -> socket.socket:
+        if self._talk is not None and self._process is not None:
+            if self._owner == os.getpid() and self._process.poll() is None:
+                return self._talk
+            self._drop()
+        self._owner = os.getpid()
+        self._talk, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(  # noqa: S603 - our own module
+                [sys.executable, "-P", "-m", "automl.engine.serving", str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(),),
+                env=environment(self._threads),
+                start_new_session=True,
+            )
+        return self._talk
+
+    def _drop(self, wait: float = 0.0) -> None:
+        process, talk = self._process, self._talk
+        self._process = self._talk = None
+        if talk is not None:
+            talk.close()
+        if process is None or self._owner != os.getpid():
+            return  # a fork of the owner: the process is not ours
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(wait)
+            return
+        process.kill()
+        process.wait()
+
+
+def _exchange(talk: socket.socket, line: bytes, stop: float) -> bytes:
+    """Send a line and wait for one."""
+    talk.settimeout(max(stop - time.monotonic(), 0.001))
+    talk.sendall(line)
+    parts: list[bytes] = []
+    while not parts or not parts[-1].endswith(b"\n"):
+        talk.settimeout(max(stop - time.monotonic(), 0.001))
+        part = talk.recv(1 << 20)
+        if not part:
+            raise _ServerGone("it closed its end")
+        parts.append(part)
+    return b"".join(parts)
+
+
+class ModelShelf:
+    """The models used last, loaded when first asked for.
+
+    Parameters
+    ----------
+    load : callable
+        Path of a bundle to a function of rows.
+    kept : int
+    """
+
+    def __init__(self, load: Callable[[Path], Predictor], kept: int = MODELS_KEPT) -> None:
+        self._load = load
+        self._kept = kept
+        self._models: OrderedDict[tuple[str, int, int], Predictor] = OrderedDict()
+
+    def get(self, bundle: Path) -> Predictor:
+        """Give the model of a bundle; one that was written anew is loaded anew."""
+        status = bundle.stat()
+        key = (str(bundle), status.st_mtime_ns, status.st_size)
+        if key not in self._models:
+            self._models[key] = self._load(bundle)
+        self._models.move_to_end(key)
+        while len(self._models) > self._kept:
+            self._models.popitem(last=False)
+        return self._models[key]
+
+
+def load_predictor(bundle: Path) -> Predictor:
+    """Load a bundle into a function of rows; the code is that of every bundle's `predict.py`."""
+    import pandas as pd
+
+    from automl.engine import inference
+
+    with tempfile.TemporaryDirectory(prefix="bakeoff-") as folder, zipfile.ZipFile(bundle) as archive:
+        archive.extractall(folder)
+        model = inference.load(folder)
+
+    def predict(rows: Sequence[Row]) -> Prediction:
+        frame = pd.DataFrame.from_records(list(rows))
+        try:
+            if model.task_type == "regression":
+                return {"predictions": model.predict(frame).tolist()}
+            probabilities = model.predict_proba(frame)
+        except inference.InputError as error:
+            raise UserError(str(error)) from error
+        return {
+            "predictions": model.classes_[probabilities.argmax(axis=1)].tolist(),
+            "classes": model.classes_.tolist(),
+            "probabilities": probabilities.tolist(),
+        }
+
+    return predict
+
+
+def answer(shelf: ModelShelf, line: bytes) -> dict[str, Any]:
+    """Answer one request; an error is an answer too."""
+    try:
+        request = json.loads(line)
+        return dict(shelf.get(Path(request["bundle"]))(request["rows"]))
+    except FileNotFoundError:
+        return {"error": "the bundle's file is gone", "user_error": False, "detail": traceback.format_exc()}
+    except Exception as error:  # noqa: BLE001, RUF100 - one bad request must not end the process
+        user_error = isinstance(error, UserError)
+        text = str(error) if user_error else f"{type(error).__name__}: {error}"
+        return {"error": text, "user_error": user_error, "detail": traceback.format_exc()}
+
+
+def serve(talk: socket.socket) -> None:
+    """Answer requests until the owner is gone."""
+    owner = os.getppid()
+    shelf = ModelShelf(load_predictor)
+    for module in ("automl.engine.inference", "skops.io", "sklearn.ensemble"):
+        importlib.import_module(module)  # now, while the first request may still be on its way
+    poll = select.poll()
+    poll.register(talk, select.POLLIN)
+    with talk.makefile("rwb") as lines:
+        while os.getppid() == owner:
+            if not poll.poll(OWNER_CHECK_MS):
+                continue
+            line = lines.readline(LONGEST_LINE)
+            if not line:
+                return
+            lines.write(json.dumps(answer(shelf, line)).encode() + b"\n")
+            lines.flush()
+
+
+if __name__ == "__main__":
+    serve(socket.socket(fileno=int(sys.argv[1])))
