@@ -1,0 +1,100 @@
+"""What the API shows of experiments and trials beside their rows, read for a whole page at once."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Count, F, Window
+from django.db.models.functions import RowNumber
+
+from automl.engine.trial import TrialState
+from automl.experiments import selectors
+from automl.experiments.models import Ensemble, Experiment, ModelState, TrainedModel, Trial
+from automl.experiments.selectors import LeaderboardRow
+
+STATES = ("waiting", "running", "complete", "pruned", "failed", "cancelled")
+
+
+class Shown:
+    """A row with what was found out about it."""
+
+    def __init__(self, row: Any, **found: Any) -> None:
+        self._row = row
+        self.__dict__.update(found)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._row, name)
+
+
+def shown_experiments(experiments: Sequence[Experiment]) -> list[Shown]:
+    """The experiments as the API shows them. Four queries, however many they are."""
+    ids = [experiment.id for experiment in experiments]
+    counts, best = _counts(ids), _best_rows(ids)
+    answers = TrainedModel.objects.filter(experiment__in=ids, is_best=True, state=ModelState.READY)
+    models = dict(answers.values_list("experiment_id", "id"))
+    return [
+        Shown(
+            experiment,
+            trials=counts[experiment.id],
+            best=best.get(experiment.id),
+            model=models.get(experiment.id),
+            elapsed=round(selectors.elapsed(experiment), 3),
+            progress=round(selectors.progress(experiment, counts[experiment.id]), 4),
+        )
+        for experiment in experiments
+    ]
+
+
+def _counts(ids: list[UUID]) -> dict[UUID, dict[str, int]]:
+    counts: dict[UUID, dict[str, int]] = defaultdict(lambda: {"total": 0, **dict.fromkeys(STATES, 0)})
+    found = Trial.objects.filter(experiment__in=ids).order_by().values_list("experiment_id", "state")
+    for experiment_id, state, count in found.annotate(count=Count("id")):
+        counts[experiment_id][state] += count
+        counts[experiment_id]["total"] += count
+    return counts
+
+
+def _best_rows(ids: list[UUID]) -> dict[UUID, LeaderboardRow]:
+    place = Window(
+        RowNumber(),
+        partition_by="experiment_id",
+        order_by=[F("score").desc(nulls_last=True), F("number").asc()],
+    )
+    complete = Trial.objects.filter(experiment__in=ids, state=TrialState.COMPLETE.value)
+    trials = complete.select_related("model").defer("learning_curve", "learned").annotate(place=place)
+    entries: dict[UUID, Trial | Ensemble] = {t.experiment_id: t for t in trials.filter(place=1)}
+    for ensemble in Ensemble.objects.filter(experiment__in=ids).select_related("model").order_by("score"):
+        rival = entries.get(ensemble.experiment_id)
+        if rival is None or rival.score is None or ensemble.score >= rival.score:
+            entries[ensemble.experiment_id] = ensemble
+    return {id_: selectors.row_of(entry, 1, entry) for id_, entry in entries.items()}
+
+
+def shown_trials(experiment: Experiment, trials: Iterable[Trial]) -> list[Shown]:
+    """Trials of one experiment, with their places on its leaderboard."""
+    board = {row.trial: row for row in selectors.leaderboard(experiment) if row.trial}
+    return [_shown_trial(trial, board.get(str(trial.id))) for trial in trials]
+
+
+def _shown_trial(trial: Trial, row: LeaderboardRow | None) -> Shown:
+    found: dict[str, Any] = (
+        asdict(row)
+        if row
+        else {
+            "rank": None,
+            "name": selectors.trial_name(trial),
+            "score": trial.value,
+            "score_low": trial.value_low,
+            "score_high": trial.value_high,
+            "model": None,
+        }
+    )
+    return Shown(
+        trial,
+        **{**found, "trial": trial.id, "status": trial.state, "attempts": trial.attempt},
+        experiment=trial.experiment_id,
+    )

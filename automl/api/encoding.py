@@ -1,0 +1,99 @@
+"""How bodies are read and written: JSON only, within a limit, and never with NaN in it."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Iterable, Sequence
+from typing import IO, Any
+
+from django.conf import settings
+from rest_framework.exceptions import ParseError
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.parsers import BaseParser, JSONParser, MultiPartParser
+from rest_framework.renderers import BaseRenderer, JSONRenderer
+from rest_framework.request import Request
+
+from automl.core.errors import TooLarge
+
+
+class LimitedJSONParser(JSONParser):
+    """JSON up to a size: a body is read whole, so it must be small."""
+
+    def limit(self) -> int:
+        return int(settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
+
+    def parse(
+        self, stream: IO[Any], media_type: str | None = None, parser_context: Any = None
+    ) -> dict[str, Any]:
+        limit = self.limit()
+        body = stream.read(limit + 1)
+        if len(body) > limit:
+            raise TooLarge(
+                f"The body is over the limit of {limit / 2**20:.0f} MB for JSON. Send it in parts."
+            )
+        try:
+            return super().parse(io.BytesIO(body), media_type, parser_context)
+        except (RecursionError, LookupError) as error:  # nested without end; a charset nobody knows
+            raise ParseError("The body can't be read as JSON in UTF-8.") from error
+
+
+class RowsParser(LimitedJSONParser):
+    """JSON that carries rows of a table."""
+
+    def limit(self) -> int:
+        return 4 * super().limit()
+
+
+class UploadParser(MultiPartParser):
+    """A form with a file, streamed to disk by `settings.FILE_UPLOAD_HANDLERS`."""
+
+    def parse(self, stream: IO[Any], media_type: str | None = None, parser_context: Any = None) -> Any:
+        parsed = super().parse(stream, media_type, parser_context)
+        request = (parser_context or {}).get("request")
+        if getattr(getattr(request, "_request", None), "upload_too_large", False):
+            raise upload_too_large()
+        return parsed
+
+
+def upload_too_large() -> TooLarge:
+    return TooLarge(
+        f"The upload is over the limit of {settings.MAX_UPLOAD_BYTES / 2**20:.0f} MB. "
+        "Compress the file with gzip, save it as Parquet, or take a sample of its rows."
+    )
+
+
+class FiniteJSONRenderer(JSONRenderer):
+    """JSON in which a number that is not finite is null."""
+
+    def render(self, data: Any, *args: Any, **kwargs: Any) -> bytes:
+        try:
+            return super().render(data, *args, **kwargs)
+        except ValueError:  # strict JSON: found one
+            return super().render(_finite(data), *args, **kwargs)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return value
+
+
+class JSONAlways(BaseContentNegotiation):
+    """There is one representation, so `Accept` is not asked: a browser's or curl's gets it too."""
+
+    def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser | None:
+        sent = (request.content_type or "").split(";")[0].strip().lower()
+        return next((parser for parser in parsers if parser.media_type == sent), None)
+
+    def select_renderer(  # type: ignore[override]
+        self,
+        request: Request,
+        renderers: Sequence[BaseRenderer],
+        format_suffix: str | None = None,
+    ) -> tuple[BaseRenderer, str]:
+        return renderers[0], str(renderers[0].media_type)

@@ -1,0 +1,274 @@
+"""The command line: `automl fit|predict|leaderboard FILE` here, `automl remote ...` on a service."""
+
+from __future__ import annotations
+
+import csv
+import io
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Table
+
+from automl.client import Client
+from automl.client.errors import ClientError
+from automl.engine.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from automl.client.shapes import Experiment
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Finds the best model for a table.",
+)
+remote = typer.Typer(no_args_is_help=True)
+app.add_typer(remote, name="remote")
+console = Console(highlight=False, soft_wrap=True)
+
+File = Annotated[
+    Path, typer.Argument(exists=True, dir_okay=False, help="A table: CSV, TSV, Parquet or XLSX.")
+]
+Bundle = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A model's file (ZIP).")]
+Target = Annotated[str, typer.Option("--target", "-t", help="The column to predict.")]
+Seconds = Annotated[float, typer.Option("--time", min=1, help="Seconds to search.")]
+Metric = Annotated[str, typer.Option(help="What to optimise; auto follows from the target.")]
+Task = Annotated[str, typer.Option(help="auto, binary, multiclass or regression.")]
+Seed = Annotated[int, typer.Option(help="The same seed, data and trials give the same result.")]
+Out = Annotated[Path, typer.Option(help="Where the model goes.")]
+Id = Annotated[str, typer.Argument(help="The id of an experiment.")]
+MOST_ROWS = 20
+HERE = "http://127.0.0.1:8000"
+MODEL = Path("model.zip")
+
+
+@app.command()
+def fit(
+    file: File,
+    target: Target,
+    time: Seconds = 60.0,
+    metric: Metric = "auto",
+    task: Task = "auto",
+    seed: Seed = 0,
+    out: Out = MODEL,
+) -> None:
+    """Search for a model of a table and save the best."""
+    with told():
+        table, task_type = read(file, target, task)
+        # Importing the estimators costs seconds, which `automl --help` need not.
+        from automl.engine.search import AutoMLClassifier, AutoMLRegressor  # noqa: PLC0415
+
+        kind = AutoMLRegressor if task_type == "regression" else AutoMLClassifier
+        found = kind(time_budget=time, metric=metric, random_state=seed, verbose=True)
+        found.fit(table.drop(columns=[target]), table[target])
+        for warning in found.warnings_:
+            typer.echo(warning, err=True)
+        found.save(out)
+    console.print(f"{found.metric_}, best first:")
+    show_board(found.leaderboard_.to_dict("records"))
+    console.print(f"The model is in {out}.")
+
+
+def read(file: Path, target: str, task: str) -> tuple[pd.DataFrame, str]:
+    """Read a table as the service does; and the task type that its target suggests, unless one is given."""
+    from automl.engine import profiling, reading  # noqa: PLC0415
+
+    with tempfile.TemporaryDirectory() as folder:
+        stored = Path(folder) / "table.arrow"
+        for warning in reading.convert_table(file, stored, filename=file.name).warnings:
+            typer.echo(warning, err=True)
+        arrow = reading.read_stored(stored)
+        if target not in arrow.column_names:
+            fail(f"{file} has no column {target!r}. Its columns: {', '.join(arrow.column_names)}.")
+        if task == "auto":
+            task = str(
+                profiling.suggest_task_type(profiling.profile_arrow(arrow.select([target])).columns[0])
+            )
+        return reading.read_frame(stored).dropna(subset=[target]), task
+
+
+@app.command()
+def predict(
+    file: File,
+    model: Annotated[Path, typer.Option("--model", "-m", exists=True, help="A model's file.")] = Path(
+        "model.zip"
+    ),
+    out: Annotated[Path, typer.Option(help="Where the predictions go.")] = Path("predictions.csv"),
+) -> None:
+    """Predict the rows of a table, with the code that the model's file brings."""
+    with tempfile.TemporaryDirectory() as folder:
+        with told(), zipfile.ZipFile(model) as bundle:
+            bundle.extractall(folder)
+        script = next(Path(folder).rglob("predict.py"), None)
+        if script is None:
+            fail(f"{model} holds no predict.py; it is no model of ours.")
+        command = [sys.executable, script.name, str(file.resolve()), str(out.resolve())]
+        done = subprocess.run(command, cwd=script.parent, check=False)  # noqa: S603 - the user's own model
+    if done.returncode:
+        raise typer.Exit(done.returncode)
+    console.print(f"The predictions are in {out}.")
+
+
+@app.command()
+def leaderboard(model: Bundle) -> None:
+    """Show the leaderboard that a model's file holds."""
+    with told(), zipfile.ZipFile(model) as bundle:
+        name = next((name for name in bundle.namelist() if name.endswith("leaderboard.csv")), None)
+        if name is None:
+            fail(f"{model} holds no leaderboard.csv; it is no model of ours.")
+        show_board(list(csv.DictReader(io.StringIO(bundle.read(name).decode("utf-8")))))
+
+
+@remote.callback()
+def remote_service(
+    context: typer.Context,
+    url: Annotated[str, typer.Option(envvar="AUTOML_URL", help="Where the service is.")] = HERE,
+    token: Annotated[
+        str, typer.Option(envvar="AUTOML_TOKEN", help="From the account page, or `make -s token`.")
+    ] = "",
+) -> None:
+    """The same on a running service."""
+    context.obj = (url, token)
+
+
+@remote.command("fit")
+def remote_fit(
+    context: typer.Context,
+    file: File,
+    target: Target,
+    time: Seconds = 60.0,
+    metric: Metric = "auto",
+    task: Task = "auto",
+    out: Out = MODEL,
+) -> None:
+    """Upload a table, search there, and download the best model."""
+    with told(), service(context) as client:
+        dataset = client.datasets.wait(client.datasets.upload(file)["id"])
+        experiment = client.experiments.create(
+            dataset["id"], target, time_budget=time, metric=metric, task_type=task, name=file.stem
+        )
+        console.print(f"Experiment {experiment['id']}")
+        with searching() as show:
+
+            def tell(found: Experiment) -> None:
+                show(found["progress"], found["phase"])
+
+            experiment = client.experiments.wait(experiment["id"], on_change=tell)
+        show_board(client.experiments.leaderboard(experiment["id"]))
+        save_model(client, experiment, out)
+
+
+@remote.command("experiments")
+def remote_experiments(context: typer.Context) -> None:
+    """List the experiments, newest first."""
+    table = Table("id", "name", "target", "metric", "status", "best", box=None, pad_edge=False)
+    with told(), service(context) as client:
+        for each in client.experiments.list():
+            best = each["best"]
+            score = number(best["score"]) if best else ""
+            table.add_row(each["id"], each["name"], each["target"], each["metric"], each["status"], score)
+    console.print(table)
+
+
+@remote.command("leaderboard")
+def remote_leaderboard(context: typer.Context, experiment: Id) -> None:
+    """Show the leaderboard of an experiment."""
+    with told(), service(context) as client:
+        show_board(client.experiments.leaderboard(experiment))
+
+
+@remote.command("download")
+def remote_download(context: typer.Context, experiment: Id, out: Out = MODEL) -> None:
+    """Download the best model of an experiment."""
+    with told(), service(context) as client:
+        save_model(client, client.experiments.get(experiment), out)
+
+
+def service(context: typer.Context) -> Client:
+    """The service that the options of `automl remote` name."""
+    url, token = context.obj
+    if not token:
+        fail("No token. Give --token or set AUTOML_TOKEN; the account page makes one.")
+    return Client(url, token)
+
+
+def save_model(client: Client, experiment: Experiment, out: Path) -> None:
+    """Download the packaged model of an experiment, when it has one."""
+    model = experiment["model"]
+    if model is None:
+        fail(f"The experiment is {experiment['status']} and has no packaged model.")
+    client.models.wait(model)
+    console.print(f"The model is in {client.models.download(model, out)}.")
+
+
+def show_board(rows: Sequence[Any]) -> None:
+    """Print a leaderboard's rows, from the API, the engine or a file."""
+    table = Table("", "model", "score", "95 % interval", "fit, s", box=None, pad_edge=False)
+    for row in rows[:MOST_ROWS]:
+        low, high = number(row["score_low"]), number(row["score_high"])
+        interval = f"{low} to {high}" if low and high else ""
+        table.add_row(
+            str(row["rank"] or ""),
+            str(row["name"]),
+            number(row["score"]),
+            interval,
+            number(row["fit_time"], 3),
+        )
+    console.print(table)
+
+
+def number(value: Any, digits: int = 5) -> str:
+    """A number for people, or nothing where there is none."""
+    if value is None or value == "" or value != value:  # noqa: PLR0124 - only NaN differs from itself
+        return ""
+    return f"{float(value):.{digits}g}"
+
+
+class Show:
+    """A progress bar in a terminal; nothing elsewhere."""
+
+    def __init__(self, bar: Progress) -> None:
+        self._bar = bar
+        self._task = bar.add_task("", total=1.0)
+
+    def __call__(self, progress: float, text: str) -> None:
+        self._bar.update(self._task, completed=progress, description=text)
+
+
+@contextmanager
+def searching() -> Iterator[Show]:
+    """Show how far the search is."""
+    columns = TextColumn("{task.description}"), BarColumn(None), TextColumn("{task.percentage:>3.0f} %")
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        yield Show(bar)
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Turn what the user can put right into a line on standard error and exit status 1."""
+    try:
+        yield
+    except (UserError, ClientError, zipfile.BadZipFile, OSError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
+
+
+def fail(text: str) -> NoReturn:
+    """End with a line on standard error and exit status 1."""
+    typer.echo(text, err=True)
+    raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    app()

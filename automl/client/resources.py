@@ -1,0 +1,289 @@
+"""Datasets, experiments and models as a program uses them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, cast
+
+import httpx
+
+from automl.client.errors import DownloadDamaged, WorkFailed, error_of
+from automl.client.shapes import Dataset, Experiment, LeaderboardRow, Model, Predictions, Preview, Trial
+from automl.client.transport import Transport, unreachable
+
+FINAL = frozenset({"complete", "cancelled", "failed"})
+CHUNK = 1 << 16
+Progress = Callable[[int, int], None]
+
+
+class Datasets:
+    """Uploaded tables."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def upload(
+        self, path: str | os.PathLike[str], *, name: str = "", on_progress: Progress | None = None
+    ) -> Dataset:
+        """Upload a table, streamed from disk.
+
+        Parameters
+        ----------
+        path : path
+            CSV, TSV, Parquet or XLSX; CSV and TSV also gzipped.
+        name : str
+            The file's own name if left out.
+        on_progress : callable, optional
+            Called with the bytes sent and the bytes in all.
+
+        Returns
+        -------
+        Dataset
+            Being profiled; see `wait`.
+        """
+        path = Path(path)
+
+        with path.open("rb") as file:
+            watched: Any = _Watched(file, on_progress)
+
+            def form() -> dict[str, Any]:
+                file.seek(0)
+                return {"files": {"file": (path.name, watched)}, "data": {"name": name} if name else {}}
+
+            return cast(Dataset, self._transport.call("POST", "datasets/", make=form).json())
+
+    def get(self, id: str) -> Dataset:
+        """Give one dataset."""
+        return cast(Dataset, self._transport.get(f"datasets/{id}/"))
+
+    def list(self, *, limit: int | None = None) -> Iterator[Dataset]:
+        """Walk over the datasets, newest first; `limit` is the size of a page."""
+        return self._transport.pages("datasets/", limit=limit)
+
+    def wait(
+        self,
+        id: str,
+        *,
+        timeout: float | None = None,
+        on_change: Callable[[Dataset], None] | None = None,
+        interval: float | None = 0.2,
+    ) -> Dataset:
+        """Wait until the dataset is ready, or raise `WorkFailed` with the reason why it can't be read."""
+        dataset: Dataset = self._transport.wait(
+            f"datasets/{id}/",
+            done=lambda d: d["status"] != "profiling",
+            timeout=timeout,
+            on_change=on_change,
+            interval=interval,
+        )
+        if dataset["status"] == "failed":
+            raise WorkFailed(dataset["error"])
+        return dataset
+
+    def preview(self, id: str, *, rows: int = 20, offset: int = 0) -> Preview:
+        """Give the first rows."""
+        return cast(Preview, self._transport.get(f"datasets/{id}/preview/", rows=rows, offset=offset))
+
+    def change(self, id: str, *, kinds: Mapping[str, str] | None = None, name: str | None = None) -> Dataset:
+        """Correct the kinds of columns, or the name."""
+        body: dict[str, Any] = {} if name is None else {"name": name}
+        if kinds is not None:
+            body["columns"] = [{"name": column, "kind": kind} for column, kind in kinds.items()]
+        return cast(Dataset, self._transport.call("PATCH", f"datasets/{id}/", json=body).json())
+
+    def delete(self, id: str) -> None:
+        """Delete a dataset with its experiments and models."""
+        self._transport.call("DELETE", f"datasets/{id}/")
+
+
+class Experiments:
+    """Searches for a model."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def create(self, dataset: str, target: str, **settings: Any) -> Experiment:
+        """Start an experiment.
+
+        Parameters
+        ----------
+        dataset, target : str
+            The dataset's id and the column to predict.
+        **settings
+            ``task_type``, ``metric``, ``search``, ``time_budget``, ``max_trials``, ``families``,
+            ``ignore_columns``, ``test_dataset``, ``seed`` and ``name``, as docs/api.md says.
+        """
+        body = {"dataset": dataset, "target": target, **settings}
+        return cast(Experiment, self._transport.post("experiments/", body))
+
+    def get(self, id: str) -> Experiment:
+        """Give one experiment."""
+        return cast(Experiment, self._transport.get(f"experiments/{id}/"))
+
+    def list(self, *, limit: int | None = None) -> Iterator[Experiment]:
+        """Walk over the experiments, newest first; `limit` is the size of a page."""
+        return self._transport.pages("experiments/", limit=limit)
+
+    def wait(
+        self,
+        id: str,
+        *,
+        timeout: float | None = None,
+        on_change: Callable[[Experiment], None] | None = None,
+        interval: float | None = None,
+    ) -> Experiment:
+        """Wait for the end. A cancelled experiment is given back, a failed one raises `WorkFailed`."""
+        experiment: Experiment = self._transport.wait(
+            f"experiments/{id}/",
+            done=lambda e: e["status"] in FINAL,
+            timeout=timeout,
+            on_change=on_change,
+            interval=interval,
+        )
+        if experiment["status"] == "failed":
+            raise WorkFailed(experiment["error"])
+        return experiment
+
+    def leaderboard(self, id: str) -> Sequence[LeaderboardRow]:
+        """Give the rows, best first."""
+        return [*self._transport.pages(f"experiments/{id}/leaderboard/")]
+
+    def trials(self, id: str) -> Iterator[Trial]:
+        """Walk over every trial, also the pruned and failed ones."""
+        return self._transport.pages(f"experiments/{id}/trials/", limit=500)
+
+    def trial(self, id: str) -> Trial:
+        """Give one trial, by its own id."""
+        return cast(Trial, self._transport.get(f"trials/{id}/"))
+
+    def add_trial(self, id: str, family: str, hyperparameters: Mapping[str, Any] | None = None) -> Trial:
+        """Add a trial by hand; what is left out keeps its default."""
+        body = {"family": family, "hyperparameters": dict(hyperparameters or {})}
+        return cast(Trial, self._transport.post(f"experiments/{id}/trials/", body))
+
+    def cancel(self, id: str) -> Experiment:
+        """End an experiment without a model."""
+        return cast(Experiment, self._transport.post(f"experiments/{id}/cancel/"))
+
+    def stop(self, id: str) -> Experiment:
+        """End the search and keep the best."""
+        return cast(Experiment, self._transport.post(f"experiments/{id}/stop/"))
+
+    def delete(self, id: str) -> None:
+        """Delete an experiment with its trials and models."""
+        self._transport.call("DELETE", f"experiments/{id}/")
+
+
+class Models:
+    """Packaged trials and ensembles."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def get(self, id: str) -> Model:
+        """Give one model."""
+        return cast(Model, self._transport.get(f"models/{id}/"))
+
+    def list(self, *, limit: int | None = None) -> Iterator[Model]:
+        """Walk over the models, newest first; `limit` is the size of a page."""
+        return self._transport.pages("models/", limit=limit)
+
+    def package(self, trial: str) -> Model:
+        """Have a trial packaged; see `wait`."""
+        return cast(Model, self._transport.post(f"trials/{trial}/model/"))
+
+    def wait(self, id: str, *, timeout: float | None = None, interval: float | None = None) -> Model:
+        """Wait until the model is ready, or raise `WorkFailed` with the reason."""
+        path = f"models/{id}/"
+        model: Model = self._transport.wait(
+            path, done=lambda m: m["status"] != "packaging", timeout=timeout, interval=interval
+        )
+        if model["status"] == "failed":
+            raise WorkFailed(model["error"])
+        return model
+
+    def download(self, id: str, path: str | os.PathLike[str], *, on_progress: Progress | None = None) -> Path:
+        """Save the bundle, streamed to disk; only a whole and undamaged file takes the name.
+
+        Parameters
+        ----------
+        path : path
+            The file to write; in a folder, the service's name for it is taken.
+
+        Returns
+        -------
+        Path
+            The file that was written.
+        """
+        http = self._transport.http
+        try:
+            with http.stream("GET", f"models/{id}/download/") as response:
+                if response.is_error:
+                    response.read()
+                    raise error_of(response)
+                target = _target(Path(path), response, fallback=f"model-{id}.zip")
+                _save(response, target, on_progress)
+                return target
+        except httpx.TransportError as error:
+            raise unreachable(http, error) from error
+
+    def predict(self, id: str, rows: Sequence[Mapping[str, Any]]) -> Predictions:
+        """Predict rows, each a mapping from column to value."""
+        body = {"rows": [dict(row) for row in rows]}
+        return cast(Predictions, self._transport.post(f"models/{id}/predict/", body))
+
+
+def _target(path: Path, response: httpx.Response, *, fallback: str) -> Path:
+    if not path.is_dir():
+        return path
+    disposition = response.headers.get("Content-Disposition", "")
+    named = disposition.partition('filename="')[2].rstrip('"')
+    # Whatever the service says, nothing is written outside of the folder.
+    return path / (Path(named).name or fallback)
+
+
+def _save(response: httpx.Response, target: Path, on_progress: Progress | None) -> None:
+    total, done = int(response.headers.get("Content-Length", 0)), 0
+    digest, draft = hashlib.sha256(), target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        with draft.open("wb") as file:
+            for chunk in response.iter_bytes(CHUNK):
+                file.write(chunk)
+                digest.update(chunk)
+                done += len(chunk)
+                if on_progress:
+                    on_progress(done, total)
+        expected = response.headers.get("ETag", "").strip('"')
+        if expected and digest.hexdigest() != expected:
+            raise DownloadDamaged(
+                f"{target.name} arrived damaged: its SHA-256 is not {expected}. Download it again."
+            )
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+class _Watched:
+    """A file that tells how much of it has been read."""
+
+    def __init__(self, file: IO[bytes], on_progress: Progress | None) -> None:
+        self._file, self._told = file, on_progress
+        self._total = os.fstat(file.fileno()).st_size
+
+    def read(self, size: int = -1) -> bytes:
+        chunk = self._file.read(size)
+        if self._told and chunk:
+            self._told(self._file.tell(), self._total)
+        return chunk
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def fileno(self) -> int:
+        return self._file.fileno()
