@@ -1,0 +1,70 @@
+"""Who may see a page, and what people see when a service says no."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Concatenate, ParamSpec, cast
+
+from django.conf import settings
+from django.contrib.auth.views import redirect_to_login
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import render, resolve_url
+
+from automl.accounts.models import User
+from automl.core.errors import Conflict, QuotaExceeded, TooLarge, Unavailable
+from automl.engine.errors import UserError
+
+P = ParamSpec("P")
+STATUS_OF_ERROR: tuple[tuple[type[UserError], int, str], ...] = (
+    (TooLarge, 413, "That is too large"),
+    (QuotaExceeded, 429, "That is over your limit"),
+    (Conflict, 409, "Not possible just now"),
+    (Unavailable, 503, "Not available just now"),
+)
+
+
+class SignedInRequest(HttpRequest):
+    """A request whose user is known; views get it from `page`."""
+
+    user: User
+
+
+def page(
+    view: Callable[Concatenate[SignedInRequest, P], HttpResponseBase],
+) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
+    """A page for signed-in people; a service's refusal becomes a page that says why."""
+
+    @wraps(view)
+    def answer(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+        if not request.user.is_authenticated:
+            return _to_sign_in(request)
+        try:
+            return view(cast(SignedInRequest, request), *args, **kwargs)
+        except UserError as error:
+            return refusal(request, error)
+
+    return answer
+
+
+def _to_sign_in(request: HttpRequest) -> HttpResponse:
+    """A poll whose session has ended sends the whole page there, not the form into a fragment."""
+    if request.headers.get("HX-Request"):
+        return HttpResponse(status=204, headers={"HX-Redirect": resolve_url(settings.LOGIN_URL)})
+    return redirect_to_login(request.get_full_path())
+
+
+def status_of(error: UserError) -> tuple[int, str]:
+    """The HTTP status of an error and the heading above its text."""
+    for kind, status, title in STATUS_OF_ERROR:
+        if isinstance(error, kind):
+            return status, title
+    return 422, "That did not work"
+
+
+def refusal(request: HttpRequest, error: UserError) -> HttpResponse:
+    """The page of an error that was not one of a form's fields."""
+    status, title = status_of(error)
+    template = "413.html" if status == 413 else "pages/refusal.html"
+    return render(request, template, {"title": title, "status": status, "error": str(error)}, status=status)

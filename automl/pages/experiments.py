@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from automl.core.errors import Conflict, InvalidInput
+from automl.core.health import live_workers
+from automl.datasets import selectors as datasets
+from automl.datasets.models import DatasetState
+from automl.engine.trial import TrialState
+from automl.experiments import selectors
+from automl.experiments.models import Experiment, ExperimentState
+from automl.experiments.services import lifecycle
+from automl.experiments.states import FINAL
+from automl.pages import charts
+from automl.pages.access import SignedInRequest, page
+from automl.pages.forms import ExperimentForm
+from automl.pages.live import fragment, is_current, stamp_of
+from automl.pages.overview import with_best
+from automl.pages.paging import page_of
+from automl.pages.templatetags.show import seconds
+
+LIST_SIZE = 25
+HOME_SIZE = 5
+ROWS_SHOWN = 50
+FAILURES_SHOWN = 20
+
+
+@require_safe
+@page
+def home(request: SignedInRequest) -> HttpResponse:
+    context = {
+        "datasets": datasets.list_datasets(request.user)[:HOME_SIZE],
+        "experiments": with_best(selectors.list_experiments(request.user))[:HOME_SIZE],
+    }
+    return render(request, "pages/home.html", context)
+
+
+@require_safe
+@page
+def index(request: SignedInRequest) -> HttpResponse:
+    experiments = page_of(request, with_best(selectors.list_experiments(request.user)), LIST_SIZE)
+    return render(request, "pages/experiments.html", {"experiments": experiments})
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@page
+def new(request: SignedInRequest, id: UUID) -> HttpResponse:
+    dataset = datasets.get_dataset(user=request.user, id=id)
+    if dataset.state != DatasetState.READY:
+        raise Conflict(f"The dataset is {dataset.state}; an experiment needs one that is ready.")
+    form = ExperimentForm(
+        request.POST if request.method == "POST" else None, dataset=dataset, user=request.user
+    )
+    if request.method == "POST" and form.is_valid():
+        try:
+            made = lifecycle.create_experiment(owner=request.user, request=form.request())
+            return redirect("pages:experiment", id=made.id)
+        except InvalidInput as error:
+            form.refuse(error.fields)
+    status = 422 if request.method == "POST" else 200
+    return render(request, "pages/new_experiment.html", {"dataset": dataset, "form": form}, status=status)
+
+
+@require_safe
+@page
+def experiment(request: SignedInRequest, id: UUID) -> HttpResponse:
+    found = selectors.get_experiment(user=request.user, id=id)
+    everything = "all" in request.GET
+    context = {**_progress(found), "board": _board(found, everything=everything)}
+    return render(request, "pages/experiment.html", context)
+
+
+@require_safe
+@page
+def progress(request: SignedInRequest, id: UUID) -> HttpResponse:
+    """What moves with the clock: cheap, and polled every second."""
+    found = selectors.get_experiment(user=request.user, id=id)
+    return fragment(request, "pages/_progress.html", _progress(found), final=found.state in FINAL)
+
+
+@require_safe
+@page
+def board(request: SignedInRequest, id: UUID) -> HttpResponse:
+    """What moves with the trials: read only when the experiment's version has risen."""
+    found = selectors.get_experiment(user=request.user, id=id)
+    final = found.state in FINAL
+    if not final and is_current(request, _board_stamp(found)):
+        return fragment(request, "", {"stamp": _board_stamp(found)}, final=False)
+    shown = _board(found, everything="all" in request.GET)
+    return fragment(request, "pages/_board.html", {"board": shown, "stamp": shown["stamp"]}, final=final)
+
+
+@require_POST
+@page
+def stop(request: SignedInRequest, id: UUID) -> HttpResponse:
+    return _act(request, id, lifecycle.stop_experiment, "Stopping: the best so far is kept and packaged.")
+
+
+@require_POST
+@page
+def cancel(request: SignedInRequest, id: UUID) -> HttpResponse:
+    return _act(request, id, lifecycle.cancel_experiment, "Cancelled. Trials that had ended are kept.")
+
+
+def _act(
+    request: SignedInRequest, id: UUID, service: Callable[[Experiment], bool], done: str
+) -> HttpResponse:
+    found = selectors.get_experiment(user=request.user, id=id)
+    if not service(found):
+        found.refresh_from_db(fields=["state"])
+        raise Conflict(f"The experiment is {found.state}; this is not possible now.")
+    messages.success(request, done)
+    return redirect("pages:experiment", id=id)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@page
+def delete(request: SignedInRequest, id: UUID) -> HttpResponse:
+    found = selectors.get_experiment(user=request.user, id=id)
+    if request.method == "POST":
+        lifecycle.delete_experiment(found)
+        messages.success(request, f"Deleted {found.name}.")
+        return redirect("pages:experiments")
+    context = {
+        "title": f"Delete {found.name}?",
+        "text": "Its trials and models are removed; the dataset stays. This can't be undone.",
+        "button": "Delete experiment",
+        "back": reverse("pages:experiment", args=[found.id]),
+    }
+    return render(request, "pages/confirm.html", context)
+
+
+def _progress(experiment: Experiment) -> dict[str, Any]:
+    counts = selectors.trial_counts(experiment)
+    share = selectors.progress(experiment, counts)
+    spent = selectors.elapsed(experiment)
+    left = seconds(float(round(max(0.0, experiment.time_budget - spent))))
+    final = experiment.state in FINAL
+    return {
+        "experiment": experiment,
+        "counts": counts,
+        "share": share,
+        "elapsed": spent,
+        "left": left,
+        "best": selectors.best_row(experiment),
+        "best_model": selectors.best_model_id(experiment),
+        "metric_label": selectors.metric_label(experiment),
+        "final": final,
+        "live": not final,
+        "can_stop": experiment.state in (ExperimentState.RUNNING, ExperimentState.PAUSED)
+        and experiment.prepared is not None,
+        "no_workers": not final and not live_workers().exists(),
+        "stamp": stamp_of(experiment.version, experiment.state, round(share * 100), left),
+    }
+
+
+def _board_stamp(experiment: Experiment) -> str:
+    return stamp_of(experiment.version, experiment.state)
+
+
+def _board(experiment: Experiment, *, everything: bool) -> dict[str, Any]:
+    rows = selectors.leaderboard(experiment)
+    shown = rows if everything else rows[:ROWS_SHOWN]
+    holders = Counter(row.rank for row in rows)
+    history = selectors.score_history(experiment)
+    label = selectors.metric_label(experiment)
+    failed = selectors.list_trials(experiment).filter(state=TrialState.FAILED.value)[: FAILURES_SHOWN + 1]
+    drawn = charts.whiskers([(row.score_low, row.score, row.score_high) for row in shown])
+    return {
+        "experiment": experiment,
+        "stamp": _board_stamp(experiment),
+        "metric": selectors.metric_of(experiment),
+        "metric_label": label,
+        "rows": [
+            {"row": row, "whisker": whisker, "shared": holders[row.rank] > 1}
+            for row, whisker in zip(shown, drawn, strict=True)
+        ],
+        "total": len(rows),
+        "left_out": len(rows) - len(shown),
+        "everything": everything,
+        "history": history,
+        "charts": charts.best_over_time(history, selectors.elapsed(experiment), label),
+        "failed": [{"trial": trial, "name": selectors.trial_name(trial)} for trial in failed],
+        "live": experiment.state not in FINAL,
+    }

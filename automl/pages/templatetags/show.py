@@ -1,0 +1,94 @@
+"""How figures are written for people."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from django import template
+
+register = template.Library()
+
+
+@register.filter
+def score(value: Any) -> str:
+    """Four digits that matter, also for a score of 0.00012 or 31415.9."""
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        return "–"
+    if value and abs(value) < 0.001:
+        return f"{value:.3e}"
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.4f}" if abs(value) < 10 else f"{value:.4g}"
+
+
+@register.filter
+def seconds(value: Any) -> str:
+    """A duration: 8 ms, 1.5 s, 2 min 05 s, 3 h 20 min."""
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        return "–"
+    if value < 0.0995:
+        return f"{value * 1000:.0f} ms" if value >= 0.001 else "< 1 ms"
+    if value < 10:
+        return f"{value:.1f} s".replace(".0 s", " s")
+    whole = round(value)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s" if whole % 60 else f"{whole // 60} min"
+    minutes = round(whole / 60)
+    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes % 60 else f"{minutes // 60} h"
+
+
+@register.filter
+def size(value: Any) -> str:
+    """A number of bytes."""
+    if not isinstance(value, int | float):
+        return "–"
+    amount = float(value)
+    for unit in ("B", "kB", "MB"):
+        if amount < 1000:
+            return f"{amount:.0f} {unit}" if unit == "B" or amount >= 100 else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} GB"
+
+
+@register.filter
+def number(value: Any) -> str:
+    """An amount, with separators for thousands; fractions to four digits."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return "–" if value is None else str(value)
+    if isinstance(value, int):
+        return f"{value:,}"
+    if not math.isfinite(value):
+        return "–"
+    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
+
+
+@register.filter
+def cell(value: Any) -> str:
+    """A value of a table's cell; what is missing is marked by the template."""
+    return f"{value:.10g}" if isinstance(value, float) else str(value)
+
+
+@register.filter
+def learned(value: Any) -> str:
+    """A learned parameter: a number, or the first of many."""
+    if isinstance(value, list):
+        shown = ", ".join(learned(item) for item in value[:8])
+        return f"{shown}, … ({len(value)} in all)" if len(value) > 8 else shown
+    if isinstance(value, dict):
+        return ", ".join(f"{name}: {learned(item)}" for name, item in value.items())
+    return number(value)
+
+
+@register.filter
+def words(value: Any) -> str:
+    """A key as words: `learning_rate` is read as learning rate."""
+    return str(value).replace("_", " ")
+
+
+@register.filter
+def percent(value: Any) -> int:
+    """A share from 0 to 1 as whole per cent."""
+    return round(float(value) * 100)

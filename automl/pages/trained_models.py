@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+from uuid import UUID
+
+from django.http import HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.text import slugify
+from django.views.decorators.http import require_safe
+
+from automl.core.downloads import RangeNotSatisfiable, send_file
+from automl.core.errors import Conflict, Unavailable
+from automl.core.storage import path_of
+from automl.engine.metrics import METRICS
+from automl.experiments import selectors
+from automl.experiments.models import ModelState, TrainedModel
+from automl.pages.access import SignedInRequest, page
+from automl.pages.live import fragment, stamp_of
+
+
+@require_safe
+@page
+def model(request: SignedInRequest, id: UUID) -> HttpResponse:
+    return render(request, "pages/model.html", _shown(request, id))
+
+
+@require_safe
+@page
+def state(request: SignedInRequest, id: UUID) -> HttpResponse:
+    shown = _shown(request, id)
+    return fragment(request, "pages/_model.html", shown, final=not shown["live"])
+
+
+@require_safe
+@page
+def download(request: SignedInRequest, id: UUID) -> HttpResponseBase:
+    model = selectors.get_model(user=request.user, id=id)
+    if model.state != ModelState.READY:
+        raise Conflict(f"The model is {model.state}; it can be downloaded once it is ready. {model.error}")
+    path = path_of(model.bundle)
+    if not path.is_file():
+        raise Unavailable("The model's file is not in the storage just now. Try again, or package it anew.")
+    try:
+        return send_file(
+            request, path, filename=_filename(model), content_type="application/zip", sha256=model.sha256
+        )
+    except RangeNotSatisfiable as error:
+        return HttpResponse(status=416, headers={"Content-Range": f"bytes */{error.size}"})
+
+
+def _filename(model: TrainedModel) -> str:
+    return f"{slugify(model.experiment.name) or 'experiment'}-{slugify(model.name) or 'model'}.zip"
+
+
+def _shown(request: SignedInRequest, id: UUID) -> dict[str, Any]:
+    model = selectors.get_model(user=request.user, id=id)
+    return {
+        "model": model,
+        "experiment": model.experiment,
+        "metric_label": selectors.metric_label(model.experiment),
+        "metrics": _metrics(model),
+        "columns": model.schema.get("columns") or [],
+        "filename": _filename(model),
+        "example": _example_row(model),
+        "folder": _filename(model).removesuffix(".zip"),
+        "predict_url": request.build_absolute_uri(reverse("api:model-predict", kwargs={"id": model.id})),
+        "live": model.state == ModelState.PACKAGING,
+        "stamp": stamp_of(model.version, model.state),
+    }
+
+
+def _example_row(model: TrainedModel) -> str:
+    """A row as JSON to begin from: the first columns that the model needs."""
+    names = [column["name"] for column in model.schema.get("columns") or []]
+    row = json.dumps(dict.fromkeys(names[:3]), ensure_ascii=False)
+    return row.removesuffix("}") + ", …}" if len(names) > 3 else row
+
+
+def _metrics(model: TrainedModel) -> list[dict[str, Any]]:
+    """One line for each metric that was measured, with its interval where there is one."""
+    rows = []
+    for name, found in model.metrics.items():
+        entry = found if isinstance(found, dict) else {"value": found}
+        if isinstance(entry.get("value"), int | float):
+            known = METRICS.get(name)
+            rows.append(
+                {
+                    "label": known.label if known else name,
+                    "description": known.description if known else "",
+                    "value": entry["value"],
+                    "low": entry.get("low"),
+                    "high": entry.get("high"),
+                    "is_main": name == model.experiment.metric,
+                }
+            )
+    return sorted(rows, key=lambda row: not row["is_main"])

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from django.urls import reverse
+
+from automl.core import storage
+from automl.experiments.models import TrainedModel
+from tests.factories import ExperimentFactory, TrialFactory
+
+BUNDLE = bytes(range(256)) * 16
+
+
+def test_a_trial_shows_what_was_tried_and_what_was_found(browser_client, world):
+    page = browser_client.get(reverse("pages:trial", args=[world.trial.id])).content.decode()
+    for text in ("learning rate", "0.05", "importance", "age, 0.7", "Learning curve", "Kept at 3 rounds"):
+        assert text in page
+    assert page.count('<polyline class="line main"') == 2  # one for each width
+
+
+def test_folds_are_shown_in_the_metrics_own_unit(browser_client, alice):
+    experiment = ExperimentFactory(owner=alice, task_type="regression", metric="rmse")
+    trial = TrialFactory(experiment=experiment, score=-2.5, value=2.5, fold_scores=[-2.4, -2.6])
+    answer = browser_client.get(reverse("pages:trial", args=[trial.id]))
+    assert answer.context["folds"] == [2.4, 2.6]
+
+
+def test_a_failed_trial_says_why(browser_client, world):
+    page = browser_client.get(reverse("pages:trial", args=[world.failed.id])).content.decode()
+    assert world.failed.error in page
+    assert "Make a model of it" not in page
+
+
+def test_a_model_is_made_of_a_trial_once(browser_client, alice, sent, django_capture_on_commit_callbacks):
+    trial = TrialFactory(experiment=ExperimentFactory(owner=alice))
+    address = reverse("pages:package_trial", args=[trial.id])
+    with django_capture_on_commit_callbacks(execute=True):
+        first = browser_client.post(address)
+        again = browser_client.post(address)
+    model = TrainedModel.objects.get()
+    assert first.headers["Location"] == again.headers["Location"] == reverse("pages:model", args=[model.id])
+    assert sent == [("package", model.id)]
+
+
+def test_only_a_complete_trial_becomes_a_model(browser_client, world):
+    answer = browser_client.post(reverse("pages:package_trial", args=[world.failed.id]))
+    assert answer.status_code == 409
+    assert b"only a complete one" in answer.content
+
+
+def test_a_model_says_how_to_use_it(browser_client, world):
+    page = browser_client.get(reverse("pages:model", args=[world.model.id])).content.decode()
+    for text in (
+        "pip install -r requirements.txt",
+        "python predict.py",
+        "/predict/",
+        world.model.sha256,
+        "ROC AUC",
+    ):
+        assert text in page
+
+
+def download(client, model, **headers):
+    return client.get(reverse("pages:download_model", args=[model.id]), headers=headers)
+
+
+def test_the_owner_downloads_the_bundle(browser_client, world):
+    answer = download(browser_client, world.model)
+    assert answer.status_code == 200
+    assert b"".join(answer.streaming_content) == BUNDLE
+    assert answer.headers["ETag"] == f'"{world.model.sha256}"'
+    assert answer.headers["Content-Disposition"].startswith('attachment; filename="experiment-')
+
+
+def test_a_broken_download_is_continued(browser_client, world):
+    answer = download(browser_client, world.model, Range="bytes=4000-")
+    assert answer.status_code == 206
+    assert b"".join(answer.streaming_content) == BUNDLE[4000:]
+    assert download(browser_client, world.model, Range="bytes=9999-").status_code == 416
+
+
+def test_nobody_else_downloads_it(client, charlies, world):
+    assert download(charlies, world.model).status_code == 404
+    assert download(client, world.model).status_code == 302
+
+
+def test_a_model_that_is_not_there_can_not_be_downloaded(browser_client, world):
+    storage.path_of(world.model.bundle).unlink()
+    assert download(browser_client, world.model).status_code == 503
+    world.model.state = "packaging"
+    world.model.save()
+    assert download(browser_client, world.model).status_code == 409
