@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.db.models.functions import Now
+
+from automl.core.models import Identified
+from automl.datasets.models import Dataset
+from automl.engine.trial import Origin, TaskType, TrialState
+
+TASK_TYPES = [("auto", "Find out"), *((t.value, t.value.capitalize()) for t in TaskType)]
+SEARCHES = [("auto", "Automatic"), ("random", "Random"), ("grid", "Grid"), ("manual", "By hand")]
+
+
+class ExperimentState(models.TextChoices):
+    PENDING = "pending"
+    RUNNING = "running"
+    PAUSED = "paused"
+    STOPPING = "stopping"
+    COMPLETE = "complete"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
+class Phase(models.TextChoices):
+    """What a running experiment is doing, in words for people."""
+
+    QUEUED = "queued"
+    PREPARING = "preparing"
+    SEARCHING = "searching"
+    ENSEMBLING = "ensembling"
+    PACKAGING = "packaging"
+    DONE = "done"
+
+
+class Experiment(Identified):
+    """What a person asks for: a dataset, a target, a metric and how long to wait."""
+
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="experiments")
+    dataset = models.ForeignKey(Dataset, on_delete=models.CASCADE, related_name="experiments")
+    test_dataset = models.ForeignKey(Dataset, null=True, on_delete=models.SET_NULL, related_name="+")
+    name = models.CharField(max_length=200)
+
+    # As posted; task_type and metric are resolved while preparing.
+    target = models.CharField(max_length=500)
+    task_type = models.CharField(max_length=16, choices=TASK_TYPES, default="auto")
+    metric = models.CharField(max_length=32, default="auto")
+    search = models.CharField(max_length=16, choices=SEARCHES, default="auto")
+    time_budget = models.FloatField()
+    max_trials = models.PositiveIntegerField(null=True)
+    families = models.JSONField(null=True)
+    ignore_columns = models.JSONField(default=list)
+    seed = models.PositiveIntegerField(default=0)
+
+    state = models.CharField(max_length=16, choices=ExperimentState, default=ExperimentState.PENDING)
+    phase = models.CharField(max_length=16, choices=Phase, default=Phase.QUEUED)
+    version = models.PositiveIntegerField(default=0)  # raised by every change that a reader can see
+    error = models.TextField(blank=True)
+    warnings = models.JSONField(default=list)
+    prepared = models.JSONField(null=True)  # what preparation found: data profile, classes, folds
+    started_at = models.DateTimeField(null=True)  # the first trial's start: the budget counts from here
+    finished_at = models.DateTimeField(null=True)
+    deleted_at = models.DateTimeField(null=True)
+
+    # The one worker that prepares or finishes holds this lease; every write of it filters on the attempt.
+    attempt = models.PositiveSmallIntegerField(default=0)
+    lease_expires_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [
+            # A user's list, newest first.
+            models.Index(fields=["owner", "-created_at"], name="experiment_list"),
+            # The sweep looks for experiments that are not final.
+            models.Index(fields=["state"], name="experiment_state"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def folder(self) -> str:
+        """Key of the folder of the experiment's files in the private storage."""
+        return f"experiments/{self.id}"
+
+
+class Trial(Identified):
+    """One configuration tried. The waiting row is the outbox: a message only wakes a worker up."""
+
+    experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, related_name="trials")
+    number = models.PositiveIntegerField()
+    family = models.CharField(max_length=32)
+    origin = models.CharField(max_length=16, choices=[(o.value, o.value) for o in Origin])
+    hyperparameters = models.JSONField(default=dict)
+    state = models.CharField(
+        max_length=16, choices=[(s.value, s.value) for s in TrialState], default=TrialState.WAITING.value
+    )
+    attempt = models.PositiveSmallIntegerField(default=0)
+    worker = models.CharField(max_length=255, blank=True)
+    lease_expires_at = models.DateTimeField(null=True)
+    nudged_at = models.DateTimeField(db_default=Now())  # when a message was last sent for the waiting row
+
+    score = models.FloatField(null=True)  # higher is better
+    value = models.FloatField(null=True)  # in the metric's own unit
+    value_low = models.FloatField(null=True)
+    value_high = models.FloatField(null=True)
+    fold_scores = models.JSONField(default=list)
+    tied_with_best = models.BooleanField(default=False)
+    fit_time = models.FloatField(null=True)
+    predict_time = models.FloatField(null=True)
+    size = models.BigIntegerField(null=True)
+    seconds = models.FloatField(default=0)  # on the seat, whatever came of it
+    peak_memory = models.BigIntegerField(null=True)
+    learned = models.JSONField(default=dict)
+    learning_curve = models.JSONField(null=True)
+    diagnosis = models.TextField(blank=True)
+    error = models.TextField(blank=True)
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["experiment", "number"], name="one_trial_per_number")]
+        indexes = [
+            # The leaderboard: complete trials of an experiment, best first.
+            models.Index(fields=["experiment", "state", "-score"], name="trial_board"),
+            # Claims take the oldest waiting trial; the sweep takes expired leases.
+            models.Index(fields=["state", "lease_expires_at"], name="trial_claim"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.family} #{self.number}"
+
+    @property
+    def folder(self) -> str:
+        """Key of the folder that this attempt writes; a dead attempt's folder is never read."""
+        return f"experiments/{self.experiment_id}/trials/{self.number:05d}-{self.attempt}"
+
+
+class Ensemble(Identified):
+    """A weighted blend of trials, with a score that was not fitted on the rows it is judged by."""
+
+    experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, related_name="ensembles")
+    name = models.CharField(max_length=200)
+    weights = models.JSONField(default=dict)  # trial id to weight
+    score = models.FloatField()
+    value = models.FloatField()
+    value_low = models.FloatField()
+    value_high = models.FloatField()
+    tied_with_best = models.BooleanField(default=False)
+    fit_time = models.FloatField()
+    predict_time = models.FloatField()
+    size = models.BigIntegerField()
+
+    class Meta:
+        indexes = [models.Index(fields=["experiment", "-score"], name="ensemble_board")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ModelState(models.TextChoices):
+    PACKAGING = "packaging"
+    READY = "ready"
+    FAILED = "failed"
+
+
+class TrainedModel(Identified):
+    """What is downloaded: a trial or an ensemble, packaged as a bundle."""
+
+    experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, related_name="models")
+    trial = models.OneToOneField(Trial, null=True, on_delete=models.CASCADE, related_name="model")
+    ensemble = models.OneToOneField(Ensemble, null=True, on_delete=models.CASCADE, related_name="model")
+    name = models.CharField(max_length=200)
+    state = models.CharField(max_length=16, choices=ModelState, default=ModelState.PACKAGING)
+    version = models.PositiveIntegerField(default=0)
+    error = models.TextField(blank=True)
+    is_best = models.BooleanField(default=False)  # the experiment's answer
+    score = models.FloatField(null=True)
+    metrics = models.JSONField(default=dict)
+    schema = models.JSONField(default=dict)
+    files = models.JSONField(default=list)
+    sha256 = models.CharField(max_length=64, blank=True)
+    size = models.BigIntegerField(null=True)
+    attempt = models.PositiveSmallIntegerField(default=0)
+    lease_expires_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(trial__isnull=True) ^ models.Q(ensemble__isnull=True),
+                name="a_model_packages_one_thing",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def bundle(self) -> str:
+        """Key of the ZIP in the private storage."""
+        return f"models/{self.id}/bundle.zip"

@@ -1,0 +1,81 @@
+"""Between rows and the engine's plain records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import cast
+
+from automl.engine.budget import Budget
+from automl.engine.schema import DataProfile
+from automl.engine.study import Search, Study
+from automl.engine.trial import Origin, TaskType, TrialRecord, TrialState
+from automl.experiments.models import Experiment, Trial
+
+RECORD_FIELDS = (
+    "number",
+    "family",
+    "hyperparameters",
+    "origin",
+    "state",
+    "score",
+    "fold_scores",
+    "seconds",
+)
+
+
+def record_of(trial: Trial) -> TrialRecord:
+    """A trial as the search sees it."""
+    return TrialRecord(
+        number=trial.number,
+        family=trial.family,
+        params=trial.hyperparameters,
+        origin=Origin(trial.origin),
+        state=TrialState(trial.state),
+        score=trial.score,
+        fold_scores=tuple(trial.fold_scores),
+        seconds=trial.seconds,
+    )
+
+
+def records_of(trials: Iterable[Trial]) -> list[TrialRecord]:
+    """Trials as the search sees them, by number."""
+    return sorted((record_of(trial) for trial in trials), key=lambda record: record.number)
+
+
+def history_of(experiment: Experiment) -> list[TrialRecord]:
+    """Every trial of the experiment, in one query."""
+    return records_of(experiment.trials.only("experiment_id", *RECORD_FIELDS))
+
+
+def profile_of(experiment: Experiment) -> DataProfile:
+    """What learners may know of the experiment's table; the experiment must be prepared."""
+    assert experiment.prepared is not None
+    found = experiment.prepared["profile"]
+    return DataProfile(
+        rows=found["rows"],
+        numeric=found["numeric"],
+        task_type=TaskType(found["task_type"]),
+        classes=found["classes"],
+        cardinalities=tuple(found["cardinalities"]),
+        categorical=tuple(found["categorical"]),
+        missing_share=found["missing_share"],
+        metric=found["metric"],
+    )
+
+
+def budget_of(experiment: Experiment) -> Budget:
+    """What the experiment may spend."""
+    return Budget(seconds=experiment.time_budget, max_trials=experiment.max_trials)
+
+
+def study_of(experiment: Experiment) -> Study:
+    """The search of a prepared experiment; it holds no state, so it is made anew wherever it is needed."""
+    assert experiment.prepared is not None
+    return Study(
+        profile_of(experiment),
+        families=experiment.families,
+        search=cast(Search, experiment.search),
+        seed=experiment.seed,
+        budget=budget_of(experiment),
+        folds=experiment.prepared["folds"] * experiment.prepared["repeats"],
+    )

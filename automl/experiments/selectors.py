@@ -1,0 +1,216 @@
+"""Reading experiments, trials and models, always as somebody: what is not yours is not there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from uuid import UUID
+
+from django.db.models import Count, Model, QuerySet
+from django.http import Http404
+from django.utils import timezone
+
+from automl.accounts.models import User
+from automl.engine.learners import LEARNERS
+from automl.engine.metrics import METRICS, Metric
+from automl.engine.trial import TrialState
+from automl.experiments.models import (
+    Ensemble,
+    Experiment,
+    ExperimentState,
+    ModelState,
+    TrainedModel,
+    Trial,
+)
+from automl.experiments.states import FINAL
+
+M = TypeVar("M", bound=Model)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeaderboardRow:
+    """A line of the board. Scores are in the metric's own unit."""
+
+    rank: int
+    trial: str | None
+    name: str
+    family: str
+    origin: str
+    hyperparameters: dict[str, Any]
+    score: float
+    score_low: float | None
+    score_high: float | None
+    tied_with_best: bool
+    fit_time: float | None
+    predict_time: float | None
+    size: int | None
+    model: str | None
+
+
+def list_experiments(user: User) -> QuerySet[Experiment]:
+    """The user's experiments, newest first."""
+    mine = Experiment.objects.filter(owner=user, deleted_at=None, dataset__deleted_at=None)
+    return mine.select_related("dataset").order_by("-created_at", "id")
+
+
+def get_experiment(*, user: User, id: UUID | str) -> Experiment:
+    """One experiment of the user, or Http404."""
+    return _one(list_experiments(user), id, "experiment")
+
+
+def list_trials(experiment: Experiment) -> QuerySet[Trial]:
+    """Every trial of the experiment, also the pruned and failed ones, in order of number."""
+    return experiment.trials.select_related("model").order_by("number")
+
+
+def get_trial(*, user: User, id: UUID | str) -> Trial:
+    """One trial of one of the user's experiments, or Http404."""
+    mine = Trial.objects.filter(
+        experiment__owner=user, experiment__deleted_at=None, experiment__dataset__deleted_at=None
+    )
+    return _one(mine.select_related("experiment__dataset", "model"), id, "trial")
+
+
+def list_models(user: User) -> QuerySet[TrainedModel]:
+    """The user's models, newest first."""
+    mine = TrainedModel.objects.filter(
+        experiment__owner=user, experiment__deleted_at=None, experiment__dataset__deleted_at=None
+    )
+    return mine.select_related("experiment__dataset", "trial", "ensemble").order_by("-created_at", "id")
+
+
+def get_model(*, user: User, id: UUID | str) -> TrainedModel:
+    """One model of one of the user's experiments, or Http404."""
+    return _one(list_models(user), id, "model")
+
+
+def _one(rows: QuerySet[M], id: UUID | str, what: str) -> M:
+    try:
+        return rows.get(id=UUID(str(id)))
+    except (rows.model.DoesNotExist, ValueError) as error:  # type: ignore[attr-defined]
+        raise Http404(f"There is no such {what}.") from error
+
+
+def trial_name(trial: Trial) -> str:
+    """What people call a trial: the family's name and the trial's number."""
+    learner = LEARNERS.get(trial.family)
+    return f"{learner.label if learner else trial.family} #{trial.number}"
+
+
+def leaderboard(experiment: Experiment) -> list[LeaderboardRow]:
+    """Complete trials and the ensemble, best first; equal scores share a rank. Two queries."""
+    trials = experiment.trials.filter(state=TrialState.COMPLETE.value).select_related("model")
+    ensembles = experiment.ensembles.select_related("model")
+    entries: list[Trial | Ensemble] = sorted(
+        [*trials.defer("learning_curve", "learned"), *ensembles],
+        key=lambda entry: (-(entry.score or 0.0), entry.number if isinstance(entry, Trial) else -1),
+    )
+    rows: list[LeaderboardRow] = []
+    rank, before = 0, None
+    for position, entry in enumerate(entries, start=1):
+        if entry.score != before:
+            rank, before = position, entry.score
+        rows.append(row_of(entry, rank, entries[0]))
+    return rows
+
+
+def row_of(entry: Trial | Ensemble, rank: int, best: Trial | Ensemble) -> LeaderboardRow:
+    """An entry as a line of the board."""
+    model: TrainedModel | None = getattr(entry, "model", None)
+    is_trial = isinstance(entry, Trial)
+    return LeaderboardRow(
+        rank=rank,
+        trial=str(entry.id) if is_trial else None,
+        name=trial_name(entry) if is_trial else entry.name,
+        family=entry.family if is_trial else "ensemble",
+        origin=entry.origin if is_trial else "ensemble",
+        hyperparameters=entry.hyperparameters if is_trial else {},
+        score=entry.value if entry.value is not None else float("nan"),
+        score_low=entry.value_low,
+        score_high=entry.value_high,
+        tied_with_best=entry is best or entry.tied_with_best,
+        fit_time=entry.fit_time,
+        predict_time=entry.predict_time,
+        size=entry.size,
+        model=str(model.id) if model is not None and model.state == ModelState.READY else None,
+    )
+
+
+def best_row(experiment: Experiment) -> LeaderboardRow | None:
+    """The first row of the board, without reading the rest."""
+    trial = (
+        experiment.trials.filter(state=TrialState.COMPLETE.value)
+        .select_related("model")
+        .order_by("-score", "number")
+        .first()
+    )
+    ensemble = experiment.ensembles.select_related("model").order_by("-score").first()
+    entries = [entry for entry in (ensemble, trial) if entry is not None]
+    if not entries:
+        return None
+    best = max(entries, key=lambda entry: float("-inf") if entry.score is None else entry.score)
+    return row_of(best, 1, best)
+
+
+def best_model_id(experiment: Experiment) -> str | None:
+    """The packaged best model, once it is there."""
+    model = experiment.models.filter(is_best=True, state=ModelState.READY).only("id").first()
+    return str(model.id) if model else None
+
+
+def trial_counts(experiment: Experiment) -> dict[str, int]:
+    """How many trials there are in all, and in each state that the API names."""
+    found = dict(experiment.trials.order_by().values_list("state").annotate(count=Count("id")))
+    named = {state: found.get(state, 0) for state in ("waiting", "running", "complete", "pruned", "failed")}
+    return {"total": sum(found.values()), **named, "cancelled": found.get("cancelled", 0)}
+
+
+def elapsed(experiment: Experiment) -> float:
+    """Wall seconds since the first trial's start, until now or the end."""
+    if experiment.started_at is None:
+        return 0.0
+    return max(0.0, ((experiment.finished_at or timezone.now()) - experiment.started_at).total_seconds())
+
+
+def progress(experiment: Experiment, counts: dict[str, int] | None = None) -> float:
+    """From 0 to 1: by time, or by trials where these come first."""
+    if experiment.state in FINAL:
+        return 1.0
+    by_time = elapsed(experiment) / experiment.time_budget
+    by_trials = 0.0
+    if experiment.max_trials:
+        counts = counts or trial_counts(experiment)
+        ended = counts["total"] - counts["waiting"] - counts["running"]
+        by_trials = ended / experiment.max_trials
+    ceiling = 0.99 if experiment.state == ExperimentState.STOPPING else 0.95
+    return min(max(by_time, by_trials), ceiling)
+
+
+def score_history(experiment: Experiment) -> list[tuple[float, float, str]]:
+    """Each improvement: seconds since the start, the best value so far, and what reached it."""
+    if experiment.started_at is None:
+        return []
+    history: list[tuple[float, float, str]] = []
+    best = float("-inf")
+    ended = experiment.trials.filter(state=TrialState.COMPLETE.value).order_by("finished_at", "number")
+    for trial in ended.only("id", "family", "number", "score", "value", "finished_at"):
+        if trial.score is not None and trial.score > best and trial.value is not None and trial.finished_at:
+            best = trial.score
+            seconds = (trial.finished_at - experiment.started_at).total_seconds()
+            history.append((max(0.0, seconds), trial.value, trial_name(trial)))
+    ensemble = experiment.ensembles.order_by("-score").first()
+    if ensemble is not None and ensemble.score > best:
+        seconds = (ensemble.created_at - experiment.started_at).total_seconds()
+        history.append((max(0.0, seconds), ensemble.value, ensemble.name))
+    return history
+
+
+def metric_of(experiment: Experiment) -> Metric | None:
+    """The metric, once `auto` has been resolved."""
+    return METRICS.get(experiment.metric)
+
+
+def metric_label(experiment: Experiment) -> str:
+    """The metric's name for people."""
+    metric = metric_of(experiment)
+    return metric.label if metric else "chosen from the task type"

@@ -1,0 +1,302 @@
+"""What comes of a search: the ensemble, the packaged models, the experiment's answer."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+from uuid import UUID
+
+import structlog
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F, QuerySet
+from django.utils import timezone
+
+from automl.core import leases, seats, storage
+from automl.core.dispatch import dispatcher
+from automl.core.errors import Conflict
+from automl.engine.learners import LEARNERS
+from automl.engine.trial import TrialState
+from automl.experiments import selectors
+from automl.experiments.models import (
+    Ensemble,
+    Experiment,
+    ExperimentState,
+    ModelState,
+    Phase,
+    TrainedModel,
+    Trial,
+)
+from automl.experiments.services.lifecycle import fail_experiment
+from automl.experiments.states import advance_experiment
+
+log = structlog.get_logger(__name__)
+# How many of the best trials may enter the ensemble.
+CANDIDATES = 40
+
+
+def finish_experiment(experiment_id: UUID) -> None:
+    """Blend the best trials and package the best model. From `stopping` to `complete` or `failed`."""
+    rows = Experiment.objects.filter(id=experiment_id, state=ExperimentState.STOPPING)
+    if not leases.claim(rows.filter(attempt__lt=settings.MAX_ATTEMPTS)):
+        return
+    experiment = rows.get()
+    held = rows.filter(attempt=experiment.attempt)
+    heartbeat = leases.Heartbeat(lambda: held)
+    trials = list(_complete(experiment)[:CANDIDATES])
+    if not trials:
+        fail_experiment(experiment, _why_nothing(experiment))
+        return
+    if len(trials) > 1:
+        _blend(experiment, trials, heartbeat)
+    held.update(phase=Phase.PACKAGING, version=F("version") + 1)
+    model = _best_model(experiment)
+    if heartbeat.lost or not _package(model, heartbeat):
+        if not heartbeat.lost:
+            model.refresh_from_db()
+            fail_experiment(experiment, f"The best model could not be packaged: {model.error}")
+        return
+    advance_experiment(
+        held,
+        to=ExperimentState.COMPLETE,
+        phase=Phase.DONE,
+        finished_at=timezone.now(),
+        lease_expires_at=None,
+        version=F("version") + 1,
+    )
+
+
+def _complete(experiment: Experiment) -> QuerySet[Trial]:
+    return experiment.trials.filter(state=TrialState.COMPLETE.value).order_by("-score", "number")
+
+
+def _why_nothing(experiment: Experiment) -> str:
+    failed = experiment.trials.filter(state=TrialState.FAILED.value).order_by("number").first()
+    if failed is not None:
+        return f"No trial finished. The first that failed said: {failed.error}"
+    return (
+        f"No trial finished within {experiment.time_budget:g} s. Give it more time, or try fewer rows or "
+        "a simpler family."
+    )
+
+
+def _blend(experiment: Experiment, trials: list[Trial], heartbeat: leases.Heartbeat) -> None:
+    """Store the ensemble where it is better than the best trial; a failure costs only the ensemble."""
+    outcome = seats.run(
+        "blend",
+        {
+            "prepared": str(storage.path_of(experiment.folder) / "prepared"),
+            "metric": experiment.metric,
+            "seed": experiment.seed,
+            "trials": [_candidate(trial) for trial in trials],
+        },
+        seconds=60.0,
+        on_tick=heartbeat,
+    )
+    if outcome.result is None:
+        log.warning("blend_failed", experiment=str(experiment.id), error=outcome.error, detail=outcome.detail)
+        return
+    found = outcome.result
+    with transaction.atomic():
+        experiment.trials.exclude(id__in=found["tied"]).filter(tied_with_best=True).update(
+            tied_with_best=False
+        )
+        experiment.trials.filter(id__in=found["tied"]).update(tied_with_best=True)
+        experiment.ensembles.filter(model=None).delete()
+        if found["weights"]:
+            members = [trial for trial in trials if str(trial.id) in found["weights"]]
+            Ensemble.objects.create(
+                experiment=experiment,
+                name=f"Ensemble of {len(members)}",
+                weights=found["weights"],
+                score=found["score"],
+                value=found["value"],
+                value_low=found["score_low"],
+                value_high=found["score_high"],
+                tied_with_best=True,
+                fit_time=sum(trial.fit_time or 0 for trial in members),
+                predict_time=sum(trial.predict_time or 0 for trial in members),
+                size=sum(trial.size or 0 for trial in members),
+            )
+
+
+def _candidate(trial: Trial) -> dict[str, Any]:
+    return {
+        "id": str(trial.id),
+        "number": trial.number,
+        "family": trial.family,
+        "params": trial.hyperparameters,
+        "dir": str(storage.path_of(trial.folder)),
+        "score": trial.score,
+        "seconds": trial.predict_time,
+    }
+
+
+def _best_model(experiment: Experiment) -> TrainedModel:
+    """The row of the experiment's answer: the ensemble if it won, else the best trial."""
+    ensemble = experiment.ensembles.order_by("-score").first()
+    trial = _best_trial(experiment)
+    experiment.models.filter(is_best=True).update(is_best=False)
+    if ensemble is not None and ensemble.score >= (trial.score or float("-inf")):
+        model, _ = TrainedModel.objects.get_or_create(
+            experiment=experiment, ensemble=ensemble, defaults={"name": ensemble.name}
+        )
+    else:
+        model, _ = TrainedModel.objects.get_or_create(
+            experiment=experiment, trial=trial, defaults={"name": selectors.trial_name(trial)}
+        )
+    TrainedModel.objects.filter(id=model.id).update(is_best=True)
+    model.is_best = True
+    return model
+
+
+def _best_trial(experiment: Experiment) -> Trial:
+    """The best trial that can be shipped; one that holds training rows only if there is no other."""
+    holding = [key for key, learner in LEARNERS.items() if learner.keeps_rows]
+    complete = _complete(experiment)
+    trial = complete.exclude(family__in=holding).first() or complete.first()
+    assert trial is not None
+    return trial
+
+
+def package_trial(trial: Trial) -> TrainedModel:
+    """Have a complete trial packaged; asking again gives the same model.
+
+    Raises
+    ------
+    Conflict
+        If the trial has not completed.
+    """
+    if trial.state != TrialState.COMPLETE.value:
+        raise Conflict(f"The trial is {trial.state}; only a complete one can be packaged.")
+    return _request(trial.experiment, name=selectors.trial_name(trial), trial=trial)
+
+
+def package_ensemble(ensemble: Ensemble) -> TrainedModel:
+    """Have an ensemble packaged; asking again gives the same model."""
+    return _request(ensemble.experiment, name=ensemble.name, ensemble=ensemble)
+
+
+def _request(experiment: Experiment, *, name: str, **of: Any) -> TrainedModel:
+    with transaction.atomic():
+        model, made = TrainedModel.objects.get_or_create(experiment=experiment, **of, defaults={"name": name})
+        if not made and model.state == ModelState.FAILED:
+            model.state, model.attempt, model.error = ModelState.PACKAGING, 0, ""
+            model.save(update_fields=["state", "attempt", "error"])
+            made = True
+        if made:
+            transaction.on_commit(lambda: dispatcher().package(model.id))
+    return model
+
+
+def package_model(model_id: UUID) -> None:
+    """Write the bundle of a model. From `packaging` to `ready` or `failed`."""
+    model = TrainedModel.objects.filter(id=model_id, state=ModelState.PACKAGING).first()
+    if model is not None:
+        _package(model, None)
+
+
+def _package(model: TrainedModel, outer: leases.Heartbeat | None) -> bool:
+    """Package under the model's own lease, and keep the outer lease alive meanwhile."""
+    rows = TrainedModel.objects.filter(id=model.id, state=ModelState.PACKAGING)
+    if model.state == ModelState.READY:
+        return True
+    if not leases.claim(rows.filter(attempt__lt=settings.MAX_ATTEMPTS)):
+        return False
+    model = rows.select_related("experiment__dataset", "experiment__test_dataset", "trial", "ensemble").get()
+    held = rows.filter(attempt=model.attempt)
+    own = leases.Heartbeat(lambda: held)
+    storage.make_folder(f"models/{model.id}")
+    outcome = seats.run(
+        "package",
+        _package_args(model),
+        seconds=600.0,
+        on_tick=lambda elapsed: own(elapsed) and (outer is None or outer(elapsed)),
+    )
+    if own.lost or (outer is not None and outer.lost):
+        return False
+    if outcome.result is None:
+        log.warning("package_failed", model=str(model.id), error=outcome.error, detail=outcome.detail)
+        held.update(
+            state=ModelState.FAILED,
+            error=outcome.error or "The bundle could not be written.",
+            lease_expires_at=None,
+            version=F("version") + 1,
+        )
+        return False
+    found = outcome.result
+    return (
+        held.update(
+            state=ModelState.READY,
+            score=found["score"],
+            metrics=found["metrics"],
+            schema=found["schema"],
+            files=found["files"],
+            sha256=found["sha256"],
+            size=found["size"],
+            lease_expires_at=None,
+            version=F("version") + 1,
+        )
+        == 1
+    )
+
+
+def _package_args(model: TrainedModel) -> dict[str, Any]:
+    experiment = model.experiment
+    if model.ensemble is not None:
+        weights = model.ensemble.weights
+    else:
+        assert model.trial is not None
+        weights = {str(model.trial.id): 1.0}
+    members = experiment.trials.filter(id__in=weights)
+    test = experiment.test_dataset
+    return {
+        "prepared": str(storage.path_of(experiment.folder) / "prepared"),
+        "members": [
+            {**_candidate(trial), "weight": weights[str(trial.id)]} for trial in members.order_by("number")
+        ],
+        "metric": experiment.metric,
+        "name": model.name,
+        "experiment": {
+            "id": str(experiment.id),
+            "name": experiment.name,
+            "dataset": experiment.dataset.name,
+            "dataset_sha256": experiment.dataset.sha256,
+            "rows": experiment.dataset.rows,
+            "target": experiment.target,
+            "time_budget": experiment.time_budget,
+            "seed": experiment.seed,
+            "created_at": experiment.created_at.isoformat(),
+            "warnings": experiment.warnings,
+        },
+        "leaderboard": [asdict(row) for row in selectors.leaderboard(experiment)],
+        "test_table": str(storage.path_of(test.folder) / "table.arrow") if test else None,
+        "out": str(storage.path_of(model.bundle)),
+    }
+
+
+def reap_results() -> None:
+    """Wake up whoever prepares, finishes or packages what nobody works on any more."""
+    free = leases.free_or_expired()
+    given_up = {"attempt__gte": settings.MAX_ATTEMPTS}
+    stale = Experiment.objects.filter(free, deleted_at=None)
+    preparing = stale.filter(state__in=[ExperimentState.PENDING, ExperimentState.RUNNING], prepared__isnull=True)
+    stopping = stale.filter(state=ExperimentState.STOPPING)
+    for experiment in (*preparing.filter(**given_up), *stopping.filter(**given_up)):
+        fail_experiment(
+            experiment,
+            f"Its worker was lost {experiment.attempt} times while {experiment.phase}. The table may need "
+            "more memory than a seat has.",
+        )
+    for experiment_id in preparing.values_list("id", flat=True):
+        dispatcher().prepare(experiment_id)
+    for experiment_id in stopping.values_list("id", flat=True):
+        dispatcher().finish(experiment_id)
+    models = TrainedModel.objects.filter(free, state=ModelState.PACKAGING, experiment__deleted_at=None)
+    models.filter(**given_up).update(
+        state=ModelState.FAILED,
+        error=f"Packaging was cut off {settings.MAX_ATTEMPTS} times.",
+        version=F("version") + 1,
+    )
+    for model_id in models.exclude(experiment__state=ExperimentState.STOPPING).values_list("id", flat=True):
+        dispatcher().package(model_id)

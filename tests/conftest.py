@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.test import Client
+
+from automl.accounts.models import User
+from automl.core import dispatch
+from tests.dispatchers import Recorder
+from tests.factories import UserFactory
+from tests.seats import FakeSeat
+
+
+@pytest.fixture(autouse=True)
+def private_files(tmp_path: Path, settings) -> Path:
+    """Each test has a private folder of its own."""
+    settings.FILES_ROOT = tmp_path / "files"
+    return settings.FILES_ROOT
+
+
+@pytest.fixture
+def alice(db) -> User:
+    """Owns what the test is about."""
+    return UserFactory(username="alice")
+
+
+@pytest.fixture
+def bob(db) -> User:
+    """Another user, who owns something of the same kind."""
+    return UserFactory(username="bob")
+
+
+@pytest.fixture
+def charlie(db) -> User:
+    """Owns nothing and must see nothing."""
+    return UserFactory(username="charlie")
+
+
+@pytest.fixture
+def sent() -> Iterator[list[tuple[str, object]]]:
+    """What services have asked the dispatcher to carry."""
+    recorder = dispatch.dispatcher()
+    assert isinstance(recorder, Recorder)
+    recorder.sent.clear()
+    yield recorder.sent
+    recorder.sent.clear()
+
+
+@pytest.fixture
+def browser_client(alice: User) -> Client:
+    """A browser in which alice is signed in."""
+    client = Client()
+    client.force_login(alice)
+    return client
+
+
+@pytest.fixture
+def seat(monkeypatch: pytest.MonkeyPatch) -> FakeSeat:
+    """Jobs end at once, as `tests.seats` or the test says: fits are tested with the engine."""
+    fake = FakeSeat()
+    monkeypatch.setattr("automl.core.seats.run", fake.run)
+    return fake

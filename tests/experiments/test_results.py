@@ -1,0 +1,155 @@
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from automl.core.errors import Conflict
+from automl.experiments.models import TrainedModel
+from automl.experiments.selectors import best_model_id
+from automl.experiments.services.results import (
+    finish_experiment,
+    package_model,
+    package_trial,
+    reap_results,
+)
+from tests.factories import ExperimentFactory, TrialFactory
+from tests.seats import outcome
+
+pytestmark = pytest.mark.django_db
+
+
+def stopping(*, trials=2, **fields):
+    experiment = ExperimentFactory(state="stopping", **fields)
+    for number in range(trials):
+        TrialFactory(experiment=experiment, score=0.8 + number / 100)
+    return experiment
+
+
+def test_finishing_blends_packages_and_completes(seat):
+    experiment = stopping()
+
+    finish_experiment(experiment.id)
+
+    experiment.refresh_from_db()
+    model = TrainedModel.objects.get()
+    assert [job for job, _ in seat.calls] == ["blend", "package"]
+    assert (experiment.state, experiment.phase) == ("complete", "done")
+    assert model.state == "ready"
+    assert model.ensemble is not None
+    assert best_model_id(experiment) == str(model.id)
+
+
+def test_the_best_trial_is_the_answer_where_no_ensemble_beats_it(seat):
+    experiment = stopping()
+    seat.answers["blend"] = outcome(
+        result={"weights": {}, "score": 0, "value": 0, "score_low": 0, "score_high": 0, "tied": []}
+    )
+
+    finish_experiment(experiment.id)
+
+    assert TrainedModel.objects.get().trial.number == 1
+
+
+def test_a_blend_that_breaks_costs_only_the_ensemble(seat):
+    experiment = stopping()
+    seat.answers["blend"] = outcome("crashed", error="The process ended by SIGSEGV.")
+
+    finish_experiment(experiment.id)
+
+    experiment.refresh_from_db()
+    assert experiment.state == "complete"
+    assert TrainedModel.objects.get().trial is not None
+
+
+def test_one_trial_is_packaged_without_a_blend(seat):
+    finish_experiment(stopping(trials=1).id)
+
+    assert [job for job, _ in seat.calls] == ["package"]
+
+
+def test_a_search_without_a_single_result_fails_and_says_why(seat):
+    experiment = stopping(trials=0)
+    TrialFactory(experiment=experiment, state="failed", error="LightGBM: out of memory.")
+
+    finish_experiment(experiment.id)
+
+    experiment.refresh_from_db()
+    assert experiment.state == "failed"
+    assert "LightGBM: out of memory." in experiment.error
+
+
+def test_a_bundle_that_cannot_be_written_fails_the_experiment_with_the_reason(seat):
+    experiment = stopping()
+    seat.answers["package"] = outcome("error", error="No space left on device.")
+
+    finish_experiment(experiment.id)
+
+    experiment.refresh_from_db()
+    assert experiment.state == "failed"
+    assert "No space left on device." in experiment.error
+
+
+def test_a_message_delivered_twice_finishes_once(seat):
+    experiment = stopping()
+
+    finish_experiment(experiment.id)
+    finish_experiment(experiment.id)
+
+    assert [job for job, _ in seat.calls] == ["blend", "package"]
+
+
+def test_finishing_goes_on_where_a_lost_worker_left_it(seat, sent):
+    experiment = stopping(attempt=1, lease_expires_at=timezone.now() - timedelta(seconds=1))
+
+    reap_results()
+    assert ("finish", experiment.id) in sent
+    finish_experiment(experiment.id)
+
+    experiment.refresh_from_db()
+    assert (experiment.state, experiment.attempt) == ("complete", 2)
+
+
+def test_finishing_lost_three_times_fails_with_a_reason(sent):
+    experiment = stopping(attempt=3, lease_expires_at=timezone.now() - timedelta(seconds=1))
+
+    reap_results()
+
+    experiment.refresh_from_db()
+    assert experiment.state == "failed"
+    assert "lost 3 times" in experiment.error
+
+
+def test_any_complete_trial_becomes_a_model_once(seat, sent, django_capture_on_commit_callbacks):
+    trial = TrialFactory()
+
+    with django_capture_on_commit_callbacks(execute=True):
+        model = package_trial(trial)
+        assert package_trial(trial) == model
+    assert sent == [("package", model.id)]
+    package_model(model.id)
+
+    model.refresh_from_db()
+    assert (model.state, model.size, model.is_best) == ("ready", 1234, False)
+
+
+@pytest.mark.parametrize("state", ["waiting", "running", "pruned", "failed", "cancelled"])
+def test_a_trial_that_did_not_complete_is_no_model(state):
+    with pytest.raises(Conflict, match=f"The trial is {state}"):
+        package_trial(TrialFactory(state=state))
+
+
+def test_a_model_that_failed_may_be_asked_for_again(seat, sent, django_capture_on_commit_callbacks):
+    seat.answers["package"] = outcome("error", error="No space left on device.")
+    model = package_trial(TrialFactory())
+    package_model(model.id)
+    model.refresh_from_db()
+    assert (model.state, model.error) == ("failed", "No space left on device.")
+
+    del seat.answers["package"]
+    with django_capture_on_commit_callbacks(execute=True):
+        package_trial(model.trial)
+    package_model(model.id)
+
+    model.refresh_from_db()
+    assert (model.state, model.error) == ("ready", "")
+    assert sent == [("package", model.id)]

@@ -1,0 +1,98 @@
+import pytest
+from django.http import Http404
+
+from automl.experiments import selectors
+from tests.factories import EnsembleFactory, ExperimentFactory, TrainedModelFactory, TrialFactory
+
+pytestmark = pytest.mark.django_db
+
+
+def test_the_board_is_sorted_by_score_with_the_ensemble_among_the_trials():
+    experiment = ExperimentFactory()
+    for score in (0.7, 0.9, 0.8):
+        TrialFactory(experiment=experiment, score=score)
+    TrialFactory(experiment=experiment, state="failed")
+    EnsembleFactory(experiment=experiment, score=0.95)
+
+    rows = selectors.leaderboard(experiment)
+
+    assert [(row.rank, row.score) for row in rows] == [(1, 0.95), (2, 0.9), (3, 0.8), (4, 0.7)]
+    assert rows[0].trial is None
+    assert rows[0].family == rows[0].origin == "ensemble"
+
+
+def test_equal_scores_share_a_rank_and_the_next_rank_counts_them():
+    experiment = ExperimentFactory()
+    for score in (0.9, 0.9, 0.8):
+        TrialFactory(experiment=experiment, score=score)
+
+    assert [row.rank for row in selectors.leaderboard(experiment)] == [1, 1, 3]
+
+
+def test_the_board_takes_two_queries_whatever_its_length(django_assert_num_queries):
+    experiment = ExperimentFactory()
+    for _ in range(12):
+        TrainedModelFactory(trial=TrialFactory(experiment=experiment))
+
+    with django_assert_num_queries(2):
+        assert len(selectors.leaderboard(experiment)) == 12
+
+
+def test_the_best_row_is_the_first_of_the_board():
+    experiment = ExperimentFactory()
+    assert selectors.best_row(experiment) is None
+    for score in (0.7, 0.9):
+        TrialFactory(experiment=experiment, score=score)
+    TrainedModelFactory(trial=experiment.trials.get(score=0.9))
+
+    assert selectors.best_row(experiment) == selectors.leaderboard(experiment)[0]
+
+
+def test_a_model_is_named_once_it_is_ready():
+    experiment = ExperimentFactory()
+    model = TrainedModelFactory(trial=TrialFactory(experiment=experiment), state="packaging", is_best=True)
+    assert selectors.leaderboard(experiment)[0].model is None
+    assert selectors.best_model_id(experiment) is None
+
+    model.state = "ready"
+    model.save()
+
+    assert selectors.leaderboard(experiment)[0].model == str(model.id)
+    assert selectors.best_model_id(experiment) == str(model.id)
+
+
+def test_history_tells_each_improvement_once():
+    experiment = ExperimentFactory()
+    for score in (0.7, 0.6, 0.9, 0.8):
+        TrialFactory(experiment=experiment, score=score)
+
+    assert [value for _, value, _ in selectors.score_history(experiment)] == [0.7, 0.9]
+
+
+@pytest.mark.parametrize(
+    ("selector", "make"),
+    [
+        (selectors.get_experiment, lambda owner: ExperimentFactory(owner=owner)),
+        (selectors.get_trial, lambda owner: TrialFactory(experiment__owner=owner)),
+        (selectors.get_model, lambda owner: TrainedModelFactory(trial__experiment__owner=owner)),
+    ],
+)
+def test_what_is_not_yours_is_not_there(alice, charlie, selector, make):
+    thing = make(alice)
+
+    assert selector(user=alice, id=thing.id) == thing
+    with pytest.raises(Http404):
+        selector(user=charlie, id=thing.id)
+    with pytest.raises(Http404):
+        selector(user=alice, id="not-an-id")
+
+
+def test_progress_follows_the_clock_or_the_trials_and_ends_at_one():
+    by_time = ExperimentFactory(time_budget=60)
+    by_trials = ExperimentFactory(time_budget=6000, max_trials=4)
+    for state in ("complete", "pruned", "running"):
+        TrialFactory(experiment=by_trials, state=state)
+
+    assert selectors.progress(by_time) == pytest.approx(0.5, abs=0.05)
+    assert selectors.progress(by_trials) == pytest.approx(0.5)
+    assert selectors.progress(ExperimentFactory(state="complete")) == 1.0

@@ -1,0 +1,283 @@
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from automl.core import storage
+from automl.core.errors import Conflict, InvalidInput
+from automl.experiments.models import Experiment, Trial
+from automl.experiments.services.lifecycle import cancel_experiment
+from automl.experiments.services.trials import (
+    add_trial,
+    claim_trial,
+    evaluate_trial,
+    plan_trials,
+    reap_trials,
+)
+from tests.factories import ExperimentFactory, TrialFactory, UserFactory
+from tests.seats import outcome
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_plan_fills_the_seats_with_waiting_trials(settings, sent, django_capture_on_commit_callbacks):
+    experiment = ExperimentFactory(started_at=None)
+
+    with django_capture_on_commit_callbacks(execute=True):
+        plan_trials(experiment.id)
+        plan_trials(experiment.id)
+
+    waiting = list(experiment.trials.filter(state="waiting"))
+    assert [trial.number for trial in waiting] == list(range(len(waiting)))
+    assert len(waiting) >= 1
+    assert sent == [("evaluate", trial.id) for trial in waiting]
+
+
+def test_the_first_trials_are_the_defaults():
+    experiment = ExperimentFactory(started_at=None)
+
+    plan_trials(experiment.id)
+
+    assert {trial.origin for trial in experiment.trials.all()} == {"default"}
+
+
+def test_a_plan_after_the_budget_stops_the_search(sent, django_capture_on_commit_callbacks):
+    experiment = ExperimentFactory(started_at=timezone.now() - timedelta(seconds=61))
+    running = TrialFactory(experiment=experiment, state="running")
+
+    with django_capture_on_commit_callbacks(execute=True):
+        plan_trials(experiment.id)
+
+    experiment.refresh_from_db()
+    running.refresh_from_db()
+    assert experiment.state == "stopping"
+    assert running.state == "cancelled"
+    assert "budget" in running.error
+    assert sent == [("finish", experiment.id)]
+
+
+def test_a_search_by_hand_gets_no_trials_of_its_own():
+    experiment = ExperimentFactory(search="manual", started_at=None)
+
+    plan_trials(experiment.id)
+
+    experiment.refresh_from_db()
+    assert experiment.state == "running"
+    assert experiment.trials.count() == 0
+
+
+def test_max_trials_end_the_search_when_all_of_them_have_ended():
+    experiment = ExperimentFactory(max_trials=1, started_at=None)
+    plan_trials(experiment.id)
+    assert experiment.trials.count() == 1
+    experiment.trials.update(state="complete", score=0.8, value=0.8)
+
+    plan_trials(experiment.id)
+
+    experiment.refresh_from_db()
+    assert experiment.state == "stopping"
+    assert experiment.trials.count() == 1
+
+
+def test_an_evaluated_trial_is_complete_with_its_scores_and_a_plan_follows(
+    seat, sent, django_capture_on_commit_callbacks
+):
+    experiment = ExperimentFactory(started_at=None)
+    trial = TrialFactory(experiment=experiment, state="waiting")
+
+    with django_capture_on_commit_callbacks(execute=True):
+        assert evaluate_trial("evaluate@here")
+
+    trial.refresh_from_db()
+    experiment.refresh_from_db()
+    assert (trial.state, trial.attempt, trial.worker) == ("complete", 1, "evaluate@here")
+    assert (trial.value, trial.value_low, trial.value_high) == (0.9, 0.88, 0.92)
+    assert trial.lease_expires_at is None
+    assert experiment.started_at is not None
+    assert sent == [("plan", experiment.id)]
+
+
+def test_a_message_too_many_finds_nothing_to_claim(seat):
+    TrialFactory(state="running")
+    TrialFactory(state="waiting", experiment=ExperimentFactory(state="cancelled"))
+
+    assert not evaluate_trial("evaluate@here")
+    assert seat.calls == []
+
+
+def test_a_learner_that_breaks_is_a_failed_trial_with_the_reason(seat):
+    trial = TrialFactory(experiment=ExperimentFactory(started_at=None), state="waiting")
+    seat.answers["evaluate"] = outcome("memory", error="memory: the fit used 1.2 GB, its limit is 1.0 GB.")
+
+    evaluate_trial("evaluate@here")
+
+    trial.refresh_from_db()
+    assert (trial.state, trial.error) == ("failed", "memory: the fit used 1.2 GB, its limit is 1.0 GB.")
+
+
+def test_a_cancelled_trial_stops_at_its_next_report_and_is_not_told(seat, settings):
+    settings.HEARTBEAT_SECONDS = 0.0
+    trial = TrialFactory(experiment=ExperimentFactory(started_at=None), state="waiting")
+    answers = []
+
+    def cancelled_in_the_middle(*, on_report, on_tick, **_):
+        cancel_experiment(trial.experiment)
+        answers.append(on_report({"event": "fold", "fold": 0, "folds": 5, "score": 0.9, "value": 0.9}))
+        answers.append(on_tick(0.5))
+        return outcome("cancelled")
+
+    seat.answers["evaluate"] = cancelled_in_the_middle
+    evaluate_trial("evaluate@here")
+
+    trial.refresh_from_db()
+    assert answers == ["stop", False]
+    assert (trial.state, trial.score) == ("cancelled", None)
+
+
+def test_news_of_a_dead_attempt_changes_nothing(seat):
+    trial = TrialFactory(experiment=ExperimentFactory(started_at=None), state="waiting")
+
+    def taken_over(*, args, **_):
+        Trial.objects.filter(id=trial.id).update(attempt=2, worker="evaluate@elsewhere")
+        return outcome(result={**seat_result(), "score": 0.1})
+
+    seat.answers["evaluate"] = taken_over
+    evaluate_trial("evaluate@here")
+
+    trial.refresh_from_db()
+    assert (trial.state, trial.score, trial.worker) == ("running", None, "evaluate@elsewhere")
+
+
+def seat_result():
+    from tests.seats import RESULTS
+
+    return RESULTS["evaluate"]
+
+
+def test_each_fold_is_reported_and_renews_the_lease(seat):
+    trial = TrialFactory(experiment=ExperimentFactory(started_at=None), state="waiting")
+    seen = []
+
+    def two_folds(*, on_report, **_):
+        for fold in range(2):
+            on_report({"event": "fold", "fold": fold, "folds": 5, "score": 0.9 + fold, "value": 0.9})
+            trial.refresh_from_db()
+            seen.append((trial.fold_scores, trial.lease_expires_at))
+        return outcome(result=seat_result())
+
+    seat.answers["evaluate"] = two_folds
+    evaluate_trial("evaluate@here")
+
+    assert [scores for scores, _ in seen] == [[0.9], [0.9, 1.9]]
+    assert seen[0][1] < seen[1][1]
+
+
+def test_the_next_seat_goes_to_the_user_served_longest_ago(seat):
+    alice, bob = UserFactory(username="alice"), UserFactory(username="bob")
+    first = ExperimentFactory(owner=alice)
+    for _ in range(3):
+        TrialFactory(experiment=first, state="waiting")
+    for _ in range(3):
+        TrialFactory(experiment=ExperimentFactory(owner=bob), state="waiting")
+
+    owners = [claim_trial("here").experiment.owner.username for _ in range(6)]
+
+    assert sorted(owners[0:2]) == sorted(owners[2:4]) == sorted(owners[4:6]) == ["alice", "bob"]
+
+
+def test_a_trial_is_claimed_once():
+    TrialFactory(state="waiting")
+
+    assert claim_trial("one") is not None
+    assert claim_trial("two") is None
+
+
+def test_an_expired_lease_gives_the_trial_back(sent):
+    trial = TrialFactory(state="running", attempt=1, lease_expires_at=timezone.now() - timedelta(seconds=1))
+    kept = TrialFactory(state="running")
+    half_written = storage.make_folder(trial.folder)
+
+    reap_trials()
+
+    trial.refresh_from_db()
+    kept.refresh_from_db()
+    assert (trial.state, trial.attempt, kept.state) == ("waiting", 1, "running")
+    assert ("evaluate", trial.id) in sent
+    assert not half_written.exists()
+
+
+def test_a_trial_lost_three_times_fails_with_a_reason_and_the_search_goes_on(sent):
+    trial = TrialFactory(state="running", attempt=3, lease_expires_at=timezone.now() - timedelta(seconds=1))
+
+    reap_trials()
+
+    trial.refresh_from_db()
+    assert trial.state == "failed"
+    assert trial.error.startswith("Lost 3 times")
+    assert ("plan", trial.experiment_id) in sent
+
+
+def test_a_waiting_trial_whose_message_was_lost_is_nudged_but_not_all_the_time(sent):
+    trial = TrialFactory(state="waiting", nudged_at=timezone.now() - timedelta(seconds=30))
+
+    reap_trials()
+    reap_trials()
+
+    assert sent.count(("evaluate", trial.id)) == 1
+
+
+def test_a_trial_by_hand_is_checked_filled_up_and_waits(sent, django_capture_on_commit_callbacks):
+    experiment = ExperimentFactory()
+    TrialFactory(experiment=experiment, number=4)
+
+    with django_capture_on_commit_callbacks(execute=True):
+        trial = add_trial(experiment, family="lightgbm", hyperparameters={"learning_rate": 0.2})
+
+    assert (trial.number, trial.origin, trial.state) == (5, "manual", "waiting")
+    assert trial.hyperparameters["learning_rate"] == 0.2
+    assert len(trial.hyperparameters) > 1
+    assert sent == [("evaluate", trial.id)]
+
+
+@pytest.mark.parametrize(
+    ("family", "params", "field", "words"),
+    [
+        ("abacus", {}, "family", "'abacus' is not offered for binary"),
+        ("lightgbm", {"learning_rate": 99}, "hyperparameters", "99"),
+        ("lightgbm", {"learning_speed": 1}, "hyperparameters", "learning_speed"),
+    ],
+)
+def test_a_trial_by_hand_that_cannot_be_is_refused(family, params, field, words):
+    experiment = ExperimentFactory()
+
+    with pytest.raises(InvalidInput) as caught:
+        add_trial(experiment, family=family, hyperparameters=params)
+
+    assert words in caught.value.fields[field]
+    assert experiment.trials.count() == 0
+
+
+@pytest.mark.parametrize("state", ["complete", "cancelled", "failed", "stopping"])
+def test_a_trial_by_hand_needs_a_search_that_goes_on(state):
+    with pytest.raises(Conflict):
+        add_trial(ExperimentFactory(state=state), family="lightgbm", hyperparameters={})
+
+
+def test_two_plans_at_once_add_each_number_once(monkeypatch):
+    experiment = ExperimentFactory(started_at=None)
+    from automl.experiments.services import trials
+
+    history = trials.history_of
+
+    def planned_meanwhile(of):
+        seen = history(of)
+        monkeypatch.setattr(trials, "history_of", history)
+        plan_trials(experiment.id)
+        return seen
+
+    monkeypatch.setattr(trials, "history_of", planned_meanwhile)
+    plan_trials(experiment.id)
+
+    numbers = list(experiment.trials.values_list("number", flat=True))
+    assert len(numbers) == len(set(numbers)) >= 1
+    assert Experiment.objects.get().state == "running"

@@ -1,0 +1,61 @@
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from kombu.exceptions import OperationalError
+
+from tests.factories import DatasetFactory
+from workers import tasks
+from workers.app import app, check_configuration
+from workers.dispatch import CeleryDispatcher
+
+
+def changed(**settings):
+    return {**{name: app.conf[name] for name in app.conf}, **settings}
+
+
+def test_the_configuration_in_effect_is_the_safe_one():
+    check_configuration(app.conf)
+    assert app.conf.task_soft_time_limit < app.conf.task_time_limit
+    assert app.conf.result_backend is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("task_acks_late", False),
+        ("task_reject_on_worker_lost", True),
+        ("worker_prefetch_multiplier", 4),
+        ("result_backend", "redis://"),
+        ("accept_content", ["json", "pickle"]),
+        ("task_soft_time_limit", 10**9),
+        ("broker_transport_options", {"visibility_timeout": 60}),
+    ],
+)
+def test_a_worker_refuses_a_setting_that_could_lose_work(name, value):
+    with pytest.raises(ImproperlyConfigured, match=r"needs|safe|rise"):
+        check_configuration(changed(**{name: value}))
+
+
+def test_long_and_short_work_have_queues_of_their_own():
+    router = app.amqp.router
+    assert router.route({}, tasks.evaluate_trial.name)["queue"].name == "evaluate"
+    for task in (tasks.plan_trials, tasks.profile_dataset, tasks.finish_experiment, tasks.sweep):
+        assert router.route({}, task.name)["queue"].name == "short"
+
+
+@pytest.mark.django_db
+def test_a_broker_that_is_gone_does_not_fail_the_request(monkeypatch):
+    def refuse(*_args, **_kwargs):
+        raise OperationalError("connection refused")
+
+    monkeypatch.setattr(tasks.profile_dataset, "apply_async", refuse)
+
+    CeleryDispatcher().profile(DatasetFactory(state="profiling").id)
+
+
+def test_messages_hold_ids_only(monkeypatch):
+    sent = []
+    monkeypatch.setattr(tasks.plan_trials, "apply_async", lambda args, **_: sent.append(args))
+
+    CeleryDispatcher().plan("0b0e6ae2-6a3c-4b1e-8f0f-1f2a4f5b6c7d")
+
+    assert sent == [["0b0e6ae2-6a3c-4b1e-8f0f-1f2a4f5b6c7d"]]

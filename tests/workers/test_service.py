@@ -1,0 +1,158 @@
+"""The main job against the real service: real broker, real workers, real fits."""
+
+from __future__ import annotations
+
+import io
+import os
+import random
+import signal
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.service import Service
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    service = Service(tmp_path_factory.mktemp("home"))
+    try:
+        service.start()
+        service.sign_in()
+        yield service
+    finally:
+        service.close()
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """400 rows in which `bought` follows from age and city."""
+    chance = random.Random(0)
+    lines = ["age,city,joined,bought"]
+    for row in range(400):
+        age, city = chance.randint(18, 80), chance.choice(["Paris", "Rome", "Oslo"])
+        bought = "yes" if age + 20 * (city == "Oslo") + chance.gauss(0, 8) > 55 else "no"
+        lines.append(f"{age if row % 17 else '?'},{city},2024-0{1 + row % 9}-11,{bought}")
+    path = tmp_path_factory.mktemp("tables") / "people.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_from_upload_to_predictions_of_a_downloaded_model(service: Service, table: Path, tmp_path: Path):
+    dataset = service.upload(table)
+    assert dataset["status"] == "ready", dataset["error"]
+    assert {c["name"]: c["kind"] for c in dataset["columns"]}["joined"] == "datetime"
+
+    experiment = service.experiment(dataset, "bought", time_budget=8)
+    done = service.settled(f"experiments/{experiment['id']}/", within=40)
+
+    assert done["status"] == "complete", done["error"]
+    assert done["elapsed"] <= 13
+    assert done["trials"]["complete"] > 5
+    assert done["best"]["score"] > 0.9
+    bundle = service.client.get(f"models/{done['model']}/download/")
+    assert bundle.status_code == 200
+    zipfile.ZipFile(io.BytesIO(bundle.content)).extractall(tmp_path)
+    folder = next(tmp_path.rglob("predict.py")).parent
+    for ending in ("input", "output"):
+        assert not (folder / f"{ending}.csv").exists()
+    (folder / "input.csv").write_text("age,city,joined\n70,Oslo,2024-01-11\n20,Rome,2024-02-11\n")
+    subprocess.run(
+        [sys.executable, "-I", "predict.py", "input.csv", "output.csv"],
+        cwd=folder,
+        check=True,
+        timeout=60,
+        env={"PATH": os.environ["PATH"]},
+    )
+    lines = (folder / "output.csv").read_text().splitlines()
+    assert lines[0] == "prediction,probability_no,probability_yes"
+    assert [line.split(",")[0] for line in lines[1:]] == ["yes", "no"]
+
+    rows = [{"age": 70, "city": "Oslo", "joined": "2024-01-11"}]
+    answer = service.client.post(f"models/{done['model']}/predict/", json={"rows": rows}, timeout=60)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["predictions"] == ["yes"]
+    assert answer.json()["probabilities"][0][1] == pytest.approx(float(lines[1].split(",")[2]), abs=1e-6)
+
+
+def test_a_killed_fit_server_costs_no_trial(service: Service, table: Path):
+    dataset = service.upload(table)
+    experiment = service.experiment(dataset, "bought", time_budget=60, max_trials=6)
+    path = f"experiments/{experiment['id']}/"
+    service.wait_for(
+        lambda: service.client.get(path).json()["trials"]["running"], within=30, what="a trial to run"
+    )
+
+    for process in service.named("isolation.server"):
+        process.send_signal(signal.SIGKILL)
+
+    done = service.settled(path, within=60)
+    trials = service.client.get(f"{path}trials/?limit=100").json()["results"]
+    assert done["status"] == "complete", done["error"]
+    assert sorted(trial["name"].split("#")[1] for trial in trials) == sorted(str(n) for n in range(6))
+    assert {trial["status"] for trial in trials} <= {"complete", "pruned", "failed"}
+
+
+def test_a_killed_worker_gives_its_trials_back(service: Service, table: Path):
+    dataset = service.upload(table)
+    experiment = service.experiment(dataset, "bought", time_budget=90, max_trials=6)
+    path = f"experiments/{experiment['id']}/"
+    service.wait_for(
+        lambda: service.client.get(path).json()["trials"]["running"], within=30, what="a trial to run"
+    )
+
+    for process in service.named("celery", "evaluate"):
+        process.send_signal(signal.SIGKILL)
+
+    done = service.settled(path, within=90)
+    trials = service.client.get(f"{path}trials/?limit=100").json()["results"]
+    assert done["status"] == "complete", done["error"]
+    assert len(trials) == 6
+    assert max(trial["attempts"] for trial in trials) in (2, 3)
+    assert all(trial["status"] in ("complete", "pruned") for trial in trials)
+
+
+def test_a_broker_emptied_in_the_middle_of_a_search_loses_nothing(service: Service, table: Path):
+    dataset = service.upload(table)
+    experiment = service.experiment(dataset, "bought", time_budget=60, max_trials=6)
+    path = f"experiments/{experiment['id']}/"
+
+    for process in service.named("valkey-server") or service.named("redis-server"):
+        process.send_signal(signal.SIGKILL)
+
+    done = service.settled(path, within=90)
+    assert done["status"] == "complete", done["error"]
+    assert done["trials"]["total"] == 6
+
+
+def test_an_experiment_cancelled_in_the_middle_stops_within_two_seconds(service: Service, table: Path):
+    dataset = service.upload(table)
+    experiment = service.experiment(dataset, "bought", time_budget=60)
+    path = f"experiments/{experiment['id']}/"
+    service.wait_for(
+        lambda: service.client.get(path).json()["trials"]["running"], within=30, what="a trial to run"
+    )
+
+    assert service.client.post(f"{path}cancel/").status_code == 202
+
+    done = service.settled(path, within=2)
+    assert (done["status"], done["trials"]["running"], done["trials"]["waiting"]) == ("cancelled", 0, 0)
+
+
+def test_ctrl_c_stops_everything_and_a_second_start_is_quick(tmp_path: Path):
+    service = Service(tmp_path)
+    try:
+        service.start()
+        assert service.stop() == 0
+        assert service.processes() == []
+        service.start(within=30)
+        service.process.kill()
+        service.wait_for(lambda: not service.processes(), within=10, what="every process to end")
+    finally:
+        service.close()

@@ -1,0 +1,144 @@
+"""The Celery application. It refuses to start on settings under which work could be lost."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from celery import Celery, bootsteps
+from celery.signals import (
+    celeryd_init,
+    setup_logging,
+    worker_process_init,
+    worker_process_shutdown,
+)
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "automl.settings")
+
+import django
+
+django.setup()
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+from workers.heartbeat import WorkerHeartbeat
+from workers.schedule import SCHEDULE
+
+LONGEST = settings.LONGEST_JOB_SECONDS
+
+app = Celery("bakeoff")
+app.conf.update(
+    broker_url=settings.BROKER_URL,
+    broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,
+    broker_transport_options={
+        # A message that is not acknowledged comes back after this long; rows decide whether it still counts.
+        "visibility_timeout": LONGEST + 1200,
+        "socket_keepalive": True,
+        "socket_timeout": 30,
+        "health_check_interval": 10,
+    },
+    task_ignore_result=True,
+    task_serializer="json",
+    accept_content=["json"],
+    task_acks_late=True,
+    task_reject_on_worker_lost=False,
+    task_acks_on_failure_or_timeout=True,
+    worker_prefetch_multiplier=1,
+    worker_hijack_root_logger=False,
+    worker_cancel_long_running_tasks_on_connection_loss=False,
+    worker_enable_remote_control=False,
+    worker_send_task_events=False,
+    worker_soft_shutdown_timeout=0,
+    task_soft_time_limit=LONGEST + 300,
+    task_time_limit=LONGEST + 600,
+    task_default_queue="short",
+    task_routes={"workers.tasks.evaluate_trial": {"queue": "evaluate"}},
+    beat_schedule=SCHEDULE,
+    timezone="UTC",
+    include=["workers.tasks"],
+)
+
+
+def check_configuration(conf: Any) -> None:
+    """Refuse settings that have silently no effect or lose work.
+
+    Raises
+    ------
+    ImproperlyConfigured
+        Naming the setting, its value and the one that is needed.
+    """
+    needed = {
+        "task_acks_late": True,
+        "task_reject_on_worker_lost": False,
+        "worker_prefetch_multiplier": 1,
+        "task_ignore_result": True,
+        "result_backend": None,
+    }
+    for name, value in needed.items():
+        if conf[name] != value:
+            raise ImproperlyConfigured(f"Celery's {name} is {conf[name]!r}; this service needs {value!r}.")
+    if set(conf["accept_content"]) != {"json"}:
+        raise ImproperlyConfigured(
+            f"Celery's accept_content is {conf['accept_content']!r}; only JSON is safe."
+        )
+    visibility = conf["broker_transport_options"]["visibility_timeout"]
+    if not conf["task_soft_time_limit"] < conf["task_time_limit"] < visibility:
+        raise ImproperlyConfigured(
+            "Celery's limits must rise: task_soft_time_limit < task_time_limit < visibility_timeout; they are "
+            f"{conf['task_soft_time_limit']}, {conf['task_time_limit']}, {visibility}."
+        )
+
+
+class Heartbeat(bootsteps.StartStopStep):
+    """Writes the worker's row from the consumer's event loop: it stops when the loop does."""
+
+    requires = {"celery.worker.consumer.tasks:Tasks"}
+
+    def __init__(self, parent: Any, **kwargs: Any) -> None:
+        super().__init__(parent, **kwargs)
+        self._timer: Any = None
+
+    def start(self, parent: Any) -> None:
+        """Begin to beat; called again after every reconnection."""
+        queues = sorted(queue.name for queue in parent.task_consumer.queues)
+        beat = WorkerHeartbeat(parent.hostname, queue=queues[0], seats=parent.pool.num_processes)
+        beat()
+        self._timer = parent.timer.call_repeatedly(2.0, beat)
+
+    def stop(self, parent: Any) -> None:
+        """Stop to beat: without a connection nothing is consumed."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+app.steps["consumer"].add(Heartbeat)
+
+
+@setup_logging.connect
+def keep_our_logging(**_: Any) -> None:
+    """Django's settings have set logging up; Celery shall leave it."""
+
+
+@celeryd_init.connect
+def refuse_wrong_configuration(conf: Any, **_: Any) -> None:
+    """Check the configuration in effect, whatever it came from."""
+    check_configuration(conf)
+
+
+@worker_process_init.connect
+def warm_the_seat(**_: Any) -> None:
+    """Each pool process is a seat: its server imports the learners while the first message is on its way."""
+    from automl.core import seats  # noqa: PLC0415 - beat and the command line need no seat
+
+    seats.warm_up()
+
+
+@worker_process_shutdown.connect
+def close_the_seat(**_: Any) -> None:
+    """Leave no server behind."""
+    from automl.core import seats  # noqa: PLC0415
+
+    seats.close()

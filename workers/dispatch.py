@@ -1,0 +1,45 @@
+"""Carries work to the workers by messages that hold ids only."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import structlog
+from celery import Task
+from kombu.exceptions import OperationalError
+
+from workers import tasks
+from workers.app import app  # noqa: F401 - the tasks are bound to this application
+
+log = structlog.get_logger(__name__)
+# A broker that does not answer must not hold up a request: the sweep sends the message again.
+RETRY = {"max_retries": 1, "interval_start": 0.0, "interval_step": 0.1, "interval_max": 0.2}
+
+
+class CeleryDispatcher:
+    """Sends messages. One that can't be sent is only late: the waiting row is found by the sweep."""
+
+    def profile(self, dataset_id: UUID) -> None:
+        _send(tasks.profile_dataset, dataset_id)
+
+    def prepare(self, experiment_id: UUID) -> None:
+        _send(tasks.prepare_experiment, experiment_id)
+
+    def plan(self, experiment_id: UUID) -> None:
+        _send(tasks.plan_trials, experiment_id)
+
+    def evaluate(self, trial_id: UUID) -> None:
+        _send(tasks.evaluate_trial)
+
+    def finish(self, experiment_id: UUID) -> None:
+        _send(tasks.finish_experiment, experiment_id)
+
+    def package(self, model_id: UUID) -> None:
+        _send(tasks.package_model, model_id)
+
+
+def _send(task: Task, *ids: UUID) -> None:  # type: ignore[type-arg]
+    try:
+        task.apply_async([str(id) for id in ids], retry=True, retry_policy=RETRY)
+    except (OperationalError, OSError) as error:
+        log.warning("message_not_sent", task=task.name, error=str(error))

@@ -1,0 +1,19 @@
+"""What happens without anybody asking. A message that nobody took in time is worth nothing."""
+
+from __future__ import annotations
+
+SWEEP_SECONDS = 2.0
+CLEAN_UP_SECONDS = 30.0
+
+SCHEDULE = {
+    "sweep": {
+        "task": "workers.tasks.sweep",
+        "schedule": SWEEP_SECONDS,
+        "options": {"queue": "short", "expires": SWEEP_SECONDS * 2},
+    },
+    "clean_up": {
+        "task": "workers.tasks.clean_up",
+        "schedule": CLEAN_UP_SECONDS,
+        "options": {"queue": "short", "expires": CLEAN_UP_SECONDS},
+    },
+}
