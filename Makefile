@@ -75,7 +75,7 @@ schema: setup ## Write docs/openapi.json
 	$(PY) manage.py spectacular --format openapi-json --file docs/openapi.json
 
 screenshots: setup ## Take the pictures of docs/images
-	$(PY) -m pytest -q -m e2e --screenshots
+	$(PY) -m pytest -q tests/e2e -m e2e --screenshots
 
 requirements: setup ## Pin the requirements again, from the .in files
 	$(PY) .ci/pin.py

@@ -9,12 +9,15 @@ from __future__ import annotations
 import os
 import secrets
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import django_stubs_ext
 import environ
 import structlog
 from csp.constants import NONE, SELF
+
+from automl.core.broker import embedded_url
 
 django_stubs_ext.monkeypatch()
 
@@ -27,7 +30,8 @@ HOME.mkdir(parents=True, exist_ok=True)
 
 def _secret_key() -> str:
     """The key from the environment, or one made once and kept beside the database."""
-    if key := env.str("SECRET_KEY", default=""):
+    key: str = env.str("SECRET_KEY", default="")
+    if key:
         return key
     path = HOME / "secret_key"
     if not path.exists():
@@ -245,7 +249,7 @@ MAX_TRIALS = env.int("AUTOML_MAX_TRIALS", default=10_000)
 # --- Work -----------------------------------------------------------------------------------
 
 DISPATCHER = env.str("AUTOML_DISPATCHER", default="workers.dispatch.CeleryDispatcher")
-BROKER_URL = env.str("REDIS_URL", default="redis+socket://" + quote(str(HOME / "broker" / "broker.sock")))
+BROKER_URL = env.str("REDIS_URL", default=embedded_url(HOME))
 BROKER_IS_EMBEDDED = "REDIS_URL" not in os.environ
 SEATS = env.int("AUTOML_SEATS", default=0)  # 0: one a core of the quota
 THREADS_PER_SEAT = env.int("AUTOML_THREADS_PER_SEAT", default=0)  # 0: the quota shared out
@@ -260,7 +264,7 @@ LONGEST_JOB_SECONDS = env.int("AUTOML_LONGEST_JOB_SECONDS", default=6 * 3600)
 
 LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
 LOG_JSON = env.bool("LOG_JSON", default=False)
-_SHARED_PROCESSORS = [
+_SHARED_PROCESSORS: list[Any] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_logger_name,
     structlog.stdlib.add_log_level,

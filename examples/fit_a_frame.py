@@ -55,9 +55,8 @@ def main(seconds: float = 15.0) -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         path = automl.save(Path(folder) / "customers.zip")
-        print(
-            f"The bundle has {path.stat().st_size / 1000:.0f} kB: unpack it, then python predict.py in.csv out.csv"
-        )
+        size = path.stat().st_size / 1000
+        print(f"The bundle has {size:.0f} kB; unpack it and run: python predict.py in.csv out.csv")
 
 
 if __name__ == "__main__":

@@ -140,7 +140,9 @@ class Service:
         return self.settled(f"datasets/{answer.json()['id']}/", ("ready", "failed"), within=60)
 
     def experiment(self, dataset: dict[str, Any], target: str, **settings: Any) -> dict[str, Any]:
-        answer = self.client.post("experiments/", json={"dataset": dataset["id"], "target": target, **settings})
+        answer = self.client.post(
+            "experiments/", json={"dataset": dataset["id"], "target": target, **settings}
+        )
         assert answer.status_code == 201, answer.text
         found: dict[str, Any] = answer.json()
         return found

@@ -7,6 +7,8 @@ import os
 import shutil
 import tempfile
 
+# Two processes of tests, each with as many OpenMP threads as cores, would wait for each other's spinning.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 _home = tempfile.mkdtemp(prefix="bakeoff-tests-")
 atexit.register(shutil.rmtree, _home, ignore_errors=True)
 os.environ["AUTOML_HOME"] = _home

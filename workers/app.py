@@ -19,11 +19,11 @@ import django
 
 django.setup()
 
-from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured
+from django.conf import settings  # noqa: E402 - the services need the apps to be ready
+from django.core.exceptions import ImproperlyConfigured  # noqa: E402
 
-from workers.heartbeat import WorkerHeartbeat
-from workers.schedule import SCHEDULE
+from workers.heartbeat import WorkerHeartbeat  # noqa: E402
+from workers.schedule import SCHEDULE  # noqa: E402
 
 LONGEST = settings.LONGEST_JOB_SECONDS
 
@@ -86,15 +86,15 @@ def check_configuration(conf: Any) -> None:
     visibility = conf["broker_transport_options"]["visibility_timeout"]
     if not conf["task_soft_time_limit"] < conf["task_time_limit"] < visibility:
         raise ImproperlyConfigured(
-            "Celery's limits must rise: task_soft_time_limit < task_time_limit < visibility_timeout; they are "
-            f"{conf['task_soft_time_limit']}, {conf['task_time_limit']}, {visibility}."
+            "Celery's limits must rise: task_soft_time_limit < task_time_limit < visibility_timeout; "
+            f"they are {conf['task_soft_time_limit']}, {conf['task_time_limit']}, {visibility}."
         )
 
 
 class Heartbeat(bootsteps.StartStopStep):
     """Writes the worker's row from the consumer's event loop: it stops when the loop does."""
 
-    requires = {"celery.worker.consumer.tasks:Tasks"}
+    requires = ("celery.worker.consumer.tasks:Tasks",)
 
     def __init__(self, parent: Any, **kwargs: Any) -> None:
         super().__init__(parent, **kwargs)

@@ -40,6 +40,6 @@ class CeleryDispatcher:
 
 def _send(task: Task, *ids: UUID) -> None:  # type: ignore[type-arg]
     try:
-        task.apply_async([str(id) for id in ids], retry=True, retry_policy=RETRY)
+        task.apply_async(tuple(str(id) for id in ids), retry=True, retry_policy=RETRY)
     except (OperationalError, OSError) as error:
         log.warning("message_not_sent", task=task.name, error=str(error))

@@ -26,7 +26,7 @@ from automl.engine.schema import ColumnKind
 log = structlog.get_logger(__name__)
 
 
-def create_dataset(*, owner: User, file: UploadedFile, name: str = "") -> Dataset:
+def create_dataset(*, owner: User, file: UploadedFile[Any], name: str = "") -> Dataset:
     """Store an upload privately, with its checksum, and have it profiled.
 
     Raises
@@ -57,7 +57,7 @@ def create_dataset(*, owner: User, file: UploadedFile, name: str = "") -> Datase
     return dataset
 
 
-def _check_size(file: UploadedFile) -> None:
+def _check_size(file: UploadedFile[Any]) -> None:
     limit = settings.MAX_UPLOAD_BYTES
     if not file.size:
         raise UserError(f"The file {file.name!r} is empty. Choose a file with a header line and rows.")
@@ -144,8 +144,8 @@ def reap_datasets() -> None:
     )
     lost.filter(attempt__gte=settings.MAX_ATTEMPTS).update(
         state=DatasetState.FAILED,
-        error=f"Reading the file was cut off {settings.MAX_ATTEMPTS} times. It may need more memory than a seat "
-        "has: take a sample of its rows, or save it as Parquet.",
+        error=f"Reading the file was cut off {settings.MAX_ATTEMPTS} times. It may need more memory than "
+        "a seat has: take a sample of its rows, or save it as Parquet.",
         version=F("version") + 1,
     )
     for dataset_id in lost.values_list("id", flat=True)[:100]:

@@ -12,7 +12,7 @@ from automl.engine.evaluation import read_predictions
 from automl.engine.inference import finish_probabilities
 from automl.engine.intervals import interval, is_tie
 from automl.engine.learners import get_learner
-from automl.engine.metrics import METRICS, Metric
+from automl.engine.metrics import METRICS
 from automl.engine.preparation import open_prepared
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 # Each candidate's predictions are in memory at once, and each round of the greedy search reads them all.
 MOST_CANDIDATES = 30
 MOST_BYTES = 1 << 30
+# A member as large as this makes a bundle that nobody wants to download for a gain in the fourth digit.
+LARGEST_MEMBER = 96 << 20
 
 
 def blend_trials(args: Mapping[str, Any]) -> dict[str, Any]:
@@ -64,7 +66,7 @@ def choose_candidates(
     dummy: it knows nothing of a row, but its constants differ from fold to fold and so shift ranks.
     """
     ranked = sorted(trials, key=lambda trial: (-trial["score"], trial["number"]))
-    shippable = [trial for trial in ranked if _may_enter(trial["family"])] or ranked
+    shippable = [trial for trial in ranked if _may_enter(trial)] or ranked
     count = max(2, min(MOST_CANDIDATES, MOST_BYTES // max(rows * width * 8, 1)))
     first: dict[str, Mapping[str, Any]] = {}
     for trial in shippable:
@@ -75,8 +77,10 @@ def choose_candidates(
     return sorted(taken, key=lambda trial: (-trial["score"], trial["number"]))
 
 
-def _may_enter(family: str) -> bool:
-    return family != "dummy" and not get_learner(family).keeps_rows
+def _may_enter(trial: Mapping[str, Any]) -> bool:
+    if trial["family"] == "dummy" or (trial.get("size") or 0) > LARGEST_MEMBER:
+        return False
+    return not get_learner(trial["family"]).keeps_rows
 
 
 def _weights(found: Blend, trials: Sequence[Mapping[str, Any]]) -> dict[str, float]:

@@ -143,7 +143,7 @@ def _run_folds(
     return state
 
 
-def _fit_fold(
+def _fit_fold(  # noqa: PLR0913 - a fold is what all of these meet in
     state: _Folds,
     learner: Learner,
     params: Any,
@@ -175,7 +175,8 @@ def _fit_fold(
     state.predicted += len(test)
     if not np.isfinite(predicted).all():
         raise ValueError(
-            f"{learner.label} predicted numbers that are not finite: with these hyperparameters its training diverged."
+            f"{learner.label} predicted numbers that are not finite: "
+            "with these hyperparameters its training diverged."
         )
     state.models.append(model)
     if not state.learned:
@@ -184,7 +185,7 @@ def _fit_fold(
 
 
 def _fold_value(metric: Any, y: Array, predicted: Array) -> float:
-    """A fold's value; a fold without one of two classes has no area under the curve, which counts as chance."""
+    """A fold's value; without one of two classes there is no area under the curve: that counts as chance."""
     if metric.name == "roc_auc" and len(np.unique(y)) < 2:
         return 0.5
     return float(metric.value(y, predicted))

@@ -150,9 +150,8 @@ class Encoder:
 
     def _dates(self, values: pd.Series, column: dict[str, Any]) -> np.ndarray[Any, Any]:
         codes, uniques = pd.factorize(values)
-        times = pd.DatetimeIndex(parse_dates(pd.Series(uniques), column.get("format"))).append(
-            pd.DatetimeIndex([pd.NaT])
-        )
+        dates = parse_dates(pd.Series(uniques), column.get("format"))
+        times: Any = pd.DatetimeIndex([*dates, pd.NaT])
         parts = {
             "days": (times - pd.Timestamp("1970-01-01")) / pd.Timedelta(days=1),
             "year": times.year,
@@ -175,7 +174,7 @@ def level_of(value: Any) -> str | None:
     """The canonical text of a category, so that 5, 5.0 and "5" are the same; None if it is missing."""
     if value is None or (isinstance(value, float) and np.isnan(value)):
         return None
-    if isinstance(value, float | np.floating) and float(value).is_integer() and abs(value) < 1e15:
+    if isinstance(value, float | np.floating) and float(value).is_integer() and abs(float(value)) < 1e15:
         return str(int(value))
     text = str(value).strip()
     if text[-2:] == ".0" and text[:-2].lstrip("-").isdigit():

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from automl.engine.metrics import METRICS, Metric, brier_losses, log_losses
+from automl.engine.metrics import METRICS, Metric, brier_losses, confusion, log_losses
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -76,6 +76,8 @@ def _losses(metric: Metric, y: Array, prediction: Array) -> Array | None:
         return np.asarray((prediction - y) ** 2)
     if metric.name == "mae":
         return np.asarray(np.abs(prediction - y))
+    if metric.name == "mape":
+        return np.asarray(np.abs(prediction - y) / np.maximum(np.abs(y), 1e-9))
     return None
 
 
@@ -105,6 +107,10 @@ def _placements(y: Array, p: Array) -> Array:
 
 def _bootstrap_error(metric: Metric, y: Array, *predictions: Array) -> float:
     generator = np.random.default_rng(0)
+    if metric.needs == "labels" and len(predictions) == 1:
+        counts = confusion(y, predictions[0])
+        draws = generator.multinomial(len(y), counts.ravel() / counts.sum(), size=RESAMPLES)
+        return float(np.std([metric.value_of_counts(draw.reshape(counts.shape)) for draw in draws], ddof=1))
     rows = min(len(y), RESAMPLED_ROWS)
     values = []
     for _ in range(RESAMPLES):

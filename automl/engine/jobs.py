@@ -4,8 +4,6 @@ Each is called as ``job(args, report)``. The arguments and results are documente
 what they import is imported when they run, so that callers may read this module cheaply.
 """
 
-# ruff: noqa: PLC0415
-
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
@@ -90,6 +88,7 @@ class Candidate(TypedDict):
     dir: str
     score: float
     seconds: float | None
+    size: int | None
     weight: NotRequired[float]
 
 
@@ -157,7 +156,7 @@ def profile(args: ProfileArgs, report: Report) -> dict[str, Any]:
     )
 
 
-def prepare(args: PrepareArgs, report: Report) -> dict[str, Any]:  # noqa: ARG001
+def prepare(args: PrepareArgs, report: Report) -> dict[str, Any]:
     """Encode a table and cut the folds."""
     from automl.engine.preparation import prepare_table
 
@@ -172,20 +171,20 @@ def evaluate(args: EvaluateArgs, report: Report) -> dict[str, Any]:
     return evaluate_folds(args, report)
 
 
-def blend(args: BlendArgs, report: Report) -> dict[str, Any]:  # noqa: ARG001
+def blend(args: BlendArgs, report: Report) -> dict[str, Any]:
     """Find the ensemble, its honest score, and which trials are tied with the best of all."""
     from automl.engine.blending import blend_trials
 
     return blend_trials(args)
 
 
-def package(args: PackageArgs, report: Report) -> dict[str, Any]:  # noqa: ARG001
+def package(args: PackageArgs, report: Report) -> dict[str, Any]:
     """Write the bundle."""
     from automl.engine.bundle import package as write_bundle
 
     return write_bundle(args)
 
 
-def names(args: Mapping[str, Any], report: Report) -> dict[str, Any]:  # noqa: ARG001
+def names(args: Mapping[str, Any], report: Report) -> dict[str, Any]:
     """Answer at once; for measuring what isolation costs."""
     return {"jobs": ["profile", "prepare", "evaluate", "blend", "package"]}

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import atexit
-import contextlib
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from typing import Any
 from automl.engine.budget import Budget
 from automl.engine.errors import UserError
 from automl.engine.isolation import Limits, Outcome, Seat, plan_seats
+from automl.engine.isolation.pool import lent_seats
 from automl.engine.learners import LEARNERS
 from automl.engine.metrics import METRICS
 from automl.engine.preparation import open_prepared
@@ -23,39 +22,10 @@ from automl.engine.trial import Origin, Params, TrialRecord, TrialState
 
 # Blending may use what is left of the budget, and this much where little is left.
 LEAST_BLEND_SECONDS = 2.0
-# A process's first search waits for its seats to import the libraries; more than this is not charged.
-WARM_SECONDS = 2.0
+# Reading the table is part of the budget, and so is a first search's wait for cold seats; but no
+# more than this share of it, or a short one would end before its first trial.
+WARM_SHARE = 0.25
 ENSEMBLE = "Ensemble"
-
-# Warm servers are dear to start and cheap to keep: fits that follow find them waiting.
-_idle: dict[int, list[Seat]] = {}
-_idle_lock = threading.Lock()
-
-
-@contextlib.contextmanager
-def lent_seats(count: int, threads: int) -> Iterator[list[Seat]]:
-    """Lend warm seats; they are kept for the next search of this process."""
-    with _idle_lock:
-        idle = _idle.setdefault(threads, [])
-        seats = [idle.pop() if idle else Seat(threads=threads) for _ in range(count)]
-    try:
-        for seat in seats:
-            seat.start()
-        yield seats
-    finally:
-        with _idle_lock:
-            _idle[threads] += seats
-
-
-def close_seats() -> None:
-    """End the servers that are kept warm; the next search starts new ones."""
-    with _idle_lock:
-        for seats in _idle.values():
-            while seats:
-                seats.pop().close()
-
-
-atexit.register(close_seats)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +35,7 @@ class SearchSettings:
     Attributes
     ----------
     budget : Budget
-        Seconds count from the making of the `LocalSearch`, but for a long wait for cold seats.
+        Seconds count from the making of the `LocalSearch`; see `WARM_SHARE`.
     families : sequence of str or None
     search : {"auto", "random", "grid"}
     seats : int or None
@@ -161,6 +131,7 @@ class LocalSearch:
         self._tied: set[int] = set()
         self._began = time.monotonic()
         self._is_clock_started = False
+        self._working = 0
         self._plan = plan_seats(seats=settings.seats)
         self._changed = threading.Condition()
         self._failure: BaseException | None = None
@@ -206,39 +177,41 @@ class LocalSearch:
                 shutil.rmtree(trial.folder, ignore_errors=True)
 
     def _try_all(self, seats: Sequence[Seat]) -> None:
-        threads = [threading.Thread(target=self._work, args=(seat,), daemon=True) for seat in seats]
-        for thread in threads:
-            thread.start()
-        try:
-            for thread in threads:
-                thread.join()
-        except BaseException as error:
-            self._failure = error  # Ctrl-C: the fits are killed at their next tick
-            for thread in threads:
-                thread.join()
-            raise
+        self._working = len(seats)
+        for seat in seats:
+            threading.Thread(target=self._work, args=(seat,), daemon=True).start()
+        # Not Thread.join: interrupted once, it takes a running thread for one that has ended (bpo-45274).
+        with self._changed:
+            try:
+                self._changed.wait_for(lambda: self._working == 0)
+            except BaseException as error:
+                self._failure = error  # Ctrl-C: the fits are killed at their next tick
+                self._changed.notify_all()
+                self._changed.wait_for(lambda: self._working == 0)
+                raise
         if self._failure is not None:
             raise self._failure
 
     def _work(self, seat: Seat) -> None:
         try:
-            waits_since = time.monotonic()
             seat.warm_up(lambda _: self._failure is None)
-            self._start_clock(waits_since)
+            self._start_clock()
             while (trial := self._next()) is not None:
                 self._evaluate(trial, seat)
         except BaseException as error:  # noqa: BLE001, RUF100 - raised again by the thread that waits
+            self._failure = error
+        finally:
             with self._changed:
-                self._failure = error
+                self._working -= 1
                 self._changed.notify_all()
 
-    def _start_clock(self, waits_since: float) -> None:
-        """Take a long wait for the first seat out of the budget, or a short one would end before a trial."""
+    def _start_clock(self) -> None:
+        """Charge what came before the first trial, up to a share of the budget."""
+        seconds = self.settings.budget.seconds
         with self._changed:
-            if not self._is_clock_started:
-                self._is_clock_started = True
-                waited = time.monotonic() - waits_since
-                self._began += max(waited - WARM_SECONDS, 0.0)
+            if seconds is not None and not self._is_clock_started:
+                self._began = time.monotonic() - min(self.elapsed, WARM_SHARE * seconds)
+            self._is_clock_started = True
 
     def _next(self) -> LocalTrial | None:
         """Start the next trial; None when there is none to come."""

@@ -3,8 +3,6 @@
 scikit-learn is imported where a value is computed: the web process lists the metrics.
 """
 
-# ruff: noqa: PLC0415
-
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -14,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from automl.engine.trial import TaskType
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
@@ -63,8 +60,12 @@ class Metric:
             Probabilities of the classes, or numbers.
         """
         if self.needs == "labels":
-            prediction = prediction.argmax(axis=1)
+            return float(self._compute(confusion(y, prediction), None))
         return float(self._compute(y, prediction))
+
+    def value_of_counts(self, counts: Array) -> float:
+        """Judge a confusion matrix; only for metrics of labels."""
+        return float(self._compute(counts, None))
 
     def score(self, y: Array, prediction: Array) -> float:
         """Judge predictions so that higher is better."""
@@ -111,13 +112,77 @@ def brier_losses(y: Array, p: Array) -> Array:
     return np.asarray(((p - truth) ** 2).sum(axis=1))
 
 
-def _labels(name: str, **options: Any) -> Callable[[Any, Any], float]:
-    def compute(y: Array, labels: Array) -> float:
-        import sklearn.metrics
+def confusion(y: Array, p: Array) -> Array:
+    """How often class i (rows) was called class j (columns)."""
+    import numpy as np
 
-        return float(getattr(sklearn.metrics, name)(y, labels, **options))
+    classes = p.shape[1]
+    return np.bincount(np.asarray(y) * classes + p.argmax(axis=1), minlength=classes**2).reshape(
+        classes, classes
+    )
 
-    return compute
+
+def _share(part: Array, whole: Array) -> Array:
+    """A ratio; 0 where there is nothing to count."""
+    import numpy as np
+
+    return np.divide(part, whole, out=np.zeros(np.shape(whole)), where=np.asarray(whole) > 0)
+
+
+def _accuracy(counts: Array, _: None) -> float:
+    return float(counts.trace() / max(counts.sum(), 1))
+
+
+def _balanced_accuracy(counts: Array, _: None) -> float:
+    members = counts.sum(axis=1)
+    return float(_share(counts.diagonal(), members)[members > 0].mean())
+
+
+def _precision(counts: Array, _: None) -> float:
+    return float(_share(counts.diagonal(), counts.sum(axis=0))[1])
+
+
+def _recall(counts: Array, _: None) -> float:
+    return float(_share(counts.diagonal(), counts.sum(axis=1))[1])
+
+
+def _f1_by_class(counts: Array) -> Array:
+    return _share(2.0 * counts.diagonal(), counts.sum(axis=0) + counts.sum(axis=1))
+
+
+def _f1(counts: Array, _: None) -> float:
+    return float(_f1_by_class(counts)[1])
+
+
+def _f1_macro(counts: Array, _: None) -> float:
+    there = counts.sum(axis=0) + counts.sum(axis=1) > 0
+    return float(_f1_by_class(counts)[there].mean())
+
+
+def _mcc(counts: Array, _: None) -> float:
+    total, right = float(counts.sum()), float(counts.trace())
+    true, called = counts.sum(axis=1).astype(float), counts.sum(axis=0).astype(float)
+    spread = (total**2 - called @ called) * (total**2 - true @ true)
+    return float((right * total - true @ called) / spread**0.5) if spread > 0 else 0.0
+
+
+def _mae(y: Array, p: Array) -> float:
+    import numpy as np
+
+    return float(np.abs(p - y).mean())
+
+
+def _median_absolute_error(y: Array, p: Array) -> float:
+    import numpy as np
+
+    return float(np.median(np.abs(p - y)))
+
+
+def _r2(y: Array, p: Array) -> float:
+    import numpy as np
+
+    spread = float(np.sum((y - y.mean()) ** 2))
+    return 1.0 - float(np.sum((y - p) ** 2)) / spread if spread > 0 else 0.0
 
 
 def _rmsle(y: Array, p: Array) -> float:
@@ -166,7 +231,7 @@ METRICS: dict[str, Metric] = {
             CLASSES,
             True,
             "labels",
-            _labels("accuracy_score"),
+            _accuracy,
         ),
         Metric(
             "balanced_accuracy",
@@ -175,7 +240,7 @@ METRICS: dict[str, Metric] = {
             CLASSES,
             True,
             "labels",
-            _labels("balanced_accuracy_score"),
+            _balanced_accuracy,
         ),
         Metric(
             "f1",
@@ -184,7 +249,7 @@ METRICS: dict[str, Metric] = {
             BINARY,
             True,
             "labels",
-            _labels("f1_score", zero_division=0),
+            _f1,
         ),
         Metric(
             "precision",
@@ -193,7 +258,7 @@ METRICS: dict[str, Metric] = {
             BINARY,
             True,
             "labels",
-            _labels("precision_score", zero_division=0),
+            _precision,
         ),
         Metric(
             "recall",
@@ -202,7 +267,7 @@ METRICS: dict[str, Metric] = {
             BINARY,
             True,
             "labels",
-            _labels("recall_score", zero_division=0),
+            _recall,
         ),
         Metric(
             "average_precision",
@@ -229,7 +294,7 @@ METRICS: dict[str, Metric] = {
             CLASSES,
             True,
             "labels",
-            _labels("f1_score", average="macro", zero_division=0),
+            _f1_macro,
         ),
         Metric(
             "mcc",
@@ -238,7 +303,7 @@ METRICS: dict[str, Metric] = {
             CLASSES,
             True,
             "labels",
-            _labels("matthews_corrcoef"),
+            _mcc,
         ),
         Metric(
             "rmse",
@@ -256,7 +321,7 @@ METRICS: dict[str, Metric] = {
             NUMBERS,
             False,
             "numbers",
-            _labels("mean_absolute_error"),
+            _mae,
         ),
         Metric(
             "median_absolute_error",
@@ -265,7 +330,7 @@ METRICS: dict[str, Metric] = {
             NUMBERS,
             False,
             "numbers",
-            _labels("median_absolute_error"),
+            _median_absolute_error,
         ),
         Metric(
             "r2",
@@ -274,7 +339,7 @@ METRICS: dict[str, Metric] = {
             NUMBERS,
             True,
             "numbers",
-            _labels("r2_score"),
+            _r2,
         ),
         Metric(
             "mape",

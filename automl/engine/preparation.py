@@ -229,7 +229,7 @@ def _label(value: Any) -> Any:
 
 def _rare_classes(y: np.ndarray[Any, Any], classes: Sequence[Any]) -> list[str]:
     counts = np.bincount(y, minlength=len(classes))
-    alone = [str(classes[code]) for code in np.flatnonzero(counts == 1)]
+    alone = [str(classes[int(code)]) for code in np.flatnonzero(counts == 1)]
     if not alone:
         return []
     return [

@@ -110,7 +110,7 @@ def _plain(column: Any) -> Any:
     """Dictionary codes are compared faster than their words, once all parts share one dictionary."""
     if pa.types.is_dictionary(column.type):
         unified = column.unify_dictionaries()
-        return pa.chunked_array([chunk.indices for chunk in unified.chunks], type=pa.int32())
+        return pa.chunked_array([chunk.indices.cast(pa.int32()) for chunk in unified.chunks], type=pa.int32())
     return column
 
 

@@ -4,8 +4,6 @@
 which keeps the models used last in memory and answers one request after the other.
 """
 
-# ruff: noqa: PLC0415 - heavy libraries are imported in the process that predicts, never in the caller's
-
 from __future__ import annotations
 
 import contextlib

@@ -1,7 +1,5 @@
 """A search: what to try next, what to stop, when it is over, and what is best so far."""
 
-# ruff: noqa: PLC0415 - heavy libraries are imported where they are used: the web process lists this module
-
 from __future__ import annotations
 
 import hashlib

@@ -3,8 +3,6 @@
 A new implementation subclasses the suite in a test and names itself; pytest runs the rest.
 """
 
-# ruff: noqa: PLC0415 - heavy libraries are imported where they are used: the web process lists this module
-
 from __future__ import annotations
 
 import json

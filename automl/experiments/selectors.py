@@ -117,14 +117,19 @@ def leaderboard(experiment: Experiment) -> list[LeaderboardRow]:
 def row_of(entry: Trial | Ensemble, rank: int, best: Trial | Ensemble) -> LeaderboardRow:
     """An entry as a line of the board."""
     model: TrainedModel | None = getattr(entry, "model", None)
-    is_trial = isinstance(entry, Trial)
+    if isinstance(entry, Trial):
+        who: dict[str, Any] = {
+            "trial": str(entry.id),
+            "name": trial_name(entry),
+            "family": entry.family,
+            "origin": entry.origin,
+        }
+    else:
+        who = {"trial": None, "name": entry.name, "family": "ensemble", "origin": "ensemble"}
     return LeaderboardRow(
         rank=rank,
-        trial=str(entry.id) if is_trial else None,
-        name=trial_name(entry) if is_trial else entry.name,
-        family=entry.family if is_trial else "ensemble",
-        origin=entry.origin if is_trial else "ensemble",
-        hyperparameters=entry.hyperparameters if is_trial else {},
+        **who,
+        hyperparameters=entry.hyperparameters if isinstance(entry, Trial) else {},
         score=entry.value if entry.value is not None else float("nan"),
         score_low=entry.value_low,
         score_high=entry.value_high,
@@ -193,7 +198,7 @@ def score_history(experiment: Experiment) -> list[tuple[float, float, str]]:
     history: list[tuple[float, float, str]] = []
     best = float("-inf")
     ended = experiment.trials.filter(state=TrialState.COMPLETE.value).order_by("finished_at", "number")
-    for trial in ended.only("id", "family", "number", "score", "value", "finished_at"):
+    for trial in ended.only("experiment_id", "family", "number", "score", "value", "finished_at"):
         if trial.score is not None and trial.score > best and trial.value is not None and trial.finished_at:
             best = trial.score
             seconds = (trial.finished_at - experiment.started_at).total_seconds()

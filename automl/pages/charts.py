@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-WIDTHS = (("wide", 760), ("narrow", 340))
+WIDTHS = (("wide", 960), ("narrow", 340))
 HEIGHT = 240
 LEFT, RIGHT, TOP, BOTTOM = 64, 14, 14, 44
-WHISKER_WIDTH, WHISKER_HEIGHT, WHISKER_PAD = 120, 14, 5
+WHISKER_WIDTH, WHISKER_HEIGHT, WHISKER_PAD = 100, 14, 5
 HISTOGRAM_WIDTH, HISTOGRAM_HEIGHT = 96, 26
 
 

@@ -97,7 +97,7 @@ class ExperimentForm(forms.Form):
         label="Most trials",
         required=False,
         min_value=1,
-        help_text="Left blank, only time limits the search. With a limit, the same seed gives the same trials.",
+        help_text="Left blank, only time limits the search. With one, the same seed gives the same trials.",
     )
     seed = forms.IntegerField(initial=0, min_value=0, help_text="Decides every random choice.")
     test_dataset = forms.ChoiceField(

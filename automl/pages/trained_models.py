@@ -62,6 +62,7 @@ def _shown(request: SignedInRequest, id: UUID) -> dict[str, Any]:
         "experiment": model.experiment,
         "metric_label": selectors.metric_label(model.experiment),
         "metrics": _metrics(model),
+        "tested": bool(model.metrics.get("test")),
         "columns": model.schema.get("columns") or [],
         "filename": _filename(model),
         "example": _example_row(model),
@@ -80,20 +81,21 @@ def _example_row(model: TrainedModel) -> str:
 
 
 def _metrics(model: TrainedModel) -> list[dict[str, Any]]:
-    """One line for each metric that was measured, with its interval where there is one."""
+    """One line for each metric: by cross-validation, and on the test dataset where there is one."""
+    validated = model.metrics.get("validation", model.metrics)
+    tested = model.metrics.get("test") or {}
     rows = []
-    for name, found in model.metrics.items():
-        entry = found if isinstance(found, dict) else {"value": found}
-        if isinstance(entry.get("value"), int | float):
-            known = METRICS.get(name)
-            rows.append(
-                {
-                    "label": known.label if known else name,
-                    "description": known.description if known else "",
-                    "value": entry["value"],
-                    "low": entry.get("low"),
-                    "high": entry.get("high"),
-                    "is_main": name == model.experiment.metric,
-                }
-            )
+    for name, found in validated.items():
+        if not isinstance(found, dict) or "value" not in found:
+            continue
+        known = METRICS.get(name)
+        rows.append(
+            {
+                "label": known.label if known else name,
+                "description": known.description if known else "",
+                "found": found,
+                "test": tested.get(name),
+                "is_main": name == model.experiment.metric,
+            }
+        )
     return sorted(rows, key=lambda row: not row["is_main"])

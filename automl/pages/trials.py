@@ -48,9 +48,16 @@ def _shown(trial: Trial) -> dict[str, Any]:
         "folds": _in_own_unit(trial),
         "learned": _flat(trial.learned),
         "curve": charts.learning_curve(trial.learning_curve),
+        "curve_rows": _curve_rows(trial),
         "live": not TrialState(trial.state).is_final,
         "stamp": stamp_of(trial.state, trial.attempt, len(trial.fold_scores)),
     }
+
+
+def _curve_rows(trial: Trial) -> list[tuple[Any, ...]]:
+    """The learning curve as rows of a table: round, training, validation."""
+    curve = trial.learning_curve or {}
+    return list(zip(curve.get("x", []), curve.get("train", []), curve.get("valid", []), strict=False))
 
 
 def _in_own_unit(trial: Trial) -> list[float]:

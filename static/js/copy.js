@@ -10,8 +10,15 @@
       button.className = "small";
       button.textContent = "Copy";
       button.addEventListener("click", async function () {
-        await navigator.clipboard.writeText(block.querySelector("code").textContent);
-        button.textContent = "Copied";
+        const code = block.querySelector("code");
+        try {
+          await navigator.clipboard.writeText(code.textContent);
+          button.textContent = "Copied";
+        } catch {
+          // Not allowed here: marked, the text is one key away.
+          window.getSelection().selectAllChildren(code);
+          button.textContent = "Marked";
+        }
         setTimeout(() => (button.textContent = "Copy"), 1500);
       });
       block.append(button);

@@ -14,7 +14,7 @@
   document.documentElement.classList.add("scripted");
 
   function size(bytes) {
-    return bytes < 1e6 ? Math.ceil(bytes / 1e3) + " kB" : (bytes / 1e6).toFixed(1) + " MB";
+    return bytes < 2 ** 20 ? Math.ceil(bytes / 2 ** 10) + " kB" : (bytes / 2 ** 20).toFixed(1) + " MB";
   }
 
   function refuse(text) {

@@ -41,10 +41,21 @@ def test_fitting_a_frame_needs_no_web_framework_and_no_queue():
     assert not loaded & QUEUE_AND_WEB
 
 
-@pytest.mark.parametrize(
-    "module",
-    ["trial", "schema", "errors", "space", "study", "samplers", "pruners", "learners", "metrics", "isolation", "serving", "jobs"],
-)  # fmt: skip
+LIGHT = [
+    "trial",
+    "schema",
+    "errors",
+    "space",
+    "study",
+    "budget",
+    "samplers",
+    "pruners",
+    "learners",
+    "metrics",
+]
+
+
+@pytest.mark.parametrize("module", [*LIGHT, "isolation", "serving", "jobs"])
 def test_what_the_web_process_imports_is_light(module):
     loaded = loaded_after(f"import automl.engine.{module}")
     assert "automl" in loaded

@@ -109,6 +109,12 @@ def test_a_result_that_is_no_json_is_the_jobs_error(run):
     assert "not JSON serializable" in outcome.error
 
 
+def test_arguments_that_are_no_json_are_the_callers_error(run):
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        run("double", {"number": object()})
+    assert run("double", {"number": 1}).status == "ok"
+
+
 def test_a_process_that_leaves_without_a_word_has_crashed(run):
     outcome = run("leave")
     assert (outcome.status, outcome.signal) == ("crashed", None)
@@ -337,7 +343,7 @@ def test_a_daemonic_fork_of_the_owner_gets_a_server_of_its_own():
         assert seat.run(JOBS + "double", {"number": 1}).result == {"number": 2}
 
 
-def test_cancelling_works_while_the_server_is_still_warming_up(monkeypatch):
+def test_cancelling_works_while_the_server_is_still_warming_up():
     with Seat() as seat:
         outcome = seat.run(JOBS + "double", {"number": 1}, on_tick=lambda seconds: False)
     assert outcome.status == "cancelled"
@@ -352,6 +358,14 @@ def test_the_warm_server_has_one_thread_and_its_forks_may_use_openmp(caplog):
             assert outcome.result["score"] > 0.9
             assert outcome.result["heavy"]
         threads = seat.run(JOBS + "blas_threads", {}).result["threads"]
-    assert not [record for record in caplog.records if "threads" in record.message]
+    # A thread at fork time, or a library that does not load, is a warning.
+    assert not [record.message for record in caplog.records if record.levelname == "WARNING"]
     assert "was ready after" in caplog.text
     assert threads == [2]
+
+
+def test_warming_up_tells_whether_the_server_is_ready():
+    with Seat(preload=False) as seat:
+        assert seat.warm_up()
+    with Seat() as seat:
+        assert not seat.warm_up(lambda seconds: False)

@@ -84,9 +84,7 @@ def test_a_regression_is_learned_in_the_unit_of_the_target():
     assert found.predict(X[:5]) == pytest.approx(y[:5], abs=5)
 
 
-@pytest.mark.parametrize(
-    "labels", [[1.0, 2.5], [True, False], [10, 9], ["b", "a"], [3, 1, 2]], ids=lambda labels: str(labels)
-)
+@pytest.mark.parametrize("labels", [[3.0, 1.0, 2.0], [True, False], [10, 9], ["b", "a"], [3, 1, 2]], ids=str)
 def test_labels_come_back_as_they_were_and_probabilities_in_their_order(labels):
     random = np.random.default_rng(0)
     codes = random.integers(0, len(labels), 120)
@@ -156,7 +154,7 @@ def test_a_pickled_estimator_predicts_and_says_why_it_can_not_save(fitted, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("settings", "text"),
+    ("given", "text"),
     [
         ({"time_budget": None}, "the search would never end"),
         ({"time_budget": 0}, "time_budget is 0; give seconds"),
@@ -166,9 +164,9 @@ def test_a_pickled_estimator_predicts_and_says_why_it_can_not_save(fitted, tmp_p
         ({"metric": "rmse"}, "'rmse'"),
     ],
 )
-def test_settings_that_make_no_sense_are_told(settings, text):
+def test_settings_that_make_no_sense_are_told(given, text):
     with pytest.raises(UserError, match=text):
-        AutoMLClassifier(**settings).fit(*table(60))
+        AutoMLClassifier(**given).fit(*table(60))
 
 
 def test_a_regression_needs_numbers():

@@ -67,8 +67,8 @@ def test_bars_are_as_tall_as_their_counts():
         (-0.5, "-0.5000"),
         (0.00012, "1.200e-04"),
         (31415.9, "31,416"),
-        (math.nan, "–"),
-        (None, "–"),
+        (math.nan, show.NOTHING),
+        (None, show.NOTHING),
         (12.3456, "12.35"),
         (0, "0.0000"),
     ],
@@ -82,13 +82,15 @@ def test_scores(value, text):
     [
         (0.0001, "< 1 ms"),
         (0.012, "12 ms"),
+        (0.2, "200 ms"),
+        (1.0, "1.0 s"),
         (1.5, "1.5 s"),
         (20.0, "20 s"),
         (59.7, "1 min"),
         (125, "2 min 05 s"),
         (12000, "3 h 20 min"),
         (7200, "2 h"),
-        (None, "–"),
+        (None, show.NOTHING),
     ],
 )
 def test_durations(value, text):
@@ -97,7 +99,14 @@ def test_durations(value, text):
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0, "0 B"), (2048, "2.0 kB"), (120_000, "120 kB"), (3_400_000, "3.4 MB"), (5e9, "5.0 GB"), (None, "–")],
+    [
+        (0, "0 B"),
+        (2048, "2.0 kB"),
+        (120_000, "117 kB"),
+        (500 * 2**20, "500 MB"),
+        (5 * 2**30, "5.0 GB"),
+        (None, show.NOTHING),
+    ],
 )
 def test_sizes(value, text):
     assert show.size(value) == text
@@ -110,7 +119,7 @@ def test_sizes(value, text):
         (0.05, "0.05"),
         (True, "True"),
         ("gini", "gini"),
-        (None, "–"),
+        (None, show.NOTHING),
         (12345.6, "12,346"),
     ],
 )
@@ -120,4 +129,5 @@ def test_numbers(value, text):
 
 def test_long_lists_are_cut():
     assert show.learned(list(range(20))) == "0, 1, 2, 3, 4, 5, 6, 7, … (20 in all)"
+    assert show.learned([[3, 0.52], ["age", 0.1]]) == "feature 3: 0.52, age 0.1"
     assert show.learned({"a": 1, "b": [2]}) == "a: 1, b: 2"

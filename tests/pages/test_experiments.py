@@ -183,7 +183,7 @@ def test_the_board_shows_ties_and_the_ensemble(browser_client, alice):
         (3, True),
     ]
     page = shown(browser_client, experiment)
-    assert page.count("tied with best") == 1
+    assert page.count(">tied</span>") == 1
     assert page.count('<tr class="ensemble">') == 1
 
 

@@ -11,7 +11,7 @@ BUNDLE = bytes(range(256)) * 16
 
 def test_a_trial_shows_what_was_tried_and_what_was_found(browser_client, world):
     page = browser_client.get(reverse("pages:trial", args=[world.trial.id])).content.decode()
-    for text in ("learning rate", "0.05", "importance", "age, 0.7", "Learning curve", "Kept at 3 rounds"):
+    for text in ("learning rate", "0.05", "importance", "age 0.7", "Learning curve", "Kept at 3 rounds"):
         assert text in page
     assert page.count('<polyline class="line main"') == 2  # one for each width
 
@@ -55,6 +55,22 @@ def test_a_model_says_how_to_use_it(browser_client, world):
         world.model.sha256,
         "ROC AUC",
     ):
+        assert text in page
+
+
+def test_a_model_shows_its_score_on_the_test_dataset_too(browser_client, world):
+    measured = {"value": 0.81234, "low": 0.8, "high": 0.82}
+    world.model.metrics = {
+        "metric": "roc_auc",
+        "higher_is_better": True,
+        "validation": {"roc_auc": {**measured, "value": 0.93456}, "accuracy": measured},
+        "test": {"roc_auc": {**measured, "value": 0.92345}},
+    }
+    world.model.save()
+    answer = browser_client.get(reverse("pages:model", args=[world.model.id]))
+    assert [row["label"] for row in answer.context["metrics"]] == ["ROC AUC", "Accuracy"]
+    page = answer.content.decode()
+    for text in ("Test dataset", "0.9346", "0.9234", "0.8123"):
         assert text in page
 
 

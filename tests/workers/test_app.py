@@ -58,4 +58,4 @@ def test_messages_hold_ids_only(monkeypatch):
 
     CeleryDispatcher().plan("0b0e6ae2-6a3c-4b1e-8f0f-1f2a4f5b6c7d")
 
-    assert sent == [["0b0e6ae2-6a3c-4b1e-8f0f-1f2a4f5b6c7d"]]
+    assert sent == [("0b0e6ae2-6a3c-4b1e-8f0f-1f2a4f5b6c7d",)]

@@ -87,7 +87,7 @@ def _find(job: str) -> Job:
 
 def _widen(threads: int) -> None:
     """Let BLAS use its threads now: in the server it must have none."""
-    from threadpoolctl import threadpool_limits  # noqa: PLC0415 - only where a seat has threads to share
+    from threadpoolctl import threadpool_limits
 
     threadpool_limits(limits=threads, user_api="blas")
 

@@ -85,6 +85,8 @@ class Errand:
             return self._outcome()
 
     def _open(self, stack: contextlib.ExitStack) -> None:
+        # First of all, so that arguments that are no JSON cost no fork.
+        request = json.dumps({"job": self.job.name, "args": self.job.args, "threads": self.server.threads})
         talk, theirs = socket.socketpair()
         self._talk = stack.enter_context(talk)
         self._output, written = os.pipe()
@@ -101,8 +103,7 @@ class Errand:
         self._selector.register(self._talk, selectors.EVENT_READ, self._hear_child)
         self._selector.register(self._output, selectors.EVENT_READ, self._drain)
         self.began = self._next_tick = self._next_walk = time.monotonic()
-        request = {"job": self.job.name, "args": self.job.args, "threads": self.server.threads}
-        self._answer(json.dumps(request))
+        self._answer(request)
 
     def _watch(self) -> None:
         while self._exit is None and self._said is None:

@@ -83,7 +83,9 @@ class WarmServer:
                 return False
             log.info("Fit server %d was ready after %.1f s.", self.pid, message["seconds"])
             for module, reason in message["missing"].items():
-                log.info("Fit server %d has no %s (%s).", self.pid, module, reason)
+                # A library may be left out on purpose; one that is there and broken may not.
+                level = logging.INFO if reason.startswith("ModuleNotFoundError") else logging.WARNING
+                log.log(level, "Fit server %d has no %s (%s).", self.pid, module, reason)
             self.is_ready = True
         return True
 

@@ -1,7 +1,5 @@
 """scikit-learn's histogram gradient boosting."""
 
-# ruff: noqa: PLC0415 - heavy libraries are imported where they are used: the web process lists this module
-
 from __future__ import annotations
 
 import time

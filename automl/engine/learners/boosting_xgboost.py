@@ -1,7 +1,5 @@
 """XGBoost."""
 
-# ruff: noqa: PLC0415 - heavy libraries are imported where they are used: the web process lists this module
-
 from __future__ import annotations
 
 import math

@@ -1,7 +1,5 @@
 """The learner that every other one has to beat: it looks at no column at all."""
 
-# ruff: noqa: PLC0415 - heavy libraries are imported where they are used: the web process lists this module
-
 from __future__ import annotations
 
 from typing import Any

@@ -1,7 +1,5 @@
 """Random forests and extremely randomised trees."""
 
-# ruff: noqa: PLC0415 - heavy libraries are imported where they are used: the web process lists this module
-
 from __future__ import annotations
 
 import math

@@ -5,8 +5,6 @@ nothing of the validation part leaks into it. Their output columns are in a fixe
 first, so that a learner can tell where the categories are.
 """
 
-# ruff: noqa: PLC0415 - heavy libraries are imported where they are used: the web process lists this module
-
 from __future__ import annotations
 
 from typing import Any

@@ -125,7 +125,7 @@ def _unpacked(source: Path, folder: Path, limits: ReadLimits) -> Path:
 
 
 def _read(path: Path, folder: Path, filename: str, limits: ReadLimits) -> tuple[pa.Table, ReadReport]:
-    from automl.engine.reading import delimited, excel, parquet  # noqa: PLC0415 - they import this module's types
+    from automl.engine.reading import delimited, excel, parquet
 
     with path.open("rb") as file:
         start = file.read(512)

@@ -21,7 +21,7 @@ def read(path: Path, filename: str) -> tuple[pa.Table, ReadReport]:
     UserError
         If it is no workbook, damaged, or holds no rows.
     """
-    from python_calamine import CalamineError, CalamineWorkbook  # noqa: PLC0415 - most uploads are text
+    from python_calamine import CalamineError, CalamineWorkbook
 
     report = ReadReport(dialect={"format": "xlsx"})
     try:

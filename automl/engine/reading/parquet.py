@@ -19,7 +19,7 @@ def read(path: Path) -> tuple[pa.Table, ReadReport]:
     UserError
         If it is damaged, or a column holds lists or records.
     """
-    import pyarrow.parquet as pq  # noqa: PLC0415 - most uploads are text
+    import pyarrow.parquet as pq
 
     report = ReadReport(dialect={"format": "parquet"})
     try:

@@ -1,7 +1,5 @@
 """Random search: hard to beat in many dimensions, and the yardstick for cleverer samplers."""
 
-# ruff: noqa: PLC0415 - heavy libraries are imported where they are used: the web process lists this module
-
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """Bayesian search inside a family by Optuna's TPE, rebuilt from the records at every call."""
 
-# ruff: noqa: PLC0415 - heavy libraries are imported where they are used: the web process lists this module
-
 from __future__ import annotations
 
 import warnings

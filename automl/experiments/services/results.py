@@ -129,6 +129,7 @@ def _candidate(trial: Trial) -> dict[str, Any]:
         "dir": str(storage.path_of(trial.folder)),
         "score": trial.score,
         "seconds": trial.predict_time,
+        "size": trial.size,
     }
 
 
@@ -280,7 +281,8 @@ def reap_results() -> None:
     free = leases.free_or_expired()
     given_up = {"attempt__gte": settings.MAX_ATTEMPTS}
     stale = Experiment.objects.filter(free, deleted_at=None)
-    preparing = stale.filter(state__in=[ExperimentState.PENDING, ExperimentState.RUNNING], prepared__isnull=True)
+    early = [ExperimentState.PENDING, ExperimentState.RUNNING]
+    preparing = stale.filter(state__in=early, prepared__isnull=True)
     stopping = stale.filter(state=ExperimentState.STOPPING)
     for experiment in (*preparing.filter(**given_up), *stopping.filter(**given_up)):
         fail_experiment(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -91,7 +92,7 @@ def _add_planned(experiment: Experiment, proposals: list[Proposal], first: int) 
                 for position, proposal in enumerate(proposals)
             )
             for trial in trials:
-                transaction.on_commit(lambda id=trial.id: dispatcher().evaluate(id))
+                transaction.on_commit(partial(dispatcher().evaluate, trial.id))
     except IntegrityError:
         log.info("planned_by_somebody_else", experiment=str(experiment.id))
 

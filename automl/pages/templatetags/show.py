@@ -7,14 +7,18 @@ from typing import Any
 
 from django import template
 
+from automl.engine.learners import LEARNERS
+from automl.engine.metrics import METRICS
+
 register = template.Library()
+NOTHING = "\N{EN DASH}"
 
 
 @register.filter
 def score(value: Any) -> str:
     """Four digits that matter, also for a score of 0.00012 or 31415.9."""
     if not isinstance(value, int | float) or not math.isfinite(value):
-        return "–"
+        return NOTHING
     if value and abs(value) < 0.001:
         return f"{value:.3e}"
     if abs(value) >= 1000:
@@ -26,11 +30,11 @@ def score(value: Any) -> str:
 def seconds(value: Any) -> str:
     """A duration: 8 ms, 1.5 s, 2 min 05 s, 3 h 20 min."""
     if not isinstance(value, int | float) or not math.isfinite(value):
-        return "–"
-    if value < 0.0995:
-        return f"{value * 1000:.0f} ms" if value >= 0.001 else "< 1 ms"
-    if value < 10:
-        return f"{value:.1f} s".replace(".0 s", " s")
+        return NOTHING
+    if value < 0.9995:
+        return f"{value * 1000:.0f} ms" if value >= 0.001 or not value else "< 1 ms"
+    if value < 9.95:
+        return f"{value:.1f} s"
     whole = round(value)
     if whole < 60:
         return f"{whole} s"
@@ -42,14 +46,14 @@ def seconds(value: Any) -> str:
 
 @register.filter
 def size(value: Any) -> str:
-    """A number of bytes."""
+    """A number of bytes; a kB is 1024 of them, as in the limits that services name."""
     if not isinstance(value, int | float):
-        return "–"
+        return NOTHING
     amount = float(value)
     for unit in ("B", "kB", "MB"):
-        if amount < 1000:
+        if amount < 1024:
             return f"{amount:.0f} {unit}" if unit == "B" or amount >= 100 else f"{amount:.1f} {unit}"
-        amount /= 1000
+        amount /= 1024
     return f"{amount:.1f} GB"
 
 
@@ -57,11 +61,11 @@ def size(value: Any) -> str:
 def number(value: Any) -> str:
     """An amount, with separators for thousands; fractions to four digits."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return "–" if value is None else str(value)
+        return NOTHING if value is None else str(value)
     if isinstance(value, int):
         return f"{value:,}"
     if not math.isfinite(value):
-        return "–"
+        return NOTHING
     return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
 
 
@@ -75,11 +79,32 @@ def cell(value: Any) -> str:
 def learned(value: Any) -> str:
     """A learned parameter: a number, or the first of many."""
     if isinstance(value, list):
-        shown = ", ".join(learned(item) for item in value[:8])
+        shown = ", ".join(_entry(item) for item in value[:8])
         return f"{shown}, … ({len(value)} in all)" if len(value) > 8 else shown
     if isinstance(value, dict):
         return ", ".join(f"{name}: {learned(item)}" for name, item in value.items())
     return number(value)
+
+
+def _entry(item: Any) -> str:
+    """A pair is read as one thing; one that begins with a position speaks of an encoded feature."""
+    if isinstance(item, list) and len(item) == 2 and isinstance(item[0], int):
+        return f"feature {item[0]}: {learned(item[1])}"
+    if isinstance(item, list):
+        return " ".join(learned(part) for part in item)
+    return learned(item)
+
+
+@register.filter
+def family(key: str) -> str:
+    """A family's name for people."""
+    return LEARNERS[key].label if key in LEARNERS else str(key).capitalize()
+
+
+@register.filter
+def metric(name: str) -> str:
+    """A metric's name for people; nothing while it is not chosen."""
+    return METRICS[name].label if name in METRICS else NOTHING
 
 
 @register.filter

@@ -1,0 +1,50 @@
+"""Small tables for tests, always the same for the same seed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from automl.engine.preparation import Request, prepare, profile_columns
+
+
+def people(rows: int = 240, seed: int = 0) -> pd.DataFrame:
+    """Numbers, words, dates, text, missing cells; `bought` and `spent` follow from them."""
+    chance = np.random.default_rng(seed)
+    age = chance.integers(18, 80, rows).astype(float)
+    city = chance.choice(["Paris", "Rome", "Oslo", "Żółw"], rows)
+    joined = pd.Timestamp("2020-01-01") + pd.to_timedelta(chance.integers(0, 1000, rows), unit="D")
+    words = chance.choice(["red fast car", "blue slow boat", "green old bike", "red old boat"], rows)
+    signal = age / 20 + 1.5 * (city == "Oslo") + chance.normal(0, 0.6, rows)
+    frame = pd.DataFrame(
+        {
+            "age": age,
+            "city": city,
+            "joined": joined.strftime("%Y-%m-%d"),
+            "note": [f"{word} number {number}" for word, number in zip(words, range(rows), strict=True)],
+            "plan": np.where(signal > 4, "gold", np.where(signal > 2.5, "silver", "bronze")),
+            "bought": np.where(signal > 3.2, "yes", "no"),
+            "spent": np.exp(signal),
+        }
+    )
+    frame.loc[::17, "age"] = np.nan
+    frame.loc[::23, "city"] = np.nan
+    return frame
+
+
+def prepared(folder: Path, frame: pd.DataFrame, target: str, **settings: Any) -> dict[str, Any]:
+    """Prepare a frame into `folder/prepared`; targets of the other tasks are ignored."""
+    others = {"plan", "bought", "spent"} - {target}
+    ignore = [*settings.pop("ignore_columns", []), *(others & set(frame.columns))]
+    request = Request(
+        frame=frame, columns=profile_columns(frame), target=target, ignore_columns=ignore, **settings
+    )
+    return prepare(request, folder / "prepared")
+
+
+def go(_event: dict[str, Any]) -> str:
+    """A parent that lets every trial go on."""
+    return "go"

@@ -1,0 +1,274 @@
+import csv
+import hashlib
+import io
+import json
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from automl.engine import inference
+from automl.engine.bundle import package
+from automl.engine.errors import UserError
+from automl.engine.inference import InputError
+from automl.engine.preparation import open_prepared
+from tests.engine.tables import people, prepared
+from tests.engine.test_evaluation import evaluated
+
+FAMILIES = ["linear", "lightgbm", "catboost", "xgboost", "extra_trees", "neural_network"]
+
+
+def packaged(folder, target, metric, families=("linear", "lightgbm"), frame=None, **settings):
+    frame = people() if frame is None else frame
+    prepared(folder, frame, target, **settings)
+    trials = [evaluated(folder, family, number, metric) for number, family in enumerate(families)]
+    args = {
+        "prepared": str(folder / "prepared"),
+        "members": [{**trial, "weight": 1 / len(trials)} for trial in trials],
+        "metric": metric,
+        "name": "Ensemble",
+        "experiment": {
+            "name": "people",
+            "dataset": "people.csv",
+            "rows": len(frame),
+            "warnings": ["a warning"],
+        },
+        "leaderboard": [{"rank": 1, "name": "Ensemble", "score": 0.9, "score_low": 0.8, "score_high": 0.95}],
+        "test_table": None,
+        "out": str(folder / "bundle.zip"),
+    }
+    result = package(args)
+    unpacked = folder / "bundle"
+    zipfile.ZipFile(folder / "bundle.zip").extractall(unpacked)
+    return result, unpacked
+
+
+@pytest.fixture(scope="module")
+def binary(tmp_path_factory):
+    return packaged(tmp_path_factory.mktemp("binary"), "bought", "roc_auc")
+
+
+def test_a_bundle_holds_what_it_must(binary):
+    result, folder = binary
+
+    names = {path.name for path in folder.iterdir()}
+    assert names == {
+        "model.skops",
+        "predict.py",
+        "requirements.txt",
+        "model_card.md",
+        "schema.json",
+        "metrics.json",
+        "leaderboard.csv",
+        "SHA256SUMS",
+    }
+    assert {file["name"] for file in result["files"]} == names
+    assert result["sha256"] == hashlib.sha256((folder.parent / "bundle.zip").read_bytes()).hexdigest()
+    assert result["metrics"]["validation"]["roc_auc"]["value"] == 0.9
+
+
+def test_the_command_line_predicts_in_an_interpreter_that_knows_nothing_of_us(binary, tmp_path):
+    _, folder = binary
+    people(30, seed=5).to_csv(tmp_path / "input.csv", index=False)
+
+    subprocess.run(
+        [sys.executable, "-I", str(folder / "predict.py"), "input.csv", "output.csv"],
+        cwd=tmp_path,
+        check=True,
+        env={},
+        timeout=60,
+    )
+
+    output = pd.read_csv(tmp_path / "output.csv")
+    assert list(output.columns) == ["prediction", "probability_no", "probability_yes"]
+    assert len(output) == 30
+    assert np.allclose(output[["probability_no", "probability_yes"]].sum(axis=1), 1)
+    assert ((output["probability_yes"] > 0.5) == (output["prediction"] == "yes")).all()
+    assert (output["prediction"] == people(30, seed=5)["bought"]).mean() > 0.7
+
+
+def test_a_loaded_model_imports_nothing_of_ours(binary):
+    _, folder = binary
+    code = (
+        "import sys, pandas; sys.path.insert(0, '.'); from predict import load; m = load();"
+        "m.predict(pandas.DataFrame({'age': [3], 'city': ['x'], 'joined': ['2020-01-01'], 'note': ['a']}));"
+        "assert not [n for n in sys.modules if n.split('.')[0] in ('automl', 'django', 'workers')]"
+    )
+
+    subprocess.run([sys.executable, "-I", "-c", code], cwd=folder, check=True, env={}, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("target", "metric", "labels"),
+    [
+        ("bought", "roc_auc", ["no", "yes"]),
+        ("plan", "log_loss", ["bronze", "gold", "silver"]),
+        ("spent", "rmse", None),
+    ],
+)
+def test_every_task_predicts_what_its_members_predict(tmp_path, target, metric, labels):
+    _, folder = packaged(tmp_path, target, metric, families=["linear"])
+
+    model = inference.load(folder)
+    frame = people()
+
+    found = open_prepared(tmp_path / "prepared")
+    if labels is None:
+        assert np.corrcoef(model.predict(frame), frame["spent"])[0, 1] > 0.7
+        with pytest.raises(AttributeError, match="regression"):
+            model.predict_proba(frame)
+    else:
+        assert model.classes_.tolist() == labels
+        assert (model.predict(frame) == frame[target]).mean() > 0.7
+        assert model.predict_proba(frame).shape == (240, len(labels))
+    assert np.array_equal(model.encoder.transform(frame), np.asarray(found.X), equal_nan=True)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_predicts_the_same_after_storing(tmp_path, family):
+    _, folder = packaged(tmp_path, "bought", "roc_auc", families=[family])
+    found = open_prepared(tmp_path / "prepared")
+    from automl.engine.evaluation import read_models
+
+    models = read_models(tmp_path / "trial-0")
+    X = np.asarray(found.X)
+    expected = np.mean(
+        [m.predict(X, classes=2, categorical=found.profile.categorical) for m in models], axis=0
+    )
+
+    assert inference.load(folder).predict_proba(people()) == pytest.approx(expected, abs=1e-6)
+
+
+def test_labels_keep_their_type(tmp_path):
+    frame = people().assign(plan=lambda f: f["plan"].map({"bronze": 1, "silver": 2, "gold": 3}))
+
+    _, folder = packaged(
+        tmp_path, "plan", "log_loss", families=["linear"], frame=frame, task_type="multiclass"
+    )
+    model = inference.load(folder)
+
+    assert model.classes_.tolist() == [1, 2, 3]
+    assert model.predict(frame).dtype.kind == "i"
+
+
+def test_no_row_of_the_training_table_is_in_the_bundle(binary):
+    _, folder = binary
+    frame = people()
+    inside = b"".join(path.read_bytes() for path in folder.iterdir() if path.name != "predict.py")
+    with zipfile.ZipFile(folder / "model.skops") as archive:
+        inside += b"".join(archive.read(name) for name in archive.namelist())
+
+    for note in frame["note"]:
+        assert note.encode() not in inside
+    matrix = np.asarray(open_prepared(folder.parent / "prepared").X)
+    for row in matrix[:50]:
+        assert row.tobytes() not in inside
+        assert row.astype(np.float64).tobytes() not in inside
+
+
+def test_neighbours_answer_from_training_rows_and_are_not_packaged(tmp_path):
+    with pytest.raises(UserError, match="looking training rows up"):
+        packaged(tmp_path, "bought", "roc_auc", families=["neighbors"])
+
+
+def test_the_same_model_gives_the_same_file_but_for_the_date(tmp_path):
+    _, one = packaged(tmp_path / "a", "bought", "roc_auc", families=["linear"])
+    _, other = packaged(tmp_path / "b", "bought", "roc_auc", families=["linear"])
+
+    for name in ("schema.json", "predict.py", "requirements.txt", "leaderboard.csv"):
+        assert (one / name).read_bytes() == (other / name).read_bytes()
+
+
+@pytest.mark.parametrize("name", ["model.skops", "schema.json", "predict.py"])
+def test_a_file_that_was_changed_is_refused(tmp_path, name):
+    _, folder = packaged(tmp_path, "bought", "roc_auc", families=["linear"])
+    data = bytearray((folder / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (folder / name).write_bytes(data)
+
+    with pytest.raises(InputError, match=f"{name} is not the file that was packaged"):
+        inference.load(folder)
+
+
+def test_a_type_that_does_not_belong_in_a_model_is_refused(tmp_path):
+    from skops.io import dump
+
+    _, folder = packaged(tmp_path, "bought", "roc_auc", families=["linear"])
+    dump({"members": [], "texts": [pytest.Mark]}, folder / "model.skops")
+    lines = (folder / "SHA256SUMS").read_text().splitlines()
+    digest = hashlib.sha256((folder / "model.skops").read_bytes()).hexdigest()
+    changed = [f"{digest}  model.skops" if line.endswith("model.skops") else line for line in lines]
+    (folder / "SHA256SUMS").write_text("\n".join(changed) + "\n")
+
+    with pytest.raises(InputError, match="types that do not belong"):
+        inference.load(folder)
+
+
+def test_missing_columns_are_named_on_the_command_line(binary, tmp_path):
+    _, folder = binary
+    (tmp_path / "input.csv").write_text("age,note\n3,x\n")
+
+    done = subprocess.run(
+        [sys.executable, "-I", str(folder / "predict.py"), "input.csv", "output.csv"],
+        cwd=tmp_path,
+        check=False,
+        capture_output=True,
+        text=True,
+        env={},
+        timeout=60,
+    )
+
+    assert done.returncode == 2
+    assert "'city', 'joined'" in done.stderr
+    assert not (tmp_path / "output.csv").exists()
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_tables_in_another_dialect_are_read(binary, tmp_path, delimiter):
+    _, folder = binary
+    frame = people(20, seed=3)
+    frame.to_csv(tmp_path / "input.csv", index=False, sep=delimiter, encoding="utf-16")
+    model = inference.load(folder)
+
+    found = inference.read_table(tmp_path / "input.csv", model.encoder.schema)
+
+    assert model.predict_proba(found) == pytest.approx(model.predict_proba(frame), abs=1e-6)
+
+
+def test_a_model_predicts_no_rows_one_row_and_more_rows_than_a_chunk(binary, monkeypatch):
+    _, folder = binary
+    model = inference.load(folder)
+    monkeypatch.setattr(inference, "CHUNK_ROWS", 50)
+
+    assert model.predict_proba(people().head(0)).shape == (0, 2)
+    whole = model.predict_proba(people())
+    assert whole[7] == pytest.approx(model.predict_proba(people().iloc[[7]])[0], abs=1e-6)
+
+
+def test_the_card_says_what_the_model_is(binary):
+    _, folder = binary
+    card = (folder / "model_card.md").read_text()
+
+    for words in (
+        "Predicts `bought`",
+        "`no`, `yes`",
+        "ROC AUC (optimised)",
+        "python predict.py",
+        "a warning",
+        "LightGBM",
+    ):
+        assert words in card
+    board = list(csv.DictReader(io.StringIO((folder / "leaderboard.csv").read_text())))
+    assert board[0]["name"] == "Ensemble"
+    assert json.loads((folder / "metrics.json").read_text())["provenance"]["dataset"] == "people.csv"
+
+
+def test_requirements_pin_what_the_model_needs_and_no_more(tmp_path):
+    _, folder = packaged(tmp_path, "bought", "roc_auc", families=["linear"])
+
+    lines = (folder / "requirements.txt").read_text().split()
+    assert [line.split("==")[0] for line in lines] == ["numpy", "pandas", "scikit-learn", "skops"]
+    assert all("==" in line for line in lines)

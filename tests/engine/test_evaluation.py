@@ -1,0 +1,192 @@
+import numpy as np
+import pytest
+
+from automl.engine.blending import blend_trials, choose_candidates
+from automl.engine.ensemble import blend
+from automl.engine.errors import Pruned
+from automl.engine.evaluation import evaluate, read_models, read_predictions
+from automl.engine.learners import get_learner
+from automl.engine.metrics import METRICS
+from automl.engine.preparation import open_prepared
+from tests.engine.tables import go, people, prepared
+
+
+def evaluated(folder, family, number=0, metric="roc_auc", report=go, **params):
+    out = folder / f"trial-{number}"
+    args = {
+        "prepared": str(folder / "prepared"),
+        "family": family,
+        "params": params,
+        "seed": 1,
+        "metric": metric,
+        "threads": 1,
+        "out": str(out),
+    }
+    result = evaluate(args, report)
+    return {
+        **result,
+        "id": str(number),
+        "number": number,
+        "family": family,
+        "params": params,
+        "dir": str(out),
+    }
+
+
+def test_the_score_is_that_of_predictions_by_models_that_had_not_seen_the_row(tmp_path):
+    prepared(tmp_path, people(), "bought")
+    told = []
+
+    result = evaluated(tmp_path, "linear", report=lambda event: told.append(event) or "go")
+
+    found = open_prepared(tmp_path / "prepared")
+    assert result["value"] == pytest.approx(
+        METRICS["roc_auc"].value(np.asarray(found.y), read_predictions(result["dir"])), abs=1e-6
+    )
+    assert result["score_low"] < result["value"] < result["score_high"]
+    assert [event["fold"] for event in told] == list(range(10))
+    assert len(result["fold_scores"]) == len(read_models(result["dir"])) == 10
+    assert result["value"] > 0.85
+
+
+def test_each_row_is_predicted_by_the_models_of_the_other_folds(tmp_path):
+    prepared(tmp_path, people(), "spent")
+    result = evaluated(tmp_path, "linear", metric="rmse")
+    found = open_prepared(tmp_path / "prepared")
+    models = read_models(result["dir"])
+
+    row = 7
+    expected = [
+        models[repeat * 5 + found.folds[repeat, row]].predict(
+            np.asarray(found.X[[row]]), classes=0, categorical=found.profile.categorical
+        )[0]
+        for repeat in range(2)
+    ]
+
+    assert read_predictions(result["dir"])[row] == pytest.approx(np.mean(expected), rel=1e-5)
+
+
+def test_a_trial_that_is_told_to_stop_stops_after_that_fold(tmp_path):
+    prepared(tmp_path, people(), "bought")
+    told = []
+
+    with pytest.raises(Pruned):
+        evaluated(tmp_path, "linear", report=lambda event: told.append(event) or "stop")
+
+    assert len(told) == 1
+    assert not (tmp_path / "trial-0").exists()
+
+
+def test_rows_that_only_train_have_no_prediction_and_do_not_count(tmp_path):
+    frame = people()
+    frame.loc[0, "plan"] = "platinum"
+    prepared(tmp_path, frame, "plan")
+
+    result = evaluated(tmp_path, "linear", metric="log_loss")
+
+    predicted = read_predictions(result["dir"])
+    assert np.isnan(predicted[0]).all() and np.isfinite(predicted[1:]).all()
+    assert np.allclose(predicted[1:].sum(axis=1), 1, atol=1e-5)
+    assert result["score"] == -result["value"]
+
+
+@pytest.mark.parametrize("family", ["dummy", "linear", "lightgbm", "catboost", "xgboost", "hist_boosting"])
+def test_the_same_seed_gives_the_same_predictions(tmp_path, family):
+    prepared(tmp_path, people(120), "bought")
+    params = get_learner(family).first(open_prepared(tmp_path / "prepared").profile)
+
+    one, other = (evaluated(tmp_path, family, number, **params) for number in (0, 1))
+
+    assert np.array_equal(read_predictions(one["dir"]), read_predictions(other["dir"]))
+
+
+def test_an_ensemble_of_different_families_is_better_than_each_and_honest(tmp_path):
+    chance = np.random.default_rng(0)
+    y = chance.integers(0, 2, 3000)
+    signal = np.where(y == 1, 1.0, -1.0)
+    views = [1 / (1 + np.exp(-(0.6 * signal + chance.normal(0, 1, 3000)))) for _ in range(5)]
+    candidates = [np.column_stack([1 - view, view]) for view in views]
+    metric = METRICS["roc_auc"]
+
+    found = blend(metric, y, candidates)
+
+    best = max(metric.value(y, candidate) for candidate in candidates)
+    assert metric.value(y, found.honest) > best + 0.02
+    assert metric.value(y, found.honest) <= metric.value(y, found.prediction) + 0.002
+    assert sum(found.weights) == pytest.approx(1)
+
+
+def test_among_noise_an_honest_score_promises_nothing():
+    """Weights fitted to 60 rows of noise look good on these rows; the honest score must not."""
+    gains, promised = [], []
+    for seed in range(8):
+        chance = np.random.default_rng(seed)
+        y = chance.integers(0, 2, 60)
+        views = [chance.random(60) for _ in range(20)]
+        candidates = sorted(
+            (np.column_stack([1 - view, view]) for view in views),
+            key=lambda p: -METRICS["roc_auc"].value(y, p),
+        )
+        found = blend(METRICS["roc_auc"], y, candidates, seed=seed)
+        gains.append(METRICS["roc_auc"].value(y, found.prediction))
+        promised.append(METRICS["roc_auc"].value(y, found.honest))
+
+    assert np.mean(gains) > 0.7
+    assert np.mean(promised) < 0.6
+
+
+def test_the_same_seed_gives_the_same_weights():
+    chance = np.random.default_rng(0)
+    y = chance.normal(0, 1, 500)
+    candidates = [y + chance.normal(0, 1, 500) for _ in range(6)]
+
+    one, other = (blend(METRICS["rmse"], y, candidates, seed=5) for _ in range(2))
+
+    assert one.weights == other.weights
+    assert sum(weight > 0 for weight in one.weights) >= 3
+
+
+def test_trials_are_blended_with_ties_told(tmp_path):
+    prepared(tmp_path, people(), "bought")
+    trials = [
+        evaluated(tmp_path, family, number)
+        for number, family in enumerate(["dummy", "linear", "extra_trees"])
+    ]
+
+    found = blend_trials(
+        {"prepared": str(tmp_path / "prepared"), "metric": "roc_auc", "seed": 0, "trials": trials}
+    )
+
+    assert "0" not in found["weights"] and "0" not in found["tied"]
+    assert set(found["tied"]) & {"1", "2"}
+    if found["weights"]:
+        assert found["score"] > max(trial["score"] for trial in trials)
+        assert sum(found["weights"].values()) == pytest.approx(1)
+
+
+def test_candidates_are_the_best_with_each_family_and_none_that_cannot_be_shipped():
+    trials = [
+        {"id": str(number), "number": number, "family": family, "score": score, "size": size}
+        for number, (family, score, size) in enumerate(
+            [
+                ("dummy", 0.5, 1),
+                ("neighbors", 0.99, 1),
+                ("random_forest", 0.98, 10**9),
+                ("linear", 0.7, 1),
+                *[("lightgbm", 0.9 + place / 1000, 1) for place in range(60)],
+            ]
+        )
+    ]
+
+    chosen = choose_candidates(trials, rows=1000, width=2)
+
+    families = [trial["family"] for trial in chosen]
+    assert len(chosen) == 30
+    assert set(families) == {"lightgbm", "linear"}
+    assert [trial["score"] for trial in chosen] == sorted((trial["score"] for trial in chosen), reverse=True)
+
+
+def test_what_holds_training_rows_is_a_candidate_where_there_is_nothing_else():
+    only = [{"id": "a", "number": 0, "family": "neighbors", "score": 0.9, "size": 1}]
+
+    assert choose_candidates(only, rows=10, width=2) == only

@@ -1,0 +1,165 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from automl.engine.errors import UserError
+from automl.engine.inference import Encoder, InputError
+from automl.engine.preparation import open_prepared
+from tests.engine.tables import people, prepared
+
+
+def encoder_of(folder, texts=()):
+    return Encoder(json.loads((folder / "prepared" / "schema.json").read_text()), texts)
+
+
+def test_a_table_becomes_a_matrix_a_target_and_folds(tmp_path):
+    meta = prepared(tmp_path, people(), "bought", ignore_columns=["note"])
+
+    found = open_prepared(tmp_path / "prepared")
+
+    assert (meta["task_type"], meta["metric"], meta["classes"]) == ("binary", "roc_auc", ["no", "yes"])
+    names = [feature["name"] for feature in meta["features"]]
+    assert names == [
+        "age",
+        "city",
+        "joined: days",
+        "joined: year",
+        "joined: month",
+        "joined: day",
+        "joined: weekday",
+    ]
+    assert found.X.shape == (240, 7) and found.X.dtype == np.float32
+    assert found.profile.categorical == (1,) and found.profile.cardinalities == (4,)
+    assert found.folds.shape == (meta["repeats"], 240)
+    assert isinstance(found.X, np.memmap)
+
+
+@pytest.mark.parametrize(
+    ("target", "task_type", "metric"),
+    [("bought", "binary", "roc_auc"), ("plan", "multiclass", "log_loss"), ("spent", "regression", "rmse")],
+)
+def test_the_task_is_found_out(tmp_path, target, task_type, metric):
+    meta = prepared(tmp_path, people(), target)
+
+    assert (meta["task_type"], meta["metric"]) == (task_type, metric)
+
+
+def test_few_whole_numbers_are_classes_and_keep_their_type(tmp_path):
+    frame = pd.DataFrame({"a": np.arange(90.0), "quality": np.arange(90) % 6 + 3})
+
+    meta = prepared(tmp_path, frame, "quality")
+
+    assert meta["task_type"] == "multiclass"
+    assert meta["classes"] == [3, 4, 5, 6, 7, 8]
+
+
+def test_rows_without_a_target_are_left_out_and_counted(tmp_path):
+    frame = people()
+    frame.loc[:4, "bought"] = np.nan
+
+    meta = prepared(tmp_path, frame, "bought")
+
+    assert meta["profile"]["rows"] == 235
+    assert "5 rows have no 'bought' and are left out." in meta["warnings"]
+
+
+def test_a_class_with_one_row_is_kept_and_told(tmp_path):
+    frame = people()
+    frame.loc[0, "plan"] = "platinum"
+
+    meta = prepared(tmp_path, frame, "plan")
+    folds = open_prepared(tmp_path / "prepared").folds
+
+    assert "platinum" in meta["classes"]
+    assert (folds[:, 0] == -1).all() and (folds[:, 1:] >= 0).all()
+    assert any("single row (platinum)" in warning for warning in meta["warnings"])
+
+
+@pytest.mark.parametrize(
+    ("change", "settings", "words"),
+    [
+        (lambda f: f.assign(bought="yes"), {}, "one value, 'yes'"),
+        (lambda f: f.head(6), {}, "Only 6 rows"),
+        (lambda f: f, {"task_type": "regression"}, "Regression needs numbers; 'bought' holds"),
+        (lambda f: f, {"metric": "rmse"}, "'rmse' can't judge binary"),
+        (lambda f: f, {"ignore_columns": ["age", "city", "joined", "note"]}, "No column is left"),
+        (lambda f: f.assign(bought=f["plan"]), {"task_type": "binary"}, "3 values; binary needs two"),
+    ],
+)
+def test_what_cannot_be_learnt_is_told_to_the_user(tmp_path, change, settings, words):
+    with pytest.raises(UserError, match=words):
+        prepared(tmp_path, change(people()), "bought", **settings)
+    assert not (tmp_path / "prepared").exists()
+
+
+def test_values_are_encoded_alike_however_they_are_written(tmp_path):
+    frame = pd.DataFrame(
+        {
+            "code": [5, 7, 9] * 30,
+            "size": [1.5, 2.5, 3.5] * 30,
+            "flag": [True, False, True] * 30,
+            "y": [0, 1, 1] * 30,
+        }
+    )
+    columns = [
+        {"name": "code", "kind": "categorical"},
+        {"name": "size", "kind": "numeric"},
+        {"name": "flag", "kind": "boolean"},
+    ]
+    from automl.engine.preparation import Request, prepare
+
+    prepare(Request(frame=frame, columns=columns, target="y"), tmp_path / "prepared")
+    encode = encoder_of(tmp_path).transform
+
+    ways = [
+        pd.DataFrame({"code": [5], "size": [2.5], "flag": [True]}),
+        pd.DataFrame({"code": [5.0], "size": ["2.5"], "flag": ["True"]}),
+        pd.DataFrame({"code": ["5"], "size": [" 2.5 "], "flag": ["True"], "extra": [1]}),
+    ]
+    for way in ways[1:]:
+        assert np.array_equal(encode(way), encode(ways[0]))
+
+
+def test_unseen_levels_and_missing_marks_are_missing(tmp_path):
+    prepared(tmp_path, people(), "bought", ignore_columns=["note", "joined"])
+    encode = encoder_of(tmp_path).transform
+
+    found = encode(pd.DataFrame({"age": ["?", "30", " "], "city": ["Atlantis", "Oslo", "?"]}))
+
+    assert np.isnan(found).tolist() == [[True, True], [False, False], [True, True]]
+
+
+def test_missing_columns_are_named(tmp_path):
+    prepared(tmp_path, people(), "bought")
+
+    with pytest.raises(InputError, match=r"lacks 2 of the 4 columns that the model needs: 'city', 'joined'"):
+        encoder_of(tmp_path).transform(people()[["age", "note"]])
+
+
+def test_a_word_that_reads_as_missing_can_be_a_level(tmp_path):
+    frame = pd.DataFrame({"roof": ["None", "tiles", "straw"] * 30, "y": [0, 1, 1] * 30})
+    prepared(tmp_path, frame, "y")
+
+    found = encoder_of(tmp_path).transform(pd.DataFrame({"roof": [np.nan, "None", "tiles"]}))
+
+    assert found[0] == found[1] != found[2]
+    assert not np.isnan(found).any()
+
+
+def test_decimal_commas_are_read_as_training_read_them(tmp_path):
+    frame = pd.DataFrame({"size": np.arange(60) / 4, "y": np.arange(60) % 2})
+    prepared(tmp_path, frame, "y", dialect={"decimal": ","})
+
+    found = encoder_of(tmp_path).transform(pd.DataFrame({"size": ["1,25", "1.234,5"]}))
+
+    assert found.ravel().tolist() == [1.25, 1234.5]
+
+
+def test_preparing_again_replaces_the_folder_whole(tmp_path):
+    prepared(tmp_path, people(), "bought")
+    prepared(tmp_path, people(120), "bought")
+
+    assert open_prepared(tmp_path / "prepared").X.shape[0] == 120
+    assert [path.name for path in tmp_path.iterdir()] == ["prepared"]
