@@ -187,5 +187,7 @@ class TrainedModelFactory(factory.django.DjangoModelFactory):
     score = 0.9
     sha256 = "cd" * 32
     size = 4096
-    metrics = factory.LazyFunction(lambda: {"roc_auc": {"value": 0.9, "low": 0.89, "high": 0.91}})
+    metrics = factory.LazyFunction(
+        lambda: {"metric": "roc_auc", "validation": {"roc_auc": {"value": 0.9, "low": 0.89, "high": 0.91}}}
+    )
     files = factory.LazyFunction(lambda: [{"name": "predict.py", "size": 2048, "sha256": "ef" * 32}])

@@ -44,9 +44,11 @@ def blend_trials(args: Mapping[str, Any]) -> dict[str, Any]:
         found = blend(metric, truth, predictions, seed=args["seed"])
         honest = _finished(found.honest, prepared.profile.classes)
         value, low, high = interval(metric, truth, honest)
-        if metric.score_of(value) > best and sum(weight > 0 for weight in found.weights) > 1:
+        alone = metric.score(truth, _finished(found.honest_best, prepared.profile.classes))
+        if metric.score_of(value) >= alone and sum(weight > 0 for weight in found.weights) > 1:
             weights = _weights(found, trials)
-            answer = {"weights": weights, "score": metric.score_of(value), "value": value}
+            # It goes before the single trials, whose scores are those of the best of many.
+            answer = {"weights": weights, "score": max(metric.score_of(value), best), "value": value}
             answer |= {"score_low": low, "score_high": high}
             chosen = honest
     answer["tied"] = [

@@ -25,7 +25,7 @@ from automl.engine.leaderboard import leaderboard_csv
 from automl.engine.learners import get_learner
 from automl.engine.metrics import METRICS, metrics_for
 from automl.engine.model_card import model_card
-from automl.engine.preparation import Prepared, _target, open_prepared
+from automl.engine.preparation import Prepared, encode_target, open_prepared
 from automl.engine.reading import read_frame
 from automl.engine.trial import TaskType
 
@@ -54,7 +54,7 @@ def package(args: Mapping[str, Any]) -> dict[str, Any]:
             )
     prepared = open_prepared(args["prepared"])
     schema = json.loads((prepared.folder / "schema.json").read_text(encoding="utf-8"))
-    texts = _load_texts(prepared.folder / "texts.skops")
+    texts = load_texts(prepared.folder / "texts.skops")
     members = [
         (float(member["weight"]), member["family"], read_models(member["dir"])) for member in args["members"]
     ]
@@ -118,7 +118,7 @@ def _test_metrics(
         known &= y >= 0
         y = y[known.to_numpy()]
     else:
-        y, _ = _target(frame[target][known], TaskType.REGRESSION, target)
+        y, _ = encode_target(frame[target][known], TaskType.REGRESSION, target)
     model = Model(encoder, [(weight, models) for weight, _, models in members])
     rows = frame[known]
     predicted = model.predict_proba(rows) if labels is not None else model.predict(rows)
@@ -195,7 +195,7 @@ def _requirements(families: set[str], has_texts: bool) -> list[str]:
     return [f"{package}=={importlib.metadata.version(package)}" for package in packages]
 
 
-def _load_texts(path: Path) -> list[Any]:
+def load_texts(path: Path) -> list[Any]:
     from skops.io import get_untrusted_types, load
 
     found: list[Any] = load(path, trusted=get_untrusted_types(file=path))

@@ -40,11 +40,15 @@ class Blend:
         Out-of-fold predictions of the weights chosen on all rows.
     honest : array
         Predictions in which each row's weights were chosen without it.
+    honest_best : array
+        Predictions of the one best candidate, likewise chosen without the row: the best of many looks
+        better on the rows it was chosen by than it is.
     """
 
     weights: tuple[float, ...]
     prediction: Array
     honest: Array
+    honest_best: Array
 
 
 def blend(metric: Metric, y: Array, candidates: Sequence[Array], *, seed: int = 0) -> Blend:
@@ -62,16 +66,18 @@ def blend(metric: Metric, y: Array, candidates: Sequence[Array], *, seed: int = 
     generator = np.random.default_rng([seed, 0xB1E4D])
     judge = _deal(y, generator)
     loss = fast_loss(metric)
-    honest = np.empty_like(stack[0])
+    honest, honest_best = np.empty_like(stack[0]), np.empty_like(stack[0])
     for part in range(JUDGES):
         chosen = _sample(np.flatnonzero(judge != part), generator)
         weights = _greedy(loss, y[chosen], stack[:, chosen])
         held = np.flatnonzero(judge == part)
         honest[held] = np.tensordot(weights, stack[:, held], axes=1)
+        best = int(np.argmin([loss(y[chosen], candidate[chosen]) for candidate in stack]))
+        honest_best[held] = stack[best, held]
     rows = _sample(np.arange(len(y)), generator)
     weights = _trim(_greedy(loss, y[rows], stack[:, rows]))
     prediction = np.tensordot(weights, stack, axes=1)
-    return Blend(tuple(float(weight) for weight in weights), prediction, honest)
+    return Blend(tuple(float(weight) for weight in weights), prediction, honest, honest_best)
 
 
 def _deal(y: Array, generator: np.random.Generator) -> Array:

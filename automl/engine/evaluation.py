@@ -120,7 +120,7 @@ def _run_folds(
             params,
             (X, y, train, test),
             prepared,
-            args,
+            {**args, "models": len(plan)},
             seed=args["seed"] + number,
             deadline=fold_deadline,
         )
@@ -178,6 +178,7 @@ def _fit_fold(  # noqa: PLR0913 - a fold is what all of these meet in
             f"{learner.label} predicted numbers that are not finite: "
             "with these hyperparameters its training diverged."
         )
+    learner.thin(fit.estimator, models=args["models"])
     state.models.append(model)
     if not state.learned:
         state.learned, state.curve = fit.learned, fit.learning_curve

@@ -102,7 +102,11 @@ class BlendArgs(TypedDict):
 
 
 class BlendResult(TypedDict):
-    """Weights by trial id, none where no ensemble beats the best trial; its honest score; the ties."""
+    """Weights by trial id, none where the best trial is better than any ensemble; and the ties.
+
+    `score` decides the rank and is at least that of the best trial; `value` and its interval are
+    honest: of weights chosen without the rows they are judged by.
+    """
 
     weights: dict[str, float]
     score: float

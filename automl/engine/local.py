@@ -355,8 +355,7 @@ class LocalSearch:
                     "hyperparameters": {},
                 }
             )
-        # The ensemble was put last: of equals the trial is the simpler model.
-        rows.sort(key=lambda row: -metric.score_of(row["score"]))
+            rows.insert(0 if found["score"] >= self._ranked()[0].result["score"] else len(rows), rows.pop())
         rank, before = 0, None
         for position, row in enumerate(rows, start=1):
             if row["score"] != before:

@@ -99,7 +99,7 @@ def prepare(request: Request, out: Path) -> dict[str, Any]:
     """
     frame, warnings = _with_target(request)
     task_type = _resolve_task_type(request, frame[request.target])
-    y, classes = _target(frame[request.target], task_type, request.target)
+    y, classes = encode_target(frame[request.target], task_type, request.target)
     metric = _resolve_metric(request.metric, task_type)
     if classes is not None:
         warnings += _rare_classes(y, classes)
@@ -196,7 +196,7 @@ def _resolve_metric(metric: str, task_type: TaskType) -> str:
     return metric
 
 
-def _target(
+def encode_target(
     values: pd.Series, task_type: TaskType, name: str
 ) -> tuple[np.ndarray[Any, Any], list[Any] | None]:
     if task_type is TaskType.REGRESSION:

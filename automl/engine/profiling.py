@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from automl.engine.reading.cells import plain
 from automl.engine.reading.stored import read_stored
 from automl.engine.schema import ColumnKind, ColumnProfile, TableProfile
 from automl.engine.trial import TaskType
@@ -35,7 +37,9 @@ CODE_NAME = re.compile(
 TARGET_NAME = re.compile(
     r"^(target|label|class|y|outcome|response|survived|churn|diagnosis|quality|price)$", re.I
 )
+ISO = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d.*)?")
 DATE_FORMATS = (
+    "%Y-%m-%d",
     "%m/%d/%Y",
     "%d/%m/%Y",
     "%Y/%m/%d",
@@ -70,6 +74,7 @@ def profile_arrow(
     Parameters
     ----------
     table : pyarrow.Table
+        Stored, or made of a frame.
     dialect : mapping, optional
         Kept for those who read a file of the same making.
     warnings : sequence of str
@@ -80,11 +85,13 @@ def profile_arrow(
     TableProfile
     """
     found = [*warnings]
-    columns = [
-        _profile_column(name, column, found)
-        for name, column in zip(table.column_names, table.columns, strict=True)
-    ]
-    duplicates = count_duplicates(table)
+    table = pa.table([plain(column) for column in table.columns], names=table.column_names)
+    # Counting and sorting let go of the interpreter, so columns are looked at side by side.
+    with ThreadPoolExecutor(pa.cpu_count()) as pool:
+        looked_at = list(pool.map(_profile_column, table.column_names, table.columns))
+    columns = [column for column, _ in looked_at]
+    found += [warning for _, warnings_of_column in looked_at for warning in warnings_of_column]
+    duplicates = 0 if _has_unique_column(columns, table.num_rows) else count_duplicates(table)
     _warn(columns, table.num_rows, duplicates, found)
     target = _suggest_target(columns)
     return TableProfile(
@@ -100,13 +107,18 @@ def profile_arrow(
 
 def count_duplicates(table: Any) -> int:
     """Rows that repeat an earlier row in every cell."""
-    plain = pa.table(
-        [_plain(column) for column in table.columns], names=[str(place) for place in range(table.num_columns)]
+    codes = pa.table(
+        [_codes(column) for column in table.columns], names=[str(place) for place in range(table.num_columns)]
     )
-    return int(table.num_rows - plain.group_by(plain.column_names).aggregate([]).num_rows)
+    return int(table.num_rows - codes.group_by(codes.column_names).aggregate([]).num_rows)
 
 
-def _plain(column: Any) -> Any:
+def _has_unique_column(columns: Sequence[ColumnProfile], rows: int) -> bool:
+    """Rows that differ in one column can't be the same: the slow count is not needed."""
+    return any(column.unique == rows for column in columns)
+
+
+def _codes(column: Any) -> Any:
     """Dictionary codes are compared faster than their words, once all parts share one dictionary."""
     if pa.types.is_dictionary(column.type):
         unified = column.unify_dictionaries()
@@ -126,56 +138,70 @@ def suggest_task_type(column: ColumnProfile) -> TaskType:
     return TaskType.MULTICLASS
 
 
-def _profile_column(name: str, column: Any, warnings: list[str]) -> ColumnProfile:
+def _profile_column(name: str, column: Any) -> tuple[ColumnProfile, list[str]]:
     kind = column.type
     missing = column.null_count
-    there = len(column) - missing
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        return _profile_numbers(name, column, missing), []
     if pa.types.is_dictionary(kind):
         column, kind = column.cast(kind.value_type), pa.large_string()
+    there = len(column) - missing
     counts = column.drop_null().value_counts() if there else None
     unique = len(counts) if counts is not None else 0
-    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
-        statistics = _number_statistics(column) if there else {}
-        found = _number_kind(name, column, there, unique, statistics)
-        dtype = "int64" if pa.types.is_integer(kind) else "float64"
-        return ColumnProfile(name, found, missing, unique, statistics, None, dtype)
     if pa.types.is_timestamp(kind):
         statistics = _date_statistics(column) if there else {}
         found = ColumnKind.DATETIME if unique > 1 else ColumnKind.CONSTANT
-        return ColumnProfile(name, found, missing, unique, statistics, "ISO8601", "timestamp")
+        return ColumnProfile(name, found, missing, unique, statistics, "ISO8601", "timestamp"), []
     statistics = {"top": _top(counts)} if counts is not None else {"top": []}
     if pa.types.is_boolean(kind):
         found = ColumnKind.BOOLEAN if unique > 1 else ColumnKind.CONSTANT
-        return ColumnProfile(name, found, missing, unique, statistics, None, "bool")
+        return ColumnProfile(name, found, missing, unique, statistics, None, "bool"), []
+    warnings: list[str] = []
     date_format = _date_format(name, counts, warnings) if counts is not None and unique > 1 else None
     found = ColumnKind.DATETIME if date_format else _string_kind(counts, there, unique)
-    return ColumnProfile(name, found, missing, unique, statistics, date_format, "string")
+    return ColumnProfile(name, found, missing, unique, statistics, date_format, "string"), warnings
 
 
-def _number_kind(name: str, column: Any, there: int, unique: int, statistics: dict[str, Any]) -> ColumnKind:
+def _profile_numbers(name: str, column: Any, missing: int) -> ColumnProfile:
+    dtype = "int64" if pa.types.is_integer(column.type) else "float64"
+    numbers = column.drop_null().to_numpy()
+    # Sorting is several times as fast as counting in a hash table.
+    ordered = np.sort(numbers)
+    unique = int(np.count_nonzero(ordered[1:] != ordered[:-1])) + 1 if len(ordered) else 0
+    statistics = _number_statistics(ordered)
+    kind = _number_kind(name, numbers, unique, statistics)
+    return ColumnProfile(name, kind, missing, unique, statistics, None, dtype)
+
+
+def _number_kind(
+    name: str, numbers: np.ndarray[Any, Any], unique: int, statistics: dict[str, Any]
+) -> ColumnKind:
     """Numbers are numeric, but for those that only name a row, and codes that name a group."""
     if unique <= 1:
         return ColumnKind.CONSTANT
     whole = bool(statistics.get("whole"))
-    if unique == 2 and {statistics["min"], statistics["max"]} == {0.0, 1.0} and whole:
+    if whole and unique == 2 and (statistics["min"], statistics["max"]) == (0.0, 1.0):
         return ColumnKind.BOOLEAN
-    if whole and unique == there >= IDENTIFIER_ROWS and (ID_NAME.search(name) or _is_sequence(column)):
+    if (
+        whole
+        and unique == len(numbers) >= IDENTIFIER_ROWS
+        and (ID_NAME.search(name) or _is_sequence(numbers))
+    ):
         return ColumnKind.IDENTIFIER
     if whole and CODE_NAME.search(name) and unique > 2:
         return ColumnKind.CATEGORICAL
     return ColumnKind.NUMERIC
 
 
-def _is_sequence(column: Any) -> bool:
+def _is_sequence(numbers: np.ndarray[Any, Any]) -> bool:
     """Counts up one by one, in the order of the rows."""
-    numbers = column.drop_null().to_numpy()
-    return bool(len(numbers) > 1 and np.all(np.diff(numbers) == 1))
+    return bool(np.all(np.isfinite(numbers)) and np.all(np.diff(numbers) == 1))
 
 
 def _string_kind(counts: Any, there: int, unique: int) -> ColumnKind:
     if unique <= 1:
         return ColumnKind.CONSTANT
-    values = [value.as_py() for value in counts.field("values")[:SAMPLED]]
+    values = counts.field("values")[:SAMPLED].to_pylist()
     if unique == 2 and {value.lower() for value in values} in TRUTH_PAIRS:
         return ColumnKind.BOOLEAN
     words = sum(len(value.split()) for value in values) / len(values)
@@ -187,22 +213,34 @@ def _string_kind(counts: Any, there: int, unique: int) -> ColumnKind:
     return ColumnKind.CATEGORICAL
 
 
-def _number_statistics(column: Any) -> dict[str, Any]:
-    numbers = column.drop_null().to_numpy().astype(np.float64)
+def _number_statistics(ordered: np.ndarray[Any, Any]) -> dict[str, Any]:
+    numbers = ordered.astype(np.float64)
     numbers = numbers[np.isfinite(numbers)]
     if not len(numbers):
         return {}
-    counts, edges = np.histogram(numbers, bins=min(BINS, max(2, len(np.unique(numbers[:SAMPLED])))))
-    low, high = float(numbers.min()), float(numbers.max())
+    low, high = float(numbers[0]), float(numbers[-1])
+    middle = numbers[(len(numbers) - 1) // 2 : len(numbers) // 2 + 1]
+    with np.errstate(over="ignore", invalid="ignore"):
+        moments = {"mean": numbers.mean(), "std": numbers.std(), "median": middle.mean()}
     return {
         "min": low,
         "max": high,
-        "mean": float(numbers.mean()),
-        "std": float(numbers.std()),
-        "median": float(np.median(numbers)),
+        # Of numbers near the largest there are, sums overflow.
+        **{name: float(value) if np.isfinite(value) else None for name, value in moments.items()},
         "whole": bool(np.all(numbers == np.floor(numbers))),
-        "histogram": {"edges": [float(edge) for edge in edges], "counts": [int(count) for count in counts]},
+        "histogram": _histogram(numbers, low, high),
     }
+
+
+def _histogram(numbers: np.ndarray[Any, Any], low: float, high: float) -> dict[str, list[Any]]:
+    bins = min(BINS, max(2, len(np.unique(numbers[:: 1 + len(numbers) // SAMPLED]))))
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):
+            counts, edges = np.histogram(numbers, bins=bins)
+    except ValueError:
+        # The range is too narrow, or too wide, to be cut into bins.
+        return {"edges": [low, high], "counts": [len(numbers)]}
+    return {"edges": [float(edge) for edge in edges], "counts": [int(count) for count in counts]}
 
 
 def _date_statistics(column: Any) -> dict[str, Any]:
@@ -219,18 +257,17 @@ def _top(counts: Any) -> list[list[Any]]:
 
 def _date_format(name: str, counts: Any, warnings: list[str]) -> str | None:
     """The one format in which all values are dates; day and month are told apart by values over 12."""
-    values = [value.as_py() for value in counts.field("values")]
-    sample = values[:SAMPLED]
+    sample = counts.field("values")[:SAMPLED].to_pylist()
     if not all(any(sign.isdigit() for sign in value) and 6 <= len(value) <= 40 for value in sample[:20]):
         return None
-    if _all_iso(sample) and _all_iso(values):
-        return "ISO8601"
+    if _all_iso(sample):
+        return "ISO8601" if _all_iso(counts.field("values").to_pylist()) else None
     fitting = [
         form
         for form in (f"{day}{time}" for day in DATE_FORMATS for time in TIME_FORMATS)
         if _all_parse(sample[:50], form)
     ]
-    fitting = [form for form in fitting if _all_parse(values, form)]
+    fitting = [form for form in fitting if _all_parse_at_once(counts.field("values"), form)]
     if not fitting:
         return None
     if len({form[:5] for form in fitting} & {"%m/%d", "%d/%m", "%m-%d", "%d-%m"}) > 1:
@@ -242,7 +279,7 @@ def _date_format(name: str, counts: Any, warnings: list[str]) -> str | None:
 
 def _all_iso(values: Sequence[str]) -> bool:
     for value in values:
-        if len(value) < 8 or value[4:5] != "-":
+        if not ISO.fullmatch(value):
             return False
         try:
             datetime.fromisoformat(value)
@@ -262,9 +299,20 @@ def _all_parse(values: Sequence[str], form: str) -> bool:
     return True
 
 
+def _all_parse_at_once(values: Any, form: str) -> bool:
+    """As `_all_parse`, with the reader that predictions use: a hundred times as fast on many."""
+    if len(values) <= SAMPLED:
+        return _all_parse(values.to_pylist(), form)
+    # Imported here: the web process profiles nothing, but imports what does.
+    import pandas as pd
+
+    years = pd.to_datetime(values.to_pandas(), format=form, errors="coerce").dt.year
+    return bool(years.between(1600, 2500).all())
+
+
 def _warn(columns: Sequence[ColumnProfile], rows: int, duplicates: int, warnings: list[str]) -> None:
     for kind, words in (
-        (ColumnKind.CONSTANT, "hold one value and are left out"),
+        (ColumnKind.CONSTANT, "hold one value, or none, and are left out"),
         (ColumnKind.IDENTIFIER, "only name a row and are left out"),
     ):
         names = [column.name for column in columns if column.kind is kind]
@@ -290,7 +338,8 @@ def _mixed(column: ColumnProfile) -> list[str]:
     if len(numbers) < 0.8 * len(top) or not words or column.unique < TOP_VALUES:
         return []
     return [
-        f"Column {column.name!r} is mostly numbers, but holds words such as {words[0]!r}; it is used as a category."
+        f"Column {column.name!r} is mostly numbers, but holds words such as {words[0]!r}; "
+        "it is used as a category."
     ]
 
 
@@ -303,7 +352,8 @@ def _suggest_target(columns: Sequence[ColumnProfile]) -> ColumnProfile | None:
         and not (column.dtype == "string" and column.unique > 100)
     ]
     named = [column for column in fitting if TARGET_NAME.match(column.name)]
-    return (named or fitting or [None])[-1]
+    candidates = named or fitting
+    return candidates[-1] if candidates else None
 
 
 def table_profile_to_json(profile: TableProfile) -> dict[str, Any]:

@@ -326,7 +326,7 @@ def _unused_name(name: str, taken: Any) -> str:
 def _load_model(found: LocalSearch) -> Model:
     """Put the members' fold models together."""
     schema = json.loads((found.prepared / "schema.json").read_text(encoding="utf-8"))
-    texts = bundle._load_texts(found.prepared / "texts.skops")
+    texts = bundle.load_texts(found.prepared / "texts.skops")
     members = [(weight, read_models(found.trials[number].folder)) for number, weight in found.weights.items()]
     return Model(Encoder(schema, texts), members)
 

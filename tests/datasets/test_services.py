@@ -34,7 +34,7 @@ def test_an_upload_is_kept_with_its_checksum_and_profiled_on_commit(
 
 
 def test_an_empty_file_is_refused(alice):
-    with pytest.raises(UserError, match="'people.csv' is empty"):
+    with pytest.raises(UserError, match=r"'people\.csv' is empty"):
         services.create_dataset(owner=alice, file=upload(b""))
 
 

@@ -75,7 +75,7 @@ def test_the_command_line_predicts_in_an_interpreter_that_knows_nothing_of_us(bi
     people(30, seed=5).to_csv(tmp_path / "input.csv", index=False)
 
     subprocess.run(
-        [sys.executable, "-I", str(folder / "predict.py"), "input.csv", "output.csv"],
+        [sys.executable, "-IB", str(folder / "predict.py"), "input.csv", "output.csv"],
         cwd=tmp_path,
         check=True,
         env={},
@@ -98,7 +98,7 @@ def test_a_loaded_model_imports_nothing_of_ours(binary):
         "assert not [n for n in sys.modules if n.split('.')[0] in ('automl', 'django', 'workers')]"
     )
 
-    subprocess.run([sys.executable, "-I", "-c", code], cwd=folder, check=True, env={}, timeout=60)
+    subprocess.run([sys.executable, "-IB", "-c", code], cwd=folder, check=True, env={}, timeout=60)
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_missing_columns_are_named_on_the_command_line(binary, tmp_path):
     (tmp_path / "input.csv").write_text("age,note\n3,x\n")
 
     done = subprocess.run(
-        [sys.executable, "-I", str(folder / "predict.py"), "input.csv", "output.csv"],
+        [sys.executable, "-IB", str(folder / "predict.py"), "input.csv", "output.csv"],
         cwd=tmp_path,
         check=False,
         capture_output=True,

@@ -47,7 +47,7 @@ def test_the_task_is_found_out(tmp_path, target, task_type, metric):
 
 
 def test_few_whole_numbers_are_classes_and_keep_their_type(tmp_path):
-    frame = pd.DataFrame({"a": np.arange(90.0), "quality": np.arange(90) % 6 + 3})
+    frame = pd.DataFrame({"a": np.arange(90.0) / 7, "quality": np.arange(90) % 6 + 3})
 
     meta = prepared(tmp_path, frame, "quality")
 
@@ -78,7 +78,7 @@ def test_a_class_with_one_row_is_kept_and_told(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "settings", "words"),
+    ("change", "options", "words"),
     [
         (lambda f: f.assign(bought="yes"), {}, "one value, 'yes'"),
         (lambda f: f.head(6), {}, "Only 6 rows"),
@@ -88,9 +88,9 @@ def test_a_class_with_one_row_is_kept_and_told(tmp_path):
         (lambda f: f.assign(bought=f["plan"]), {"task_type": "binary"}, "3 values; binary needs two"),
     ],
 )
-def test_what_cannot_be_learnt_is_told_to_the_user(tmp_path, change, settings, words):
+def test_what_cannot_be_learnt_is_told_to_the_user(tmp_path, change, options, words):
     with pytest.raises(UserError, match=words):
-        prepared(tmp_path, change(people()), "bought", **settings)
+        prepared(tmp_path, change(people()), "bought", **options)
     assert not (tmp_path / "prepared").exists()
 
 

@@ -140,6 +140,9 @@ class Learner(ABC):
         estimator.fit(X, y)
         return Fit(estimator, learned=self.learned(estimator))
 
+    def thin(self, estimator: Any, *, models: int) -> None:  # noqa: B027 - most have nothing to drop
+        """Drop, in place, what a fitted estimator need not keep as one of several fold models."""
+
     def learned(self, estimator: Any) -> dict[str, Any]:
         """Summarise as JSON what training found."""
         return {}

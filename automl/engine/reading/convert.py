@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import os
+import re
 import tempfile
 import zlib
 from collections.abc import Callable
@@ -29,7 +31,12 @@ OTHERS = {
     b"BZh": "a bzip2 archive",
     b"\xfd7zXZ": "an xz archive",
     b"\x28\xb5\x2f\xfd": "a zstd archive",
+    b"Rar!": "a RAR archive",
+    GZIP: "gzipped twice",
+    b"{\\rtf": "a text document",
 }
+PAGE = re.compile(rb"<(!doctype|html|\?xml)", re.IGNORECASE)
+JSON = re.compile(rb'\{\s*["}]|\[\s*[\[{"]')
 ADVICE = "Upload CSV or TSV (also gzipped), Parquet, or XLSX."
 
 Progress = Callable[[float], None]
@@ -129,37 +136,44 @@ def _read(path: Path, folder: Path, filename: str, limits: ReadLimits) -> tuple[
 
     with path.open("rb") as file:
         start = file.read(512)
-    if not start.strip():
+    if not start.removeprefix(codecs.BOM_UTF8).strip() and path.stat().st_size <= len(start):
         raise UserError("The file is empty. It needs a header line and rows.")
     if start.startswith(PARQUET):
-        return parquet.read(path)
+        return parquet.read(path, limits)
     if start.startswith(ZIP):
-        return excel.read(path, filename)
+        return excel.read(path, filename, limits)
     if start.startswith(OLE):
         raise UserError(
             f"{filename!r} is an old or encrypted Excel file. Save it as .xlsx or CSV without a password."
         )
+    text = start.removeprefix(codecs.BOM_UTF8).lstrip()
     for magic, what in OTHERS.items():
-        if start.startswith(magic):
+        if text.startswith(magic):
             raise UserError(f"{filename!r} is {what}. {ADVICE}")
-    if start.lstrip()[:1] in (b"{", b"[") and filename.lower().endswith((".json", ".jsonl", ".ndjson")):
-        raise UserError(f"{filename!r} is JSON. {ADVICE}")
+    if start[257:262] == b"ustar":
+        raise UserError(f"{filename!r} is a tar archive. Unpack it first. {ADVICE}")
+    for pattern, what in ((JSON, "JSON"), (PAGE, "a web page or XML")):
+        if pattern.match(text):
+            raise UserError(f"{filename!r} is {what}. {ADVICE}")
     return delimited.read(path, folder, limits)
 
 
 def _check_table(table: pa.Table, limits: ReadLimits) -> None:
     if table.num_columns > limits.max_columns:
-        raise UserError(f"The table has {table.num_columns:,} columns; the limit is {limits.max_columns:,}.")
+        raise UserError(
+            f"The table has {table.num_columns:,} columns; the limit is {limits.max_columns:,}. "
+            "Leave some out."
+        )
     if table.num_rows > limits.max_rows:
         raise UserError(
             f"The table has {table.num_rows:,} rows; the limit is {limits.max_rows:,}. Take a sample."
         )
     if table.num_rows == 0:
-        raise UserError("The file has a header but no rows.")
+        raise UserError("The file has a header but no rows. Add rows below it.")
     if table.num_columns < 2:
         raise UserError(
-            f"The table has one column, {table.column_names[0]!r}. A target and at least one feature are needed; "
-            "if there are more, separate them by commas, semicolons or tabs."
+            f"The table has one column, {table.column_names[0]!r}. A target and at least one feature are "
+            "needed; if there are more, separate them by commas, semicolons or tabs."
         )
 
 

@@ -28,7 +28,8 @@ def preview(path: Path, rows: int, offset: int = 0) -> tuple[list[str], list[lis
     """
     with pa.memory_map(str(path)) as source:
         reader = pa.ipc.open_file(source)
-        parts, before = [], 0
+        parts: list[Any] = []
+        before = 0
         for number in range(reader.num_record_batches):
             batch = reader.get_batch(number)
             start = max(offset - before, 0)

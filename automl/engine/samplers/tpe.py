@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from automl.engine.learners import LEARNERS
 from automl.engine.samplers.allocation import next_family
 from automl.engine.samplers.base import fresh, nearby, signature, tried
 from automl.engine.space import Choice, Dimension, Float, Space
@@ -32,7 +33,8 @@ class TPESampler:
 
         rng = np.random.default_rng(seed)
         seen = tried(history)
-        families = list(spaces)
+        # What can't be shipped has had its defaults for the board; searching it would pay for nothing.
+        families = [key for key in spaces if not _holds_rows(key)] or list(spaces)
         told = list(history)
         proposals: list[Proposal] = []
         while len(proposals) < count and families:
@@ -67,6 +69,10 @@ class TPESampler:
         if signature(family, params) not in seen:
             return params
         return fresh(space, family, seen, rng, around=params)
+
+
+def _holds_rows(family: str) -> bool:
+    return family in LEARNERS and LEARNERS[family].keeps_rows
 
 
 def _pending(family: str, params: Params, told: Sequence[TrialRecord]) -> TrialRecord:
