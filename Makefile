@@ -74,7 +74,7 @@ token: setup ## make -s token USER=NAME prints an API token for NAME
 schema: setup ## Write docs/openapi.json
 	$(PY) manage.py spectacular --format openapi-json --file docs/openapi.json
 
-screenshots: setup ## Take the pictures of docs/images
+screenshots: setup ## Take pictures of every page, into var/screenshots
 	$(PY) -m pytest -q tests/e2e -m e2e --screenshots
 
 requirements: setup ## Pin the requirements again, from the .in files

@@ -8,12 +8,10 @@ from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, F, Window
-from django.db.models.functions import RowNumber
+from django.db.models import Count
 
-from automl.engine.trial import TrialState
 from automl.experiments import selectors
-from automl.experiments.models import Ensemble, Experiment, ModelState, TrainedModel, Trial
+from automl.experiments.models import Experiment, ModelState, TrainedModel, Trial
 from automl.experiments.selectors import LeaderboardRow
 
 STATES = ("waiting", "running", "complete", "pruned", "failed", "cancelled")
@@ -33,7 +31,7 @@ class Shown:
 def shown_experiments(experiments: Sequence[Experiment]) -> list[Shown]:
     """The experiments as the API shows them. Four queries, however many they are."""
     ids = [experiment.id for experiment in experiments]
-    counts, best = _counts(ids), _best_rows(ids)
+    counts, best = _counts(ids), selectors.best_rows(ids)
     answers = TrainedModel.objects.filter(experiment__in=ids, is_best=True, state=ModelState.READY)
     models = dict(answers.values_list("experiment_id", "id"))
     return [
@@ -56,22 +54,6 @@ def _counts(ids: list[UUID]) -> dict[UUID, dict[str, int]]:
         counts[experiment_id][state] += count
         counts[experiment_id]["total"] += count
     return counts
-
-
-def _best_rows(ids: list[UUID]) -> dict[UUID, LeaderboardRow]:
-    place = Window(
-        RowNumber(),
-        partition_by="experiment_id",
-        order_by=[F("score").desc(nulls_last=True), F("number").asc()],
-    )
-    complete = Trial.objects.filter(experiment__in=ids, state=TrialState.COMPLETE.value)
-    trials = complete.select_related("model").defer("learning_curve", "learned").annotate(place=place)
-    entries: dict[UUID, Trial | Ensemble] = {t.experiment_id: t for t in trials.filter(place=1)}
-    for ensemble in Ensemble.objects.filter(experiment__in=ids).select_related("model").order_by("score"):
-        rival = entries.get(ensemble.experiment_id)
-        if rival is None or rival.score is None or ensemble.score >= rival.score:
-            entries[ensemble.experiment_id] = ensemble
-    return {id_: selectors.row_of(entry, 1, entry) for id_, entry in entries.items()}
 
 
 def shown_trials(experiment: Experiment, trials: Iterable[Trial]) -> list[Shown]:

@@ -6,7 +6,6 @@ import functools
 
 from django.http.response import HttpResponseBase
 from django.urls import reverse
-from django.utils.text import slugify
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.request import Request
@@ -68,7 +67,7 @@ class Models(Paged, Resource):
             raise Unavailable(
                 "The model's file is not in the storage just now. Try again, or package it anew."
             )
-        filename = f"{slugify(model.experiment.name) or 'experiment'}-{slugify(model.name) or 'model'}.zip"
+        filename = selectors.bundle_filename(model)
         return send_file(
             request, path, filename=filename, content_type="application/zip", sha256=model.sha256
         )

@@ -24,7 +24,9 @@ PATIENCE = 8
 # Choosing weights needs no more rows than this; scores are taken on all of them.
 CHOOSING_ROWS = 20_000
 MOST_CELLS = 60_000_000
-LEAST_WEIGHT = 0.02
+# Each member costs time and space at every prediction.
+MOST_MEMBERS = 8
+LEAST_WEIGHT = 0.04
 JUDGES = 5
 
 
@@ -69,7 +71,7 @@ def blend(metric: Metric, y: Array, candidates: Sequence[Array], *, seed: int = 
     honest, honest_best = np.empty_like(stack[0]), np.empty_like(stack[0])
     for part in range(JUDGES):
         chosen = _sample(np.flatnonzero(judge != part), generator)
-        weights = _greedy(loss, y[chosen], stack[:, chosen])
+        weights = _trim(_greedy(loss, y[chosen], stack[:, chosen]))
         held = np.flatnonzero(judge == part)
         honest[held] = np.tensordot(weights, stack[:, held], axes=1)
         best = int(np.argmin([loss(y[chosen], candidate[chosen]) for candidate in stack]))
@@ -117,8 +119,9 @@ def _greedy(loss: Callable[[Array, Array], float], y: Array, stack: Array) -> Ar
 
 
 def _trim(weights: Array) -> Array:
-    """Drop members that hardly count: each costs time and space at every prediction."""
-    kept = np.where(weights >= LEAST_WEIGHT, weights, 0.0)
+    """Keep the members that count most, and none that hardly counts."""
+    least = max(LEAST_WEIGHT, float(np.sort(weights)[-MOST_MEMBERS:][0]))
+    kept = np.where(weights >= min(least, float(weights.max())), weights, 0.0)
     return np.asarray(kept / kept.sum())
 
 

@@ -15,7 +15,6 @@ from automl.engine.errors import UserError
 from automl.engine.isolation import Limits, Outcome, Seat, plan_seats
 from automl.engine.isolation.pool import lent_seats
 from automl.engine.learners import LEARNERS
-from automl.engine.metrics import METRICS
 from automl.engine.preparation import open_prepared
 from automl.engine.study import Search, Study
 from automl.engine.trial import Origin, Params, TrialRecord, TrialState
@@ -337,25 +336,23 @@ class LocalSearch:
 
     def board(self) -> list[dict[str, Any]]:
         """Give the leaderboard, best first: complete trials and the ensemble; equal scores share a rank."""
-        metric = METRICS[self.meta["metric"]]
         rows = [self._row(trial) for trial in self._ranked()]
         if self.ensemble is not None:
             found = self.ensemble
             own = [self.trials[number].result for number in self.weights]
-            rows.append(
-                {
-                    "trial": None,
-                    "name": ENSEMBLE,
-                    "family": "ensemble",
-                    "origin": Origin.ENSEMBLE.value,
-                    "score": found["value"],
-                    "score_low": found["score_low"],
-                    "score_high": found["score_high"],
-                    **{key: sum(r[key] for r in own) for key in ("fit_time", "predict_time", "size")},
-                    "hyperparameters": {},
-                }
-            )
-            rows.insert(0 if found["score"] >= self._ranked()[0].result["score"] else len(rows), rows.pop())
+            ensemble = {
+                "trial": None,
+                "name": ENSEMBLE,
+                "family": "ensemble",
+                "origin": Origin.ENSEMBLE.value,
+                "score": found["value"],
+                "score_low": found["score_low"],
+                "score_high": found["score_high"],
+                **{key: sum(r[key] for r in own) for key in ("fit_time", "predict_time", "size")},
+                "hyperparameters": {},
+            }
+            leads = found["score"] >= self._ranked()[0].result["score"]
+            rows.insert(0 if leads else len(rows), ensemble)
         rank, before = 0, None
         for position, row in enumerate(rows, start=1):
             if row["score"] != before:

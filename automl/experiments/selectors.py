@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID
 
-from django.db.models import Count, Model, QuerySet
+from django.db.models import Case, Count, F, Model, OuterRef, QuerySet, Subquery, When, Window
+from django.db.models.functions import Coalesce, Rank, RowNumber
 from django.http import Http404
 from django.utils import timezone
+from django.utils.text import slugify
 
 from automl.accounts.models import User
 from automl.engine.learners import LEARNERS
@@ -141,26 +144,60 @@ def row_of(entry: Trial | Ensemble, rank: int, best: Trial | Ensemble) -> Leader
     )
 
 
-def best_row(experiment: Experiment) -> LeaderboardRow | None:
-    """The first row of the board, without reading the rest."""
-    trial = (
-        experiment.trials.filter(state=TrialState.COMPLETE.value)
-        .select_related("model")
-        .order_by("-score", "number")
-        .first()
+def best_first(trials: QuerySet[Trial]) -> QuerySet[Trial]:
+    """Complete trials, best first; those whose models would hold training rows come after all others.
+
+    Such a model is not handed out as an experiment's answer while there is any other.
+    """
+    holding = [key for key, learner in LEARNERS.items() if learner.keeps_rows]
+    return (
+        trials.filter(state=TrialState.COMPLETE.value)
+        .annotate(holds_rows=Case(When(family__in=holding, then=1), default=0))
+        .order_by("holds_rows", F("score").desc(nulls_last=True), "number")
     )
-    ensemble = experiment.ensembles.select_related("model").order_by("-score").first()
-    entries = [entry for entry in (ensemble, trial) if entry is not None]
-    if not entries:
-        return None
-    best = max(entries, key=lambda entry: float("-inf") if entry.score is None else entry.score)
-    return row_of(best, 1, best)
+
+
+def best_row(experiment: Experiment) -> LeaderboardRow | None:
+    """The row of the experiment's answer, as far as it is known."""
+    return best_rows([experiment.id]).get(experiment.id)
+
+
+def best_rows(ids: Sequence[UUID]) -> dict[UUID, LeaderboardRow]:
+    """The row of each experiment's answer, as far as it is known. Two queries, however many they are."""
+    place = Window(RowNumber(), partition_by="experiment_id", order_by=["holds_rows", "-score", "number"])
+    rank = Window(Rank(), partition_by="experiment_id", order_by="-score")
+    trials = best_first(Trial.objects.filter(experiment__in=ids)).annotate(place=place, place_on_board=rank)
+    answers: dict[UUID, LeaderboardRow] = {}
+    scores: dict[UUID, float] = {}
+    for trial in trials.filter(place=1).select_related("model").defer("learning_curve", "learned"):
+        answers[trial.experiment_id] = row_of(trial, trial.place_on_board, trial)
+        scores[trial.experiment_id] = trial.score or 0.0
+    ahead = (
+        Trial.objects.filter(
+            experiment=OuterRef("experiment"), state=TrialState.COMPLETE.value, score__gt=OuterRef("score")
+        )
+        .order_by()
+        .values("experiment")
+        .annotate(count=Count("id"))
+        .values("count")
+    )
+    ensembles = Ensemble.objects.filter(experiment__in=ids).select_related("model")
+    for ensemble in ensembles.annotate(ahead=Coalesce(Subquery(ahead), 0)).order_by("score"):
+        if ensemble.score >= scores.get(ensemble.experiment_id, float("-inf")):
+            answers[ensemble.experiment_id] = row_of(ensemble, 1 + ensemble.ahead, ensemble)
+    return answers
 
 
 def best_model_id(experiment: Experiment) -> str | None:
     """The packaged best model, once it is there."""
     model = experiment.models.filter(is_best=True, state=ModelState.READY).only("id").first()
     return str(model.id) if model else None
+
+
+def bundle_filename(model: TrainedModel) -> str:
+    """What a downloaded bundle is called: adult-ensemble-of-4.zip."""
+    parts = (model.experiment.name.replace(".", " "), model.name)
+    return "-".join(slugify(part) or "model" for part in parts) + ".zip"
 
 
 def trial_counts(experiment: Experiment) -> dict[str, int]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import wraps
 from typing import Concatenate, ParamSpec, cast
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render, resolve_url
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
 
 from automl.accounts.models import User
 from automl.core.errors import Conflict, QuotaExceeded, TooLarge, Unavailable
@@ -52,7 +55,21 @@ def _to_sign_in(request: HttpRequest) -> HttpResponse:
     """A poll whose session has ended sends the whole page there, not the form into a fragment."""
     if request.headers.get("HX-Request"):
         return HttpResponse(status=204, headers={"HX-Redirect": resolve_url(settings.LOGIN_URL)})
-    return redirect_to_login(request.get_full_path())
+    if request.method in ("GET", "HEAD"):
+        return redirect_to_login(request.get_full_path())
+    # A form that came too late: its own address may answer to POST only, so lead back to where it stood.
+    return redirect_to_login(_place_of_form(request))
+
+
+def _place_of_form(request: HttpRequest) -> str:
+    """The page of ours that sent the form, or the start page."""
+    came_from = request.headers.get("Referer", "")
+    if url_has_allowed_host_and_scheme(
+        came_from, allowed_hosts={request.get_host()}, require_https=request.is_secure()
+    ):
+        found = urlsplit(came_from)
+        return found.path + (f"?{found.query}" if found.query else "")
+    return reverse("pages:home")
 
 
 def status_of(error: UserError) -> tuple[int, str]:

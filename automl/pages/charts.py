@@ -11,9 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from automl.engine.metrics import METRICS
+
 WIDTHS = (("wide", 960), ("narrow", 340))
 HEIGHT = 240
 LEFT, RIGHT, TOP, BOTTOM = 64, 14, 14, 44
+# A first score that is further from the next than this share of all progress would press the rest flat.
+FAR_OFF = 0.8
 WHISKER_WIDTH, WHISKER_HEIGHT, WHISKER_PAD = 100, 14, 5
 HISTOGRAM_WIDTH, HISTOGRAM_HEIGHT = 96, 26
 
@@ -80,6 +84,7 @@ class Series:
 
 def best_over_time(history: Sequence[tuple[float, float, str]], until: float, label: str) -> list[Chart]:
     """A staircase: the best value holds until a better one comes. None before the first value."""
+    history = history[len(off_scale(history)) :]
     if not history:
         return []
     x: list[float] = []
@@ -99,18 +104,34 @@ def best_over_time(history: Sequence[tuple[float, float, str]], until: float, la
     ]
 
 
-def learning_curve(curve: dict[str, Any] | None) -> list[Chart]:
-    """Training and validation loss by round or epoch."""
+def off_scale(history: Sequence[tuple[float, float, str]]) -> Sequence[tuple[float, float, str]]:
+    """The first entry, where it lies so far behind that the progress after it could not be seen."""
+    if len(history) < 4:
+        return []
+    first, second, last = history[0][1], history[1][1], history[-1][1]
+    return history[:1] if abs(second - first) > FAR_OFF * abs(last - first) else []
+
+
+def curve_series(curve: dict[str, Any] | None) -> list[Series]:
+    """The lines of a learning curve; some libraries tell nothing of training."""
     if not curve or not curve.get("x"):
         return []
-    series = [
+    return [
         Series(name, curve["x"], curve[key], kind)
         for name, key, kind in (("Training", "train", "second"), ("Validation", "valid", "main"))
         if curve.get(key) and len(curve[key]) == len(curve["x"])
     ]
+
+
+def learning_curve(curve: dict[str, Any] | None) -> list[Chart]:
+    """Training and validation score by round or epoch."""
+    series = curve_series(curve)
+    if not curve or not series:
+        return []
     unit = str(curve.get("unit") or "rounds").capitalize()
-    label = str(curve.get("metric") or "Score")
-    return [_draw(size, series, dots=[], x_label=unit, y_label=label) for size in WIDTHS] if series else []
+    name = str(curve.get("metric") or "score")
+    label = METRICS[name].label if name in METRICS else name.replace("_", " ").capitalize()
+    return [_draw(size, series, dots=[], x_label=unit, y_label=label) for size in WIDTHS]
 
 
 def _draw(

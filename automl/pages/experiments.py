@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 from uuid import UUID
 
@@ -17,14 +17,13 @@ from automl.datasets import selectors as datasets
 from automl.datasets.models import DatasetState
 from automl.engine.trial import TrialState
 from automl.experiments import selectors
-from automl.experiments.models import Experiment, ExperimentState
+from automl.experiments.models import Experiment, ExperimentState, Phase
 from automl.experiments.services import lifecycle
 from automl.experiments.states import FINAL
 from automl.pages import charts
 from automl.pages.access import SignedInRequest, page
 from automl.pages.forms import ExperimentForm
 from automl.pages.live import fragment, is_current, stamp_of
-from automl.pages.overview import with_best
 from automl.pages.paging import page_of
 from automl.pages.templatetags.show import seconds
 
@@ -39,7 +38,7 @@ FAILURES_SHOWN = 20
 def home(request: SignedInRequest) -> HttpResponse:
     context = {
         "datasets": datasets.list_datasets(request.user)[:HOME_SIZE],
-        "experiments": with_best(selectors.list_experiments(request.user))[:HOME_SIZE],
+        "experiments": _with_best(selectors.list_experiments(request.user)[:HOME_SIZE]),
     }
     return render(request, "pages/home.html", context)
 
@@ -47,8 +46,16 @@ def home(request: SignedInRequest) -> HttpResponse:
 @require_safe
 @page
 def index(request: SignedInRequest) -> HttpResponse:
-    experiments = page_of(request, with_best(selectors.list_experiments(request.user)), LIST_SIZE)
-    return render(request, "pages/experiments.html", {"experiments": experiments})
+    shown = page_of(request, selectors.list_experiments(request.user), LIST_SIZE)
+    context = {"page": shown, "experiments": _with_best(shown.object_list)}
+    return render(request, "pages/experiments.html", context)
+
+
+def _with_best(experiments: Iterable[Experiment]) -> list[tuple[Experiment, float | None]]:
+    """Each experiment, and the score of its answer so far in the metric's own unit."""
+    found = list(experiments)
+    rows = selectors.best_rows([experiment.id for experiment in found])
+    return [(each, rows[each.id].score if each.id in rows else None) for each in found]
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -143,7 +150,7 @@ def _progress(experiment: Experiment) -> dict[str, Any]:
     counts = selectors.trial_counts(experiment)
     share = selectors.progress(experiment, counts)
     spent = selectors.elapsed(experiment)
-    left = seconds(float(round(max(0.0, experiment.time_budget - spent))))
+    left = _left(experiment, spent)
     final = experiment.state in FINAL
     return {
         "experiment": experiment,
@@ -153,6 +160,7 @@ def _progress(experiment: Experiment) -> dict[str, Any]:
         "left": left,
         "best": selectors.best_row(experiment),
         "best_model": selectors.best_model_id(experiment),
+        "metric": selectors.metric_of(experiment),
         "metric_label": selectors.metric_label(experiment),
         "final": final,
         "live": not final,
@@ -161,6 +169,12 @@ def _progress(experiment: Experiment) -> dict[str, Any]:
         "no_workers": not final and not live_workers().exists(),
         "stamp": stamp_of(experiment.version, experiment.state, round(share * 100), left),
     }
+
+
+def _left(experiment: Experiment, spent: float) -> str:
+    """Only the search runs against the clock; what follows takes as long as it takes."""
+    left = round(experiment.time_budget - spent)
+    return seconds(left) if experiment.phase == Phase.SEARCHING and left > 0 else ""
 
 
 def _board_stamp(experiment: Experiment) -> str:
@@ -173,7 +187,7 @@ def _board(experiment: Experiment, *, everything: bool) -> dict[str, Any]:
     holders = Counter(row.rank for row in rows)
     history = selectors.score_history(experiment)
     label = selectors.metric_label(experiment)
-    failed = selectors.list_trials(experiment).filter(state=TrialState.FAILED.value)[: FAILURES_SHOWN + 1]
+    failed = list(selectors.list_trials(experiment).filter(state=TrialState.FAILED.value))
     drawn = charts.whiskers([(row.score_low, row.score, row.score_high) for row in shown])
     return {
         "experiment": experiment,
@@ -189,6 +203,10 @@ def _board(experiment: Experiment, *, everything: bool) -> dict[str, Any]:
         "everything": everything,
         "history": history,
         "charts": charts.best_over_time(history, selectors.elapsed(experiment), label),
-        "failed": [{"trial": trial, "name": selectors.trial_name(trial)} for trial in failed],
+        "off_scale": charts.off_scale(history),
+        "failed": [
+            {"trial": trial, "name": selectors.trial_name(trial)} for trial in failed[:FAILURES_SHOWN]
+        ],
+        "failed_left_out": max(0, len(failed) - FAILURES_SHOWN),
         "live": experiment.state not in FINAL,
     }

@@ -23,7 +23,7 @@ BUDGETS = [
     (OTHER, "Other"),
 ]
 TASK_TYPES = [
-    ("auto", "Find out"),
+    ("auto", "Automatic"),
     (TaskType.BINARY.value, "One of two classes"),
     (TaskType.MULTICLASS.value, "One of several classes"),
     (TaskType.REGRESSION.value, "A number"),
@@ -57,14 +57,14 @@ class ExperimentForm(forms.Form):
         help_text="Every other column may be used to predict it.",
     )
     task_type = forms.ChoiceField(
-        label="What is predicted",
+        label="Task type",
         choices=TASK_TYPES,
         initial="auto",
-        help_text="Found from the column's values.",
+        help_text="Automatic tells it from the column's values.",
     )
     metric = forms.ChoiceField(
         initial="auto",
-        help_text="How models are compared. Fitting means ROC AUC, log loss or root mean squared error.",
+        help_text="How models are compared. Automatic takes ROC AUC, log loss or root mean squared error.",
     )
     budget = forms.ChoiceField(
         label="Time budget",
@@ -174,7 +174,7 @@ def _metrics() -> list[Any]:
     numbers = [m for m in METRICS.values() if TaskType.REGRESSION in m.task_types]
     classes = [m for m in METRICS.values() if TaskType.REGRESSION not in m.task_types]
     return [
-        ("auto", "Fitting to what is predicted"),
+        ("auto", "Automatic"),
         ("Classes", [(m.name, _label(m)) for m in classes]),
         ("Numbers", [(m.name, _label(m)) for m in numbers]),
     ]

@@ -8,7 +8,6 @@ from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
-from django.utils.text import slugify
 from django.views.decorators.http import require_safe
 
 from automl.core.downloads import RangeNotSatisfiable, send_file
@@ -41,22 +40,24 @@ def download(request: SignedInRequest, id: UUID) -> HttpResponseBase:
     if model.state != ModelState.READY:
         raise Conflict(f"The model is {model.state}; it can be downloaded once it is ready. {model.error}")
     path = path_of(model.bundle)
+    filename = selectors.bundle_filename(model)
     if not path.is_file():
         raise Unavailable("The model's file is not in the storage just now. Try again, or package it anew.")
     try:
         return send_file(
-            request, path, filename=_filename(model), content_type="application/zip", sha256=model.sha256
+            request,
+            path,
+            filename=filename,
+            content_type="application/zip",
+            sha256=model.sha256,
         )
     except RangeNotSatisfiable as error:
         return HttpResponse(status=416, headers={"Content-Range": f"bytes */{error.size}"})
 
 
-def _filename(model: TrainedModel) -> str:
-    return f"{slugify(model.experiment.name) or 'experiment'}-{slugify(model.name) or 'model'}.zip"
-
-
 def _shown(request: SignedInRequest, id: UUID) -> dict[str, Any]:
     model = selectors.get_model(user=request.user, id=id)
+    filename = selectors.bundle_filename(model)
     return {
         "model": model,
         "experiment": model.experiment,
@@ -64,9 +65,9 @@ def _shown(request: SignedInRequest, id: UUID) -> dict[str, Any]:
         "metrics": _metrics(model),
         "tested": bool(model.metrics.get("test")),
         "columns": model.schema.get("columns") or [],
-        "filename": _filename(model),
+        "filename": filename,
         "example": _example_row(model),
-        "folder": _filename(model).removesuffix(".zip"),
+        "folder": filename.removesuffix(".zip"),
         "predict_url": request.build_absolute_uri(reverse("api:model-predict", kwargs={"id": model.id})),
         "live": model.state == ModelState.PACKAGING,
         "stamp": stamp_of(model.version, model.state),
@@ -74,10 +75,12 @@ def _shown(request: SignedInRequest, id: UUID) -> dict[str, Any]:
 
 
 def _example_row(model: TrainedModel) -> str:
-    """A row as JSON to begin from: the first columns that the model needs."""
-    names = [column["name"] for column in model.schema.get("columns") or []]
-    row = json.dumps(dict.fromkeys(names[:3]), ensure_ascii=False)
-    return row.removesuffix("}") + ", …}" if len(names) > 3 else row
+    """What to send, as JSON: one row of every column that is needed, with a value where one is known."""
+    row = {
+        column["name"]: (column.get("categories") or [None])[0]
+        for column in model.schema.get("columns") or []
+    }
+    return json.dumps({"rows": [row]}, ensure_ascii=False, indent=2)
 
 
 def _metrics(model: TrainedModel) -> list[dict[str, Any]]:

@@ -48,16 +48,18 @@ def _shown(trial: Trial) -> dict[str, Any]:
         "folds": _in_own_unit(trial),
         "learned": _flat(trial.learned),
         "curve": charts.learning_curve(trial.learning_curve),
-        "curve_rows": _curve_rows(trial),
+        "curve_table": _curve_table(trial),
         "live": not TrialState(trial.state).is_final,
         "stamp": stamp_of(trial.state, trial.attempt, len(trial.fold_scores)),
     }
 
 
-def _curve_rows(trial: Trial) -> list[tuple[Any, ...]]:
-    """The learning curve as rows of a table: round, training, validation."""
-    curve = trial.learning_curve or {}
-    return list(zip(curve.get("x", []), curve.get("train", []), curve.get("valid", []), strict=False))
+def _curve_table(trial: Trial) -> list[tuple[float, tuple[float, ...]]]:
+    """The drawn lines as rows of a table: the round, and the value of each line there."""
+    series = charts.curve_series(trial.learning_curve)
+    return (
+        list(zip(series[0].x, zip(*(each.y for each in series), strict=True), strict=True)) if series else []
+    )
 
 
 def _in_own_unit(trial: Trial) -> list[float]:

@@ -1,11 +1,23 @@
 // A live fragment is replaced whole: keep open what the reader has opened, and where they have scrolled to.
+// The focus is kept by htmx itself, for whatever has an id.
 (function () {
   "use strict";
   let open = [];
   let places = [];
+  let pressed = false;
+
+  // A button that is replaced between press and release is never clicked: let the next poll bring the news.
+  document.addEventListener("pointerdown", () => (pressed = true));
+  for (const name of ["pointerup", "pointercancel"]) {
+    document.addEventListener(name, () => setTimeout(() => (pressed = false)));
+  }
 
   document.addEventListener("htmx:beforeSwap", function (event) {
     const target = event.detail.target;
+    if (pressed) {
+      event.detail.shouldSwap = false;
+      return;
+    }
     open = Array.from(target.querySelectorAll("details[id][open]"), (each) => each.id);
     places = Array.from(target.querySelectorAll(".scroll[id]"), (each) => [each.id, each.scrollLeft]);
   });

@@ -17,7 +17,7 @@ from automl.accounts.services import make_sign_in_link
 # Playwright's synchronous interface keeps an event loop in this thread, which Django takes for an async view.
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
 
-PICTURES = Path(__file__).resolve().parent.parent.parent / "docs" / "images"
+PICTURES = Path(__file__).resolve().parent.parent.parent / "var" / "screenshots"
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = [
     "--headless",
@@ -33,7 +33,7 @@ SIZES = {"1440": (1440, 900), "390": (390, 844)}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--screenshots", action="store_true", help="keep the pictures, in docs/images")
+    parser.addoption("--screenshots", action="store_true", help="keep the pictures, in var/screenshots")
 
 
 def find_chromium() -> str | None:

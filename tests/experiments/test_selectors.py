@@ -48,6 +48,41 @@ def test_the_best_row_is_the_first_of_the_board():
     assert selectors.best_row(experiment) == selectors.leaderboard(experiment)[0]
 
 
+def test_a_family_that_keeps_rows_is_the_answer_only_where_there_is_no_other():
+    experiment = ExperimentFactory()
+    neighbors = TrialFactory(experiment=experiment, family="neighbors", score=0.95)
+    assert selectors.best_row(experiment).trial == str(neighbors.id)
+
+    other = TrialFactory(experiment=experiment, family="linear", score=0.90)
+    best = selectors.best_row(experiment)
+    assert (best.trial, best.rank) == (str(other.id), 2)
+
+    EnsembleFactory(experiment=experiment, score=0.93)
+    best = selectors.best_row(experiment)
+    assert (best.origin, best.rank) == ("ensemble", 2)
+
+
+def test_each_experiment_of_a_list_has_its_own_answer(django_assert_num_queries):
+    experiments = [ExperimentFactory() for _ in range(3)]
+    for position, experiment in enumerate(experiments[:2]):
+        for score in (0.5, 0.8 + position / 10):
+            TrialFactory(experiment=experiment, score=score)
+
+    with django_assert_num_queries(2):
+        rows = selectors.best_rows([experiment.id for experiment in experiments])
+    assert {id_: row.score for id_, row in rows.items()} == {
+        experiments[0].id: pytest.approx(0.8),
+        experiments[1].id: pytest.approx(0.9),
+    }
+
+
+def test_a_bundle_is_named_after_experiment_and_model():
+    trial = TrialFactory(experiment=ExperimentFactory(name="Telco_churn.csv: Churn"))
+    assert selectors.bundle_filename(TrainedModelFactory(trial=trial, name="Ensemble of 3")) == (
+        "telco_churn-csv-churn-ensemble-of-3.zip"
+    )
+
+
 def test_a_model_is_named_once_it_is_ready():
     experiment = ExperimentFactory()
     model = TrainedModelFactory(trial=TrialFactory(experiment=experiment), state="packaging", is_best=True)

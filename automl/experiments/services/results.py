@@ -15,7 +15,6 @@ from django.utils import timezone
 from automl.core import leases, seats, storage
 from automl.core.dispatch import dispatcher
 from automl.core.errors import Conflict
-from automl.engine.learners import LEARNERS
 from automl.engine.trial import TrialState
 from automl.experiments import selectors
 from automl.experiments.models import (
@@ -153,9 +152,7 @@ def _best_model(experiment: Experiment) -> TrainedModel:
 
 def _best_trial(experiment: Experiment) -> Trial:
     """The best trial that can be shipped; one that holds training rows only if there is no other."""
-    holding = [key for key, learner in LEARNERS.items() if learner.keeps_rows]
-    complete = _complete(experiment)
-    trial = complete.exclude(family__in=holding).first() or complete.first()
+    trial = selectors.best_first(experiment.trials.all()).first()
     assert trial is not None
     return trial
 

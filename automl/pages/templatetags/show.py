@@ -28,11 +28,13 @@ def score(value: Any) -> str:
 
 @register.filter
 def seconds(value: Any) -> str:
-    """A duration: 8 ms, 1.5 s, 2 min 05 s, 3 h 20 min."""
+    """A duration: 8 ms, 1.5 s, 2 min 05 s, 3 h 20 min. Whole numbers stay whole: 5 is 5 s, 5.0 is 5.0 s."""
     if not isinstance(value, int | float) or not math.isfinite(value):
         return NOTHING
+    if not value or (isinstance(value, int) and value < 10):
+        return f"{value:.0f} s"
     if value < 0.9995:
-        return f"{value * 1000:.0f} ms" if value >= 0.001 or not value else "< 1 ms"
+        return f"{value * 1000:.0f} ms" if value >= 0.001 else "< 1 ms"
     if value < 9.95:
         return f"{value:.1f} s"
     whole = round(value)
@@ -117,3 +119,13 @@ def words(value: Any) -> str:
 def percent(value: Any) -> int:
     """A share from 0 to 1 as whole per cent."""
     return round(float(value) * 100)
+
+
+@register.filter
+def share(value: float) -> str:
+    """A share from 0 to 1 for people: what is little is not nothing, what is nearly all is not all."""
+    if 0 < value < 0.005:
+        return "< 1 %"
+    if 0.995 <= value < 1:
+        return "> 99 %"
+    return f"{value:.0%}".replace("%", " %")
