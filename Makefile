@@ -65,7 +65,7 @@ ci: ## What CI runs
 	@bash .ci/run
 
 bench: setup ## Measure (benchmarks/)
-	$(PY) benchmarks/run.py
+	$(PY) -m benchmarks.run
 
 token: setup ## make -s token USER=NAME prints an API token for NAME
 	@$(PY) manage.py migrate --verbosity 0 >&2

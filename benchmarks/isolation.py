@@ -1,6 +1,6 @@
 """What a process of its own costs a trial: the time of a job that does nothing.
 
-    python benchmarks/isolation.py [--jobs 200] [--threads 1]
+    python -m benchmarks.isolation [--jobs 200] [--threads 1]
 
 Exits with 1 when the median is over the limit.
 """
@@ -41,13 +41,13 @@ def measure(jobs: int, threads: int) -> dict[str, float]:
     }
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Measure, print one line of JSON, and compare with the limit."""
     parser = argparse.ArgumentParser(description="What a process of its own costs a trial.")
     parser.add_argument("--jobs", type=int, default=200)
     parser.add_argument("--threads", type=int, default=1)
-    arguments = parser.parse_args()
-    found = measure(arguments.jobs, arguments.threads)
+    asked = parser.parse_args(arguments)
+    found = measure(asked.jobs, asked.threads)
     print(json.dumps(found))
     return 0 if found["ratio"] <= 1.0 else 1
 

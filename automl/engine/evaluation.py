@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from automl.engine.errors import Pruned
+from automl.engine.importance import name_columns
 from automl.engine.inference import FittedModel, as_frame, finish_probabilities
 from automl.engine.intervals import interval
 from automl.engine.learners import Learner, get_learner
@@ -181,7 +182,8 @@ def _fit_fold(  # noqa: PLR0913 - a fold is what all of these meet in
     learner.thin(fit.estimator, models=args["models"])
     state.models.append(model)
     if not state.learned:
-        state.learned, state.curve = fit.learned, fit.learning_curve
+        state.learned = name_columns(fit.learned, preprocess, prepared.meta["features"])
+        state.curve = fit.learning_curve
     return finish_probabilities(predicted) if profile.classes else predicted
 
 

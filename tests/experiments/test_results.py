@@ -50,6 +50,21 @@ def test_the_best_trial_is_the_answer_where_no_ensemble_beats_it(seat):
     assert TrainedModel.objects.get().trial.number == 1
 
 
+def test_it_is_said_why_the_first_of_the_board_is_not_the_answer(seat):
+    experiment = stopping(trials=1, warnings=["52 rows are exact copies of others."])
+    TrialFactory(experiment=experiment, family="neighbors", score=0.95)
+    seat.answers["blend"] = outcome(
+        result={"weights": {}, "score": 0, "value": 0, "score_low": 0, "score_high": 0, "tied": []}
+    )
+
+    finish_experiment(experiment.id)
+
+    experiment.refresh_from_db()
+    assert TrainedModel.objects.get().trial.family != "neighbors"
+    assert experiment.warnings[0] == "52 rows are exact copies of others."
+    assert "Nearest neighbours #1 is first on the board" in experiment.warnings[1]
+
+
 def test_a_blend_that_breaks_costs_only_the_ensemble(seat):
     experiment = stopping()
     seat.answers["blend"] = outcome("crashed", error="The process ended by SIGSEGV.")

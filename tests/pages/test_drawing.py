@@ -129,5 +129,5 @@ def test_numbers(value, text):
 
 def test_long_lists_are_cut():
     assert show.learned(list(range(20))) == "0, 1, 2, 3, 4, 5, 6, 7, … (20 in all)"
-    assert show.learned([[3, 0.52], ["age", 0.1]]) == "feature 3: 0.52, age 0.1"
+    assert show.learned([["age", 0.52], ["city", 0.1]]) == "age 0.52, city 0.1"
     assert show.learned({"a": 1, "b": [2]}) == "a: 1, b: 2"

@@ -80,8 +80,8 @@ def class_trees(data: DataProfile) -> int:
     return data.classes if data.task_type is TaskType.MULTICLASS else 1
 
 
-def importance_top(values: Any, count: int = 20) -> list[list[float]]:
-    """Give the most used columns as [position, share] pairs, largest first."""
+def importance_top(values: Any, count: int = 200) -> list[list[float]]:
+    """Give the most used inputs of an estimator as [position, share] pairs, largest first."""
     total = float(sum(values))
     if total <= 0.0:
         return []

@@ -136,7 +136,7 @@ class Linear(Learner):
         estimator = getattr(estimator, "regressor_", estimator)
         weights = abs(estimator.coef_)
         total = weights.sum(axis=0) if weights.ndim == 2 else weights
-        order = total.argsort()[::-1][:20]
+        order = total.argsort()[::-1][:200]
         return {
             "coefficients": list(estimator.coef_.shape),
             "nonzero": int((weights > 1e-12).sum()),

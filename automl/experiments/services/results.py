@@ -61,8 +61,20 @@ def finish_experiment(experiment_id: UUID) -> None:
         phase=Phase.DONE,
         finished_at=timezone.now(),
         lease_expires_at=None,
+        warnings=[*experiment.warnings, *_why_not_the_first(experiment)],
         version=F("version") + 1,
     )
+
+
+def _why_not_the_first(experiment: Experiment) -> list[str]:
+    """Say why another than the first of the board is the answer, where that is so."""
+    answer, first = selectors.best_row(experiment), _complete(experiment).first()
+    if answer is None or first is None or answer.rank == 1:
+        return []
+    return [
+        f"{selectors.trial_name(first)} is first on the board, but its model would hold the training rows, "
+        f"so {answer.name} is the answer."
+    ]
 
 
 def _complete(experiment: Experiment) -> QuerySet[Trial]:

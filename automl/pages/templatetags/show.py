@@ -89,9 +89,7 @@ def learned(value: Any) -> str:
 
 
 def _entry(item: Any) -> str:
-    """A pair is read as one thing; one that begins with a position speaks of an encoded feature."""
-    if isinstance(item, list) and len(item) == 2 and isinstance(item[0], int):
-        return f"feature {item[0]}: {learned(item[1])}"
+    """A pair is read as one thing."""
     if isinstance(item, list):
         return " ".join(learned(part) for part in item)
     return learned(item)
