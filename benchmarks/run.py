@@ -1,4 +1,4 @@
-"""Every benchmark, one after the other; `make bench`. Each figure is a ratio beside its limit: 1 is the limit.
+"""Every benchmark, one after the other; `make bench`. Figures that end in ratio are of the limit: 1 is at it.
 
 Run it on a machine that does nothing else.
 """

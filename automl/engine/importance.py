@@ -36,9 +36,7 @@ def name_columns(
     if not any(key in learned for key in BY_POSITION):
         return dict(learned)
     columns = [str(features[position]["column"]) for position in _sources(preprocess, len(features))]
-    return {
-        key: _summed(value, columns) if key in BY_POSITION else value for key, value in learned.items()
-    }
+    return {key: _summed(value, columns) if key in BY_POSITION else value for key, value in learned.items()}
 
 
 def _sources(preprocess: Any | None, width: int) -> list[int]:
