@@ -41,7 +41,8 @@ def blend_trials(args: Mapping[str, Any]) -> dict[str, Any]:
     best = metric.score(truth, predictions[0])
     chosen = predictions[0]
     if len(trials) > 1:
-        found = blend(metric, truth, predictions, seed=args["seed"])
+        sizes = [trial.get("size") or 0 for trial in trials]
+        found = blend(metric, truth, predictions, sizes=sizes, seed=args["seed"])
         honest = _finished(found.honest, prepared.profile.classes)
         value, low, high = interval(metric, truth, honest)
         alone = metric.score(truth, _finished(found.honest_best, prepared.profile.classes))

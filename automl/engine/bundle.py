@@ -60,12 +60,15 @@ def package(args: Mapping[str, Any]) -> dict[str, Any]:
     ]
     metrics = _metrics(prepared, args, Encoder(schema, texts), members)
     files = _files(args, schema, texts, members, metrics)
+    digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    sums = "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items())).encode()
+    files["SHA256SUMS"], digests["SHA256SUMS"] = sums, hashlib.sha256(sums).hexdigest()
     digest, size = _write_zip(Path(args["out"]), files)
     return {
         "score": metrics["validation"][args["metric"]]["value"],
         "metrics": metrics,
         "schema": schema,
-        "files": [{"name": name, "size": len(data), "sha256": _digest(data)} for name, data in files.items()],
+        "files": [{"name": name, "size": len(data), "sha256": digests[name]} for name, data in files.items()],
         "sha256": digest,
         "size": size,
     }
@@ -147,7 +150,7 @@ def _files(
         ],
         "texts": list(texts),
     }
-    requirements = _requirements({family for _, family, _ in members}, bool(texts))
+    requirements = _requirements({family for _, family, _ in members})
     provenance = {
         "bakeoff": automl.__version__,
         "python": ".".join(map(str, sys.version_info[:3])),
@@ -180,14 +183,10 @@ def _files(
         "metrics.json": _json({**metrics, "provenance": provenance}),
         "leaderboard.csv": leaderboard_csv(args["leaderboard"]).encode(),
     }
-    files["SHA256SUMS"] = "".join(
-        f"{_digest(data)}  {name}\n" for name, data in sorted(files.items())
-    ).encode()
     return files
 
 
-def _requirements(families: set[str], has_texts: bool) -> list[str]:
-    del has_texts  # text columns need nothing beyond scikit-learn
+def _requirements(families: set[str]) -> list[str]:
     packages = [
         *BASE_REQUIREMENTS,
         *sorted(FAMILY_REQUIREMENTS[f] for f in families if f in FAMILY_REQUIREMENTS),
@@ -217,10 +216,6 @@ def _write_zip(out: Path, files: Mapping[str, bytes]) -> tuple[str, int]:
     size = draft.stat().st_size
     draft.replace(out)
     return digest, size
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
 
 
 def _json(value: Any) -> bytes:

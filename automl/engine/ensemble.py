@@ -24,8 +24,10 @@ PATIENCE = 8
 # Choosing weights needs no more rows than this; scores are taken on all of them.
 CHOOSING_ROWS = 20_000
 MOST_CELLS = 60_000_000
-# Each member costs time and space at every prediction.
+# Each member costs time and space at every prediction; and the package has to be written, at some
+# 40 MB/s, before the budget's end.
 MOST_MEMBERS = 8
+MOST_BYTES = 200 << 20
 LEAST_WEIGHT = 0.04
 JUDGES = 5
 
@@ -53,7 +55,14 @@ class Blend:
     honest_best: Array
 
 
-def blend(metric: Metric, y: Array, candidates: Sequence[Array], *, seed: int = 0) -> Blend:
+def blend(
+    metric: Metric,
+    y: Array,
+    candidates: Sequence[Array],
+    *,
+    sizes: Sequence[int] | None = None,
+    seed: int = 0,
+) -> Blend:
     """Choose weights for candidates, and predict every row with weights chosen without it.
 
     Parameters
@@ -62,22 +71,27 @@ def blend(metric: Metric, y: Array, candidates: Sequence[Array], *, seed: int = 
     y : array of shape (rows,)
     candidates : sequence of arrays
         Out-of-fold predictions, best candidate first.
+    sizes : sequence of int or None
+        Bytes of each candidate's models; the members together take at most `MOST_BYTES`.
     seed : int
     """
-    stack = np.stack([np.asarray(candidate, dtype=np.float32) for candidate in candidates])
+    # Probabilities need no more than 24 bits; a target's unit may.
+    kind = np.float32 if metric.needs != "numbers" else np.float64
+    stack = np.stack([np.asarray(candidate, dtype=kind) for candidate in candidates])
     generator = np.random.default_rng([seed, 0xB1E4D])
     judge = _deal(y, generator)
     loss = fast_loss(metric)
+    room = np.zeros(len(stack)) if sizes is None else np.asarray(sizes, dtype=np.float64)
     honest, honest_best = np.empty_like(stack[0]), np.empty_like(stack[0])
     for part in range(JUDGES):
         chosen = _sample(np.flatnonzero(judge != part), generator)
-        weights = _trim(_greedy(loss, y[chosen], stack[:, chosen]))
+        weights = _trim(_greedy(loss, y[chosen], stack[:, chosen], room))
         held = np.flatnonzero(judge == part)
         honest[held] = np.tensordot(weights, stack[:, held], axes=1)
         best = int(np.argmin([loss(y[chosen], candidate[chosen]) for candidate in stack]))
         honest_best[held] = stack[best, held]
     rows = _sample(np.arange(len(y)), generator)
-    weights = _trim(_greedy(loss, y[rows], stack[:, rows]))
+    weights = _trim(_greedy(loss, y[rows], stack[:, rows], room))
     prediction = np.tensordot(weights, stack, axes=1)
     return Blend(tuple(float(weight) for weight in weights), prediction, honest, honest_best)
 
@@ -96,21 +110,22 @@ def _sample(rows: Array, generator: np.random.Generator) -> Array:
     return np.sort(generator.choice(rows, CHOOSING_ROWS, replace=False))
 
 
-def _greedy(loss: Callable[[Array, Array], float], y: Array, stack: Array) -> Array:
+def _greedy(loss: Callable[[Array, Array], float], y: Array, stack: Array, sizes: Array) -> Array:
     """Add, again and again, the candidate that helps most; with replacement, from the best one on."""
     if stack.size > MOST_CELLS:
         step = -(-stack.size // MOST_CELLS)
         y, stack = y[::step], stack[:, ::step]
     counts = np.zeros(len(stack))
-    total = np.zeros_like(stack[0], dtype=np.float64)
+    total = np.zeros_like(stack[0])
     best, best_counts, since = np.inf, counts.copy(), 0
     for size in range(1, ROUNDS + 1):
-        losses = [loss(y, (total + candidate) / size) for candidate in stack]
-        pick = int(np.argmin(losses))
-        total += stack[pick]
-        counts[pick] += 1
-        if losses[pick] < best * (1 - 1e-6) if best > 0 else losses[pick] < best - 1e-9:
-            best, best_counts, since = losses[pick], counts.copy(), 0
+        open_ = np.flatnonzero(_may_join(counts, sizes))
+        losses = [loss(y, (total + stack[index]) / size) for index in open_]
+        least = int(np.argmin(losses))
+        total += stack[open_[least]]
+        counts[open_[least]] += 1
+        if losses[least] < best * (1 - 1e-6) if best > 0 else losses[least] < best - 1e-9:
+            best, best_counts, since = losses[least], counts.copy(), 0
         else:
             since += 1
             if since >= PATIENCE:
@@ -118,10 +133,19 @@ def _greedy(loss: Callable[[Array, Array], float], y: Array, stack: Array) -> Ar
     return np.asarray(best_counts / best_counts.sum())
 
 
+def _may_join(counts: Array, sizes: Array) -> Array:
+    """Tell which candidates are members already, or may still become one."""
+    members = counts > 0
+    if not members.any():
+        return np.ones(len(counts), dtype=bool)
+    if members.sum() == MOST_MEMBERS:
+        return np.asarray(members)
+    return np.asarray(members | (sizes <= MOST_BYTES - sizes[members].sum()))
+
+
 def _trim(weights: Array) -> Array:
-    """Keep the members that count most, and none that hardly counts."""
-    least = max(LEAST_WEIGHT, float(np.sort(weights)[-MOST_MEMBERS:][0]))
-    kept = np.where(weights >= min(least, float(weights.max())), weights, 0.0)
+    """Drop the members that hardly count."""
+    kept = np.where(weights >= min(LEAST_WEIGHT, float(weights.max())), weights, 0.0)
     return np.asarray(kept / kept.sum())
 
 
@@ -137,7 +161,7 @@ def fast_loss(metric: Metric) -> Callable[[Array, Array], float]:
 
 
 def _auc_loss(y: Array, p: Array) -> float:
-    order = np.argsort(p[:, 1], kind="stable")
+    order = np.argsort(p[:, 1])
     ranks = np.empty(len(y))
     ranks[order] = np.arange(1, len(y) + 1)
     positive = y == 1

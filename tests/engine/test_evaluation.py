@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from automl.engine.blending import blend_trials, choose_candidates
-from automl.engine.ensemble import blend
+from automl.engine.ensemble import MOST_BYTES, blend
 from automl.engine.errors import Pruned
 from automl.engine.evaluation import evaluate, read_models, read_predictions
 from automl.engine.learners import get_learner
@@ -114,6 +114,27 @@ def test_an_ensemble_of_different_families_is_better_than_each_and_honest(tmp_pa
     assert metric.value(y, found.honest) > best + 0.02
     assert metric.value(y, found.honest) <= metric.value(y, found.prediction) + 0.002
     assert sum(found.weights) == pytest.approx(1)
+
+
+def test_members_together_are_no_larger_than_a_bundle_may_be():
+    chance = np.random.default_rng(0)
+    y = chance.normal(0, 1, 500)
+    candidates = [y + chance.normal(0, 1, 500) for _ in range(6)]
+    large, small = MOST_BYTES // 2 - 1, 1
+
+    free = blend(METRICS["rmse"], y, candidates, sizes=[small] * 6)
+    limited = blend(METRICS["rmse"], y, candidates, sizes=[large] * 5 + [small])
+
+    assert sum(weight > 0 for weight in free.weights) > 3
+    assert 1 <= sum(weight > 0 for weight in limited.weights[:5]) <= 2
+
+
+def test_the_best_candidate_joins_whatever_its_size():
+    y = np.arange(100.0)
+
+    found = blend(METRICS["rmse"], y, [y + 0.1, y[::-1] * 1.0], sizes=[MOST_BYTES * 2, 1])
+
+    assert found.weights == (1.0, 0.0)
 
 
 def test_among_noise_an_honest_score_promises_nothing():
