@@ -118,7 +118,9 @@ TEMPLATES = [
 
 # A path may hold characters that a URL may not.
 DATABASES = {
-    "default": env.db_url("DATABASE_URL", default="sqlite:///" + quote(str(HOME / "db.sqlite3"))),
+    "default": env.db_url_config(
+        env.str("DATABASE_URL", "") or "sqlite:///" + quote(str(HOME / "db.sqlite3"))
+    ),
 }
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # WAL lets readers and one writer work at once; IMMEDIATE takes the write lock at BEGIN, where the
@@ -249,8 +251,8 @@ MAX_TRIALS = env.int("AUTOML_MAX_TRIALS", default=10_000)
 # --- Work -----------------------------------------------------------------------------------
 
 DISPATCHER = env.str("AUTOML_DISPATCHER", default="workers.dispatch.CeleryDispatcher")
-BROKER_URL = env.str("REDIS_URL", default=embedded_url(HOME))
-BROKER_IS_EMBEDDED = "REDIS_URL" not in os.environ
+BROKER_URL = env.str("REDIS_URL", default="") or embedded_url(HOME)
+BROKER_IS_EMBEDDED = embedded_url(HOME) == BROKER_URL
 SEATS = env.int("AUTOML_SEATS", default=0)  # 0: one a core of the quota
 THREADS_PER_SEAT = env.int("AUTOML_THREADS_PER_SEAT", default=0)  # 0: the quota shared out
 MEMORY_PER_SEAT = env.int("AUTOML_MEMORY_PER_SEAT_MB", default=0) * 2**20  # 0: 80 % of the machine shared out

@@ -1,4 +1,7 @@
-"""The whole service, started as `make run` does: its own home, a free port, a broker of its own."""
+"""The whole service, started as `make run` does: its own home, a free port, a broker of its own.
+
+Where `DATABASE_URL` or `REDIS_URL` are set it stands on those servers instead.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,13 @@ import time
 import uuid
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import psutil
+import psycopg
+from psycopg import sql
+from redis import Redis
 
 ROOT = Path(__file__).resolve().parent.parent
 MARK = "BAKEOFF_TEST_SERVICE"
@@ -23,6 +30,20 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def servers_of_tests(name: str) -> dict[str, str]:
+    """A PostgreSQL database and an emptied Redis of one's own, where the tests were given such servers."""
+    given: dict[str, str] = {}
+    if database := os.environ.get("DATABASE_URL"):
+        parts = urlsplit(database)
+        with psycopg.connect(database, autocommit=True) as connection:
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(f"service_{name}")))
+        given["DATABASE_URL"] = parts._replace(path=f"/service_{name}").geturl()
+    if broker := os.environ.get("REDIS_URL"):
+        Redis.from_url(broker).flushdb()
+        given["REDIS_URL"] = broker
+    return given
 
 
 class Service:
@@ -40,6 +61,7 @@ class Service:
             "AUTOML_PORT": str(self.port),
             "PYTHONDONTWRITEBYTECODE": "1",
             MARK: self.mark,
+            **servers_of_tests(self.mark),
             **environment,
         }
         self.process: subprocess.Popen[bytes] | None = None
