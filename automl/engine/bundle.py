@@ -174,7 +174,7 @@ def _files(
         provenance=provenance,
         requirements=requirements,
     )
-    files = {
+    return {
         "model.skops": dumps(stored),
         "predict.py": Path(inference.__file__).read_bytes(),
         "requirements.txt": "".join(f"{line}\n" for line in requirements).encode(),
@@ -183,7 +183,6 @@ def _files(
         "metrics.json": _json({**metrics, "provenance": provenance}),
         "leaderboard.csv": leaderboard_csv(args["leaderboard"]).encode(),
     }
-    return files
 
 
 def _requirements(families: set[str]) -> list[str]:
