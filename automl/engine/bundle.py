@@ -203,12 +203,12 @@ def load_texts(path: Path) -> list[Any]:
 def _write_zip(out: Path, files: Mapping[str, bytes]) -> tuple[str, int]:
     """Write the ZIP so that it appears whole or not at all; its digest and size."""
     draft = out.with_name(f".{out.name}.{os.getpid()}")
-    with zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED, compresslevel=COMPRESSION) as archive:
+    with zipfile.ZipFile(draft, "w") as archive:
         for name, data in files.items():
             entry = zipfile.ZipInfo(name, ZIP_DATE)
             entry.external_attr = 0o644 << 16
             entry.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(entry, data)
+            archive.writestr(entry, data, compresslevel=COMPRESSION)
     with draft.open("rb") as file:
         os.fsync(file.fileno())
         digest = hashlib.file_digest(file, "sha256").hexdigest()

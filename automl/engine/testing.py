@@ -245,6 +245,13 @@ class LearnerSuite:
                     values = outputs(loaded, fitted.X_valid, table.data)
                     assert np.array_equal(values, fitted.predict(table.data))
 
+    def test_a_thinned_model_predicts_the_same(self) -> None:
+        for table in self.tables():
+            fitted = fit_fold(self.learner, table, self.learner.first(table.data))
+            before = fitted.predict(table.data)
+            self.learner.thin(fitted.fit.estimator, models=1)
+            assert np.array_equal(fitted.predict(table.data), before)
+
     def test_it_says_what_it_learned_as_json(self) -> None:
         for table in self.tables():
             fit = fit_fold(self.learner, table, self.learner.first(table.data)).fit

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 import time
+import zipfile
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import skops.io
 
 from automl.engine.errors import UserError
 from automl.engine.learners import LEARNERS, families_for, get_learner
@@ -64,6 +67,18 @@ def test_boosting_keeps_the_best_round_only(family: str) -> None:
     pick = min if fit.learning_curve["metric"] == "log_loss" else max
     assert valid[x.index(best)] == pick(valid)
     assert fit.learned["rounds"] == best
+
+
+@pytest.mark.parametrize("family", ["lightgbm", "xgboost", "catboost"])
+def test_a_stored_booster_has_no_part_for_each_of_its_rounds(family: str) -> None:
+    table = make_table(TaskType.REGRESSION)
+    learner = LEARNERS[family]
+    estimator = fit_fold(learner, table, learner.first(table.data)).fit.estimator
+
+    learner.thin(estimator, models=5)
+
+    with zipfile.ZipFile(io.BytesIO(skops.io.dumps(estimator))) as archive:
+        assert len(archive.namelist()) < 10
 
 
 @pytest.mark.parametrize("family", ["hist_boosting", "lightgbm", "xgboost", "catboost", "neural_network"])

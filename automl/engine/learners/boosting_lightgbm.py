@@ -180,6 +180,10 @@ class LightGBM(Learner):
         curve = thin_curve("rounds", stopping_metric(data), [], curves["valid"][name], best)
         return Fit(estimator, curve, self._summary(booster, best))
 
+    def thin(self, estimator: Any, *, models: int) -> None:
+        # Each round's loss would be an array of its own in the bundle; the curve has them.
+        estimator._evals_result = {}
+
     @staticmethod
     def _summary(booster: Any, best: int) -> dict[str, Any]:
         return {

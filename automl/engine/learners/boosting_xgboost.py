@@ -161,6 +161,10 @@ class XGBoost(Learner):
         learned = {"rounds": best, "trees": best * class_trees(data), "importance": importance_top(gains)}
         return Fit(estimator, curve, learned)
 
+    def thin(self, estimator: Any, *, models: int) -> None:
+        # Each round's loss would be an array of its own in the bundle; the curve has them.
+        estimator.evals_result_ = {}
+
 
 def _stop_at(deadline: float) -> Any:
     """Make a callback that ends training at a deadline."""

@@ -151,6 +151,10 @@ class NeuralNetwork(Learner):
         }
         return Fit(estimator, thin_curve("epochs", metric, train, valid, best), learned)
 
+    def thin(self, estimator: Any, *, models: int) -> None:
+        # Its own copy of the best weights is not ours, and as large as the weights.
+        estimator._best_coefs = estimator._best_intercepts = None
+
 
 def _watched(data: DataProfile) -> str:
     metric = stopping_metric(data)
