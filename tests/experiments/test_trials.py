@@ -14,6 +14,7 @@ from automl.experiments.services.trials import (
     plan_trials,
     reap_trials,
 )
+from automl.experiments.states import advance_trial
 from tests.factories import ExperimentFactory, TrialFactory, UserFactory
 from tests.seats import outcome
 
@@ -204,6 +205,23 @@ def test_an_expired_lease_gives_the_trial_back(sent):
     assert (trial.state, trial.attempt, kept.state) == ("waiting", 1, "running")
     assert ("evaluate", trial.id) in sent
     assert not half_written.exists()
+
+
+def test_a_trial_told_while_the_sweep_looks_keeps_its_files(sent, monkeypatch):
+    trial = TrialFactory(state="running", attempt=1, lease_expires_at=timezone.now() - timedelta(seconds=1))
+    folder = storage.make_folder(trial.folder)
+
+    def told_first(trials, **changes):
+        Trial.objects.filter(id=trial.id).update(state="complete", lease_expires_at=None)
+        return advance_trial(trials, **changes)
+
+    monkeypatch.setattr("automl.experiments.services.trials.advance_trial", told_first)
+    reap_trials()
+
+    trial.refresh_from_db()
+    assert trial.state == "complete"
+    assert folder.exists()
+    assert ("evaluate", trial.id) not in sent
 
 
 def test_a_trial_lost_three_times_fails_with_a_reason_and_the_search_goes_on(sent):

@@ -283,8 +283,9 @@ def reap_trials() -> None:
     lost = Trial.objects.filter(state=TrialState.RUNNING.value, lease_expires_at__lt=now)
     for trial in lost.select_related("experiment")[:100]:
         attempts = Trial.objects.filter(id=trial.id, attempt=trial.attempt, lease_expires_at__lt=now)
-        if trial.attempt >= settings.MAX_ATTEMPTS:
-            advance_trial(
+        given_up = trial.attempt >= settings.MAX_ATTEMPTS
+        if given_up:
+            taken = advance_trial(
                 attempts,
                 to=TrialState.FAILED,
                 error=f"Lost {trial.attempt} times: the process that fitted it died each time, "
@@ -293,9 +294,12 @@ def reap_trials() -> None:
                 finished_at=now,
             )
         else:
-            advance_trial(attempts, to=TrialState.WAITING, lease_expires_at=None, nudged_at=now)
-            dispatcher().evaluate(trial.id)
+            taken = advance_trial(attempts, to=TrialState.WAITING, lease_expires_at=None, nudged_at=now)
+        if not taken:  # the worker was only late, and has told or renewed meanwhile
+            continue
         storage.remove(trial.folder)
+        if not given_up:
+            dispatcher().evaluate(trial.id)
         log.warning("trial_taken_back", trial=str(trial.id), attempt=trial.attempt, worker=trial.worker)
     _nudge()
 
