@@ -28,7 +28,7 @@ import json
 from django.db.models import Max, Sum
 from automl.core.models import Worker
 from automl.experiments.models import Experiment
-seats = Worker.objects.aggregate(seats=Sum("seats"))["seats"]
+seats = Worker.objects.filter(queue="evaluate").aggregate(seats=Sum("seats"))["seats"]
 experiment = Experiment.objects.get(id={id!r})
 found = experiment.trials.aggregate(seat=Sum("seconds"), fit=Sum("fit_time"), end=Max("finished_at"))
 searched = (found["end"] - experiment.started_at).total_seconds()
@@ -55,7 +55,7 @@ def _measure(service: Service, table: Path, target: str, seconds: float) -> dict
     experiment = service.experiment(dataset, target, time_budget=seconds)
     path = f"experiments/{experiment['id']}/"
     service.wait_for(
-        lambda: service.client.get(f"{path}leaderboard/").json(), within=60, what="the first row"
+        lambda: service.client.get(f"{path}leaderboard/").json()["results"], within=60, what="the first row"
     )
     first_row = time.monotonic() - posted
     done = service.settled(path, within=seconds * 2 + 60)
