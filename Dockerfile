@@ -3,7 +3,7 @@ FROM python:3.11-slim AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 RUN python -m venv /opt/venv && /opt/venv/bin/pip install --quiet uv==0.13.9
 COPY requirements.txt .
-RUN /opt/venv/bin/uv pip install --no-cache --python /opt/venv/bin/python -r requirements.txt \
+RUN /opt/venv/bin/uv pip install --no-cache --compile-bytecode --python /opt/venv/bin/python -r requirements.txt \
     && /opt/venv/bin/pip uninstall --quiet --yes uv
 
 FROM python:3.11-slim
@@ -17,6 +17,7 @@ COPY --chown=root:root automl automl
 COPY --chown=root:root workers workers
 COPY --chown=root:root templates templates
 COPY --chown=root:root static static
+RUN /opt/venv/bin/python -m compileall -q automl workers
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
     AUTOML_HOME=/data AUTOML_HOST=0.0.0.0 AUTOML_PORT=8000
 USER bakeoff

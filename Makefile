@@ -11,6 +11,8 @@ PIP := $(PY) -m pip install -qq --disable-pip-version-check
 UV := uv==0.13.9
 STAMP := $(VENV)/.installed
 REQUIREMENTS := requirements.txt requirements-dev.txt
+# Without compiled files each start compiles some thousand modules again.
+unexport PYTHONDONTWRITEBYTECODE
 CODE := automl workers tests benchmarks examples manage.py
 
 help: ## What can be made

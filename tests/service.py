@@ -59,7 +59,6 @@ class Service:
             **{name: os.environ[name] for name in kept if name in os.environ},
             "AUTOML_HOME": str(home),
             "AUTOML_PORT": str(self.port),
-            "PYTHONDONTWRITEBYTECODE": "1",
             MARK: self.mark,
             **servers_of_tests(self.mark),
             **environment,

@@ -71,8 +71,8 @@ def scheduler() -> Program:
 
 
 def celery(*arguments: str) -> list[str]:
-    """A command line of Celery for our application."""
-    return [sys.executable, "-m", "celery", "-A", "workers.app", *arguments]
+    """A command line of Celery for our application; the web server makes Django's checks, once."""
+    return [sys.executable, "-m", "celery", "--skip-checks", "-A", "workers.app", *arguments]
 
 
 def _plain_threads() -> dict[str, str]:

@@ -157,7 +157,7 @@ class Encoder:
             "year": times.year,
             "month": times.month,
             "day": times.day,
-            "weekday": times.weekday,
+            "weekday": times.day_of_week,
             "hour": times.hour + times.minute / 60,
         }
         table = np.column_stack([np.asarray(parts[name], dtype=np.float64) for name in column["parts"]])

@@ -68,7 +68,7 @@ class Command(BaseCommand):
         supervisor.start(programs.worker("evaluate", plan.seats))
         supervisor.start(programs.worker("short", programs.SHORT_WORKERS))
         self._welcome(link, plan.seats, plan.threads, plan.memory_bytes)
-        if supervisor.wait(lambda: _workers_answer(since=began), seconds=READY_SECONDS, every=0.5):
+        if supervisor.wait(lambda: _workers_answer(since=began), seconds=READY_SECONDS, every=0.1):
             connections.close_all()
             self._say(f"Ready after {time.monotonic() - self._began:.1f} s.")
         else:
