@@ -72,7 +72,6 @@ INSTALLED_APPS = [
     "knox",
     "drf_spectacular",
     "drf_spectacular_sidecar",
-    "django_filters",
     "django_htmx",
     "django_structlog",
     "automl.core",
@@ -111,6 +110,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "automl.accounts.context.signup_open",
             ],
         },
     }
@@ -146,7 +146,6 @@ STATICFILES_DIRS = [BASE_DIR / "static"]
 STATICFILES_FINDERS = [
     "django.contrib.staticfiles.finders.FileSystemFinder",
     "django.contrib.staticfiles.finders.AppDirectoriesFinder",
-    "automl.core.wheels.WheelFinder",
 ]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
@@ -173,6 +172,8 @@ ACCOUNT_LOGIN_METHODS = {"username", "email"}
 ACCOUNT_SIGNUP_FIELDS = ["username*", "email", "password1*", "password2*"]
 ACCOUNT_ADAPTER = "automl.accounts.adapter.AccountAdapter"
 SIGNUP_OPEN = env.bool("AUTOML_SIGNUP", default=True)
+# Sign-in is limited by address: behind a proxy that is the one the proxy tells.
+ALLAUTH_TRUSTED_PROXY_COUNT = env.int("AUTOML_TRUSTED_PROXIES", default=0)
 SIGN_IN_LINK_SECONDS = 24 * 3600
 EMAIL_CONFIG = env.email_url("EMAIL_URL", default="consolemail://")
 vars().update(EMAIL_CONFIG)

@@ -19,6 +19,10 @@ log = structlog.get_logger(__name__)
 ALIVE_SECONDS = 15
 
 
+class _Missing(Exception):
+    """A part that is not there, in words for everybody."""
+
+
 def live_workers(queue: str | None = None) -> QuerySet[Worker]:
     """Workers that have written a heartbeat lately."""
     workers = Worker.objects.filter(seen_at__gte=timezone.now() - timedelta(seconds=ALIVE_SECONDS))
@@ -33,9 +37,10 @@ def readiness() -> dict[str, str]:
         try:
             check()
             answer[name] = "ok"
-        except (DatabaseError, redis.RedisError, OSError, RuntimeError) as error:
+        except (DatabaseError, redis.RedisError, OSError, _Missing) as error:
             log.warning("not_ready", part=name, error=str(error))
-            answer[name] = str(error) or type(error).__name__
+            # Whoever asks needs no account: what exactly failed is for the log.
+            answer[name] = str(error) if isinstance(error, _Missing) else f"The {name} can't be used."
     return answer
 
 
@@ -61,4 +66,4 @@ def _workers() -> None:
     alive = set(live_workers().values_list("queue", flat=True))
     missing = {"evaluate", "short"} - alive
     if missing:
-        raise RuntimeError(f"no worker has answered for {ALIVE_SECONDS} s on: {', '.join(sorted(missing))}")
+        raise _Missing(f"no worker has answered for {ALIVE_SECONDS} s on: {', '.join(sorted(missing))}")

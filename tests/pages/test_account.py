@@ -68,6 +68,12 @@ def test_signing_up(client, db):
     assert User.objects.filter(username="dora").exists()
 
 
+def test_where_nobody_may_sign_up_nobody_is_asked_to(client, db, settings):
+    assert "Make an account" in client.get("/accounts/login/").text
+    settings.SIGNUP_OPEN = False
+    assert "Make an account" not in client.get("/accounts/login/").text
+
+
 def test_signing_out(browser_client):
     browser_client.post(reverse("account_logout"))
     assert not is_signed_in(browser_client)

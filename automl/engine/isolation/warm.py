@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import automl
+from automl.engine.isolation.openmp import openmp_folder
 
 log = logging.getLogger("automl.engine.isolation")
 
@@ -137,8 +138,11 @@ def environment(threads: int) -> dict[str, str]:
     """Give the environment of a process that computes: what libraries read before Python can tell them."""
     counts = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "LOKY_MAX_CPU_COUNT")
     root = str(Path(automl.__file__).parent.parent)
+    openmp = openmp_folder()
+    libraries = {"LD_LIBRARY_PATH": _joined(openmp, "LD_LIBRARY_PATH")} if openmp else {}
     return {
         **os.environ,
+        **libraries,
         **dict.fromkeys(counts, str(threads)),
         # OpenBLAS starts its threads on import, so it gets them in the child, see `child._widen`.
         "OPENBLAS_NUM_THREADS": "1",
@@ -146,5 +150,9 @@ def environment(threads: int) -> dict[str, str]:
         "JE_ARROW_MALLOC_CONF": "background_thread:false",
         # The order of a set of words must not change from one seat to the next.
         "PYTHONHASHSEED": "0",
-        "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")])),
+        "PYTHONPATH": _joined(root, "PYTHONPATH"),
     }
+
+
+def _joined(first: Path | str, variable: str) -> str:
+    return os.pathsep.join(filter(None, [str(first), os.environ.get(variable)]))

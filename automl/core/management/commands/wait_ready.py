@@ -18,10 +18,11 @@ class Command(BaseCommand):
     requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=["database", "broker"])
+        parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=[])
         parser.add_argument("--timeout", type=float, default=60.0, help="seconds (60)")
 
     def handle(self, *args: Any, parts: list[str], timeout: float, **options: Any) -> None:
+        parts = parts or ["database", "broker"]
         deadline = time.monotonic() + timeout
         while bad := {part: why for part, why in readiness().items() if part in parts and why != "ok"}:
             if time.monotonic() > deadline:

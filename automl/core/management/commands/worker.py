@@ -1,14 +1,19 @@
-"""`manage.py worker QUEUE`: one Celery worker with as many processes as this machine has seats."""
+"""`manage.py worker QUEUE`: one Celery worker with as many processes as this machine has seats.
+
+With `--check` it only tells whether that worker of this machine is alive, for a container's health.
+"""
 
 from __future__ import annotations
 
 import os
+import platform
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management import BaseCommand
+from django.core.management import BaseCommand, CommandError
 
 from automl.core import programs
+from automl.core.health import ALIVE_SECONDS, live_workers
 from automl.core.seats import seat_plan
 
 
@@ -18,7 +23,15 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("queue", choices=["evaluate", "short"])
+        parser.add_argument(
+            "--check", action="store_true", help="exit with 1 when it is silent"
+        )
 
-    def handle(self, *args: Any, queue: str, **options: Any) -> None:
+    def handle(self, *args: Any, queue: str, check: bool, **options: Any) -> None:
+        if check:
+            name = f"{queue}@{platform.node()}"
+            if not live_workers(queue).filter(name=name).exists():
+                raise CommandError(f"{name} has not been heard from for {ALIVE_SECONDS} s.")
+            return
         program = programs.worker(queue, seat_plan().seats if queue == "evaluate" else programs.SHORT_WORKERS)
         os.execve(program.command[0], list(program.command), {**os.environ, **program.environment})  # noqa: S606
