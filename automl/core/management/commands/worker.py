@@ -23,9 +23,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("queue", choices=["evaluate", "short"])
-        parser.add_argument(
-            "--check", action="store_true", help="exit with 1 when it is silent"
-        )
+        parser.add_argument("--check", action="store_true", help="exit with 1 when it is silent")
 
     def handle(self, *args: Any, queue: str, check: bool, **options: Any) -> None:
         if check:
