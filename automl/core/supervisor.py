@@ -116,6 +116,8 @@ class Supervisor:
         """Watch the programs until something holds or time is over; raises Stopped when asked to stop."""
         deadline = time.monotonic() + seconds
         while until is None or not until():
+            if self._stopping:  # the handler's exception may have ended in somebody's destructor
+                raise Stopped
             if time.monotonic() > deadline:
                 return False
             self._watch()

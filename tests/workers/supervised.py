@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import sys
+import time
 from pathlib import Path
 
 from automl.core.supervisor import Program, Stopped, Supervisor
 from automl.engine.errors import UserError
+
+
+def swallow() -> bool:
+    """What a destructor does to an exception that a signal raises within it."""
+    with contextlib.suppress(BaseException):
+        time.sleep(0.3)
+    return False
 
 
 def main() -> int:
@@ -21,7 +30,7 @@ def main() -> int:
                     command = [sys.executable, "-c", stub["code"]]
                     supervisor.start(Program(stub["name"], command, stop=stop, last=stub.get("last", False)))
                 print(f"mark {supervisor.mark}", flush=True)
-                supervisor.wait()
+                supervisor.wait(swallow if "--swallow" in sys.argv else None)
             except Stopped:
                 print("stopping", flush=True)
     except UserError as error:

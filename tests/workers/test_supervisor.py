@@ -8,8 +8,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,12 +34,12 @@ PARENT = (
 class Service:
     """A supervisor under test."""
 
-    def __init__(self, folder: Path, *stubs: dict[str, object]) -> None:
+    def __init__(self, folder: Path, *stubs: dict[str, object], options: Sequence[str] = ()) -> None:
         self.folder = folder
         self.output = folder.with_name(f"{folder.name}-{time.monotonic_ns()}.out")
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, str(STUB), str(folder), json.dumps(stubs)],
+                [sys.executable, str(STUB), str(folder), json.dumps(stubs), *options],
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
@@ -73,8 +74,8 @@ def eventually(condition: Callable[[], bool], seconds: float = 15.0) -> None:
 def serve(tmp_path: Path) -> Iterator[Callable[..., Service]]:
     services: list[Service] = []
 
-    def start(*stubs: dict[str, object], folder: Path = tmp_path / "home") -> Service:
-        services.append(Service(folder, *stubs))
+    def start(*stubs: dict[str, object], folder: Path = tmp_path / "home", **settings: Any) -> Service:
+        services.append(Service(folder, *stubs, **settings))
         return services[-1]
 
     yield start
@@ -90,6 +91,15 @@ def test_sigint_stops_every_program_and_what_they_started(serve):
     eventually(lambda: len(service.living()) == 3)
     service.process.send_signal(signal.SIGINT)
     assert service.process.wait(timeout=10) == 0
+    assert service.living() == []
+
+
+def test_a_signal_whose_exception_is_lost_on_the_way_stops_it_all_the_same(serve):
+    service = serve({"name": "a", "code": SLEEP}, options=["--swallow"])
+    eventually(lambda: len(service.living()) == 1)
+    service.process.send_signal(signal.SIGINT)
+    assert service.process.wait(timeout=10) == 0
+    assert "stopping" in service.text
     assert service.living() == []
 
 
