@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from datetime import timedelta
 
 import factory
@@ -75,7 +76,7 @@ class DatasetFactory(factory.django.DjangoModelFactory):
     bytes = 2048
     sha256 = "ab" * 32
     rows = factory.LazyAttribute(lambda o: 100 if o.state == "ready" else None)
-    columns = factory.LazyAttribute(lambda o: COLUMNS if o.state == "ready" else [])
+    columns = factory.LazyAttribute(lambda o: copy.deepcopy(COLUMNS) if o.state == "ready" else [])
     dialect = factory.LazyFunction(
         lambda: {"format": "csv", "encoding": "utf-8", "delimiter": ",", "decimal": "."}
     )

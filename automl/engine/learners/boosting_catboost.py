@@ -97,6 +97,9 @@ class CatBoost(Learner):
         tree = 9e-4 + data.rows * (depth * (1.4e-8 + width) + 4e-8 * trees)
         tree += 2.0**depth * (data.numeric + statistics) * trees * 4e-7
         rounds = expected_rounds(data, int(params["iterations"] or 0), float(params["learning_rate"] or 1))
+        if data.classes > 2:
+            # Symmetric trees fit all classes at once, with the splits that suit none of them best.
+            rounds = min(2.5 * rounds, float(params["iterations"] or 0))
         return Cost(0.02 + rounds * tree, data.rows * (data.columns + 30) * 16 + 50_000_000)
 
     def build(self, data: DataProfile, params: Params, *, seed: int, threads: int) -> Any:
