@@ -119,7 +119,7 @@ class ExperimentFactory(factory.django.DjangoModelFactory):
 
     task_type = factory.LazyAttribute(lambda o: "binary" if o.begun else "auto")
     metric = factory.LazyAttribute(lambda o: "roc_auc" if o.begun else "auto")
-    prepared = factory.LazyAttribute(lambda o: PREPARED if o.begun else None)
+    prepared = factory.LazyAttribute(lambda o: copy.deepcopy(PREPARED) if o.begun else None)
     started_at = factory.LazyAttribute(lambda o: timezone.now() - timedelta(seconds=30) if o.begun else None)
     finished_at = factory.LazyAttribute(lambda o: timezone.now() if o.ended else None)
     phase = factory.LazyAttribute(

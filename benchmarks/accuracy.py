@@ -1,0 +1,204 @@
+"""How good the answer is for a given wait, beside other libraries on the same split.
+
+    python -m benchmarks.accuracy TABLES [--seconds 60] [--seeds 0 1 2] [--only NAME ...]
+        [--peer flaml=/path/to/its/python ...] [--out FILE]
+
+TABLES is a folder with index.json, a list of {"name", "file", "target", "task"}, and the CSV files.
+A quarter of each table is held out. We are measured as users meet us: the real service, the REST API,
+the downloaded bundle in a process of its own. A peer runs benchmarks/peer.py with an interpreter that
+has it. Each run adds a line of JSON to the file; what is there is not measured again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import log_loss, roc_auc_score, root_mean_squared_error
+
+from automl.client import Client
+from tests.service import Service
+
+PEER = Path(__file__).with_name("peer.py")
+OURS = "bakeoff"
+
+
+def split(table: Path, target: str, task: str, seed: int, folder: Path) -> tuple[Path, Path]:
+    """Write train.csv and test.csv, every cell as it was written; a class of one row goes to train."""
+    frame = pd.read_csv(table, dtype=str, keep_default_na=False)
+    frame = frame[frame[target].str.strip() != ""].reset_index(drop=True)
+    generator = np.random.default_rng(seed)
+    groups = [frame.index] if task == "regression" else frame.groupby(target).groups.values()
+    held: list[int] = []
+    for group in groups:
+        rows = generator.permutation(np.asarray(group))
+        count = min(max(round(len(rows) / 4), 1), len(rows) - 1)
+        held += list(rows[:count])
+    test = frame.index.isin(held)
+    paths = folder / "train.csv", folder / "test.csv"
+    for path, part in zip(paths, (frame[~test], frame[test]), strict=True):
+        part.sample(frac=1, random_state=seed).to_csv(path, index=False)
+    return paths
+
+
+def score(predictions: Path, test: Path, target: str, task: str) -> float:
+    """Score a table of predictions: area under the curve, log loss, or root mean squared error."""
+    truth = pd.read_csv(test, dtype=str, keep_default_na=False)[target].str.strip()
+    found = pd.read_csv(predictions)
+    if task == "regression":
+        return float(root_mean_squared_error(truth.astype(float), found["prediction"]))
+    chances = found.filter(like="probability_")
+    labels = [name.removeprefix("probability_") for name in chances.columns]
+    values = chances.to_numpy(dtype=float)
+    if task == "binary":
+        positive = sorted(labels)[-1]
+        return float(roc_auc_score(truth == positive, values[:, labels.index(positive)]))
+    order = np.argsort(labels)
+    clipped = np.clip(values[:, order], 1e-15, None)
+    return float(log_loss(truth, clipped / clipped.sum(axis=1, keepdims=True), labels=sorted(labels)))
+
+
+def ours(service: Service, client: Client, asked: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Upload, search, download, predict."""
+    dataset = client.datasets.wait(client.datasets.upload(asked["train"])["id"])
+    began = time.monotonic()
+    experiment = client.experiments.create(
+        dataset["id"],
+        asked["target"],
+        task_type=asked["task"],
+        time_budget=asked["seconds"],
+        seed=asked["seed"],
+    )
+    done = client.experiments.wait(experiment["id"])
+    elapsed = time.monotonic() - began
+    if done["status"] != "complete":
+        raise RuntimeError(f"the experiment is {done['status']}: {done['error']}")
+    client.models.download(done["model"], folder / "model.zip")
+    zipfile.ZipFile(folder / "model.zip").extractall(folder / "model")
+    command = [sys.executable, "-I", "predict.py", str(asked["test"]), str(folder / "out.csv")]
+    subprocess.run(command, cwd=folder / "model", check=True)
+    return {
+        "fit_seconds": elapsed,
+        "cv": done["best"]["score"],
+        "trials": done["trials"]["complete"],
+        "megabytes": (folder / "model.zip").stat().st_size / 2**20,
+    }
+
+
+def peer(python: str, name: str, asked: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Run a peer with its own interpreter."""
+    request = {
+        **asked,
+        "train": str(asked["train"]),
+        "test": str(asked["test"]),
+        "out": str(folder / "out.csv"),
+    }
+    done = subprocess.run(
+        [python, str(PEER), name, request],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=asked["seconds"] * 3 + 120,
+    )
+    if done.returncode:
+        raise RuntimeError(done.stderr[-500:])
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def table_of(lines: list[dict[str, Any]]) -> str:
+    """The medians over seeds as a table in Markdown, the best in bold, with mean ranks."""
+    frame = pd.DataFrame([line for line in lines if "score" in line])
+    medians = frame.pivot_table(index="table", columns="who", values="score", aggfunc="median", sort=False)
+    higher = frame.groupby("table")["task"].first() == "binary"
+    ranks = medians.mul(higher.map({True: -1.0, False: 1.0}), axis=0).rank(axis=1)
+    rows = ["| table | " + " | ".join(medians.columns) + " |", "| --- " * (len(medians.columns) + 1) + "|"]
+    for name, values in medians.iterrows():
+        shown = [f"**{v:.5g}**" if ranks.loc[name, who] == 1 else f"{v:.5g}" for who, v in values.items()]
+        rows.append(f"| {name} | " + " | ".join(shown) + " |")
+    rows.append("| mean rank | " + " | ".join(f"{ranks[who].mean():.2f}" for who in medians.columns) + " |")
+    return "\n".join(rows)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure what is missing in the file, and print the table of what is there."""
+    parser = argparse.ArgumentParser(description="Accuracy in a given time, beside other libraries.")
+    parser.add_argument("tables", type=Path)
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--only", nargs="+")
+    parser.add_argument("--peer", action="append", default=[], metavar="NAME=PYTHON")
+    parser.add_argument("--out", type=Path, default=Path("var/accuracy.jsonl"))
+    asked = parser.parse_args(arguments)
+    asked.out.parent.mkdir(parents=True, exist_ok=True)
+    peers = dict(entry.split("=", 1) for entry in asked.peer)
+    known = [json.loads(line) for line in asked.out.read_text().splitlines()] if asked.out.exists() else []
+    entries = json.loads((asked.tables / "index.json").read_text())
+    chosen = [entry for entry in entries if not asked.only or entry["name"] in asked.only]
+    with tempfile.TemporaryDirectory(prefix="bakeoff-accuracy-") as home:
+        service = Service(Path(home))
+        try:
+            service.start()
+            with Client(service.url, service.sign_in("bench")) as client:
+                for entry in chosen:
+                    for seed in asked.seeds:
+                        known += _measure(entry, seed, asked, peers, known, service, client)
+        finally:
+            service.stop()
+            service.close()
+    now = [line for line in known if line["seconds"] == asked.seconds]
+    print(table_of(now))
+    return 0
+
+
+def _measure(
+    entry: dict[str, Any],
+    seed: int,
+    asked: argparse.Namespace,
+    peers: dict[str, str],
+    known: list[dict[str, Any]],
+    service: Service,
+    client: Client,
+) -> list[dict[str, Any]]:
+    found = []
+    for who in (OURS, *peers):
+        head = {
+            "table": entry["name"],
+            "task": entry["task"],
+            "who": who,
+            "seconds": asked.seconds,
+            "seed": seed,
+        }
+        if any(head.items() <= line.items() for line in known):
+            continue
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            train, test = split(asked.tables / entry["file"], entry["target"], entry["task"], seed, folder)
+            request = {**entry, "train": train, "test": test, "seconds": asked.seconds, "seed": seed}
+            try:
+                if who == OURS:
+                    figures = ours(service, client, request, folder)
+                else:
+                    figures = peer(peers[who], who, request, folder)
+                figures["score"] = score(folder / "out.csv", test, entry["target"], entry["task"])
+            except (RuntimeError, subprocess.SubprocessError, OSError, ValueError) as error:
+                figures = {"error": str(error)[-500:]}
+        line = {**head, **figures}
+        print(json.dumps(line), flush=True)
+        with asked.out.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        found.append(line)
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())
