@@ -96,14 +96,9 @@ def ours(service: Service, client: Client, asked: dict[str, Any], folder: Path) 
 
 def peer(python: str, name: str, asked: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Run a peer with its own interpreter."""
-    request = {
-        **asked,
-        "train": str(asked["train"]),
-        "test": str(asked["test"]),
-        "out": str(folder / "out.csv"),
-    }
+    paths = {"train": str(asked["train"]), "test": str(asked["test"]), "out": str(folder / "out.csv")}
     done = subprocess.run(
-        [python, str(PEER), name, request],
+        [python, str(PEER), name, json.dumps({**asked, **paths})],
         capture_output=True,
         text=True,
         check=False,
