@@ -65,7 +65,7 @@ class Encoder:
         self.texts = list(texts)
         self._missing = frozenset(mark.strip() for mark in schema["missing_values"])
         self._lookups: dict[str, dict[str, int]] = {
-            column["name"]: {level: code for code, level in enumerate(column["categories"])}
+            column["name"]: _codes_of(column["categories"])
             for column in schema["columns"]
             if "categories" in column
         }
@@ -168,6 +168,15 @@ class Encoder:
         components = self.texts[column["text"]].transform(texts)
         lengths = np.array([[len(text), text.count(" ") + 1] for text in texts], dtype=np.float32)
         return np.column_stack([components, lengths]).astype(np.float32)
+
+
+def _codes_of(levels: Sequence[str]) -> dict[str, int]:
+    """Codes of a column's levels; true and false however they are written, as training read them."""
+    codes = {level: code for code, level in enumerate(levels)}
+    if codes.keys() <= {"True", "False"}:
+        for level, code in list(codes.items()):
+            codes |= {level.lower(): code, level.upper(): code}
+    return codes
 
 
 def level_of(value: Any) -> str | None:
