@@ -17,9 +17,10 @@ import numpy as np
 
 import automl
 from automl.engine import inference
+from automl.engine.calibration import fit_temperature
 from automl.engine.errors import UserError
-from automl.engine.evaluation import read_models, read_predictions
-from automl.engine.inference import Encoder, FittedModel, Model, finish_probabilities
+from automl.engine.evaluation import combined_predictions, read_models
+from automl.engine.inference import Encoder, FittedModel, Model, finish_probabilities, temper
 from automl.engine.intervals import metrics_with_intervals
 from automl.engine.leaderboard import leaderboard_csv
 from automl.engine.learners import get_learner
@@ -58,8 +59,14 @@ def package(args: Mapping[str, Any]) -> dict[str, Any]:
     members = [
         (float(member["weight"]), member["family"], read_models(member["dir"])) for member in args["members"]
     ]
-    metrics = _metrics(prepared, args, Encoder(schema, texts), members)
-    files = _files(args, schema, texts, members, metrics)
+    y, oof = combined_predictions(prepared, args["members"])
+    temperature = 1.0
+    if prepared.profile.classes:
+        temperature = fit_temperature(y, oof)
+        oof = temper(finish_probabilities(oof), temperature)
+    model = Model(Encoder(schema, texts), [(weight, models) for weight, _, models in members], temperature)
+    metrics = _metrics(prepared, args, model, y, oof)
+    files = _files(args, model, members, metrics)
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     sums = "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items())).encode()
     files["SHA256SUMS"], digests["SHA256SUMS"] = sums, hashlib.sha256(sums).hexdigest()
@@ -78,21 +85,14 @@ Members = Sequence[tuple[float, str, Sequence[FittedModel]]]
 
 
 def _metrics(
-    prepared: Prepared, args: Mapping[str, Any], encoder: Encoder, members: Members
+    prepared: Prepared, args: Mapping[str, Any], model: Model, y: Any, predicted: Any
 ) -> dict[str, Any]:
     """Every metric that fits the task: on out-of-fold predictions, and on the test table if there is one."""
     names = [metric.name for metric in metrics_for(prepared.profile.task_type)]
-    total = sum(
-        weight * read_predictions(member["dir"])
-        for (weight, _, _), member in zip(members, args["members"], strict=True)
-    )
-    oof = np.asarray(total)
-    validated = np.isfinite(oof).reshape(len(oof), -1).all(axis=1)
-    predicted = finish_probabilities(oof[validated]) if prepared.profile.classes else oof[validated]
     found: dict[str, Any] = {
         "metric": args["metric"],
         "higher_is_better": METRICS[args["metric"]].higher_is_better,
-        "validation": metrics_with_intervals(names, np.asarray(prepared.y)[validated], predicted),
+        "validation": metrics_with_intervals(names, y, predicted),
     }
     # The board's figure for an ensemble was taken with weights chosen without the judged rows.
     if board := next((row for row in args["leaderboard"] if row["name"] == args["name"]), None):
@@ -102,15 +102,15 @@ def _metrics(
             "high": board["score_high"],
         }
     if args.get("test_table"):
-        found["test"] = _test_metrics(prepared, args, names, encoder, members)
+        found["test"] = _test_metrics(prepared, args, names, model)
     return found
 
 
 def _test_metrics(
-    prepared: Prepared, args: Mapping[str, Any], names: list[str], encoder: Encoder, members: Members
+    prepared: Prepared, args: Mapping[str, Any], names: list[str], model: Model
 ) -> dict[str, Any]:
     frame = read_frame(Path(args["test_table"]))
-    target = encoder.schema["target"]
+    target = model.encoder.schema["target"]
     known = frame[target].notna()
     labels = prepared.classes
     if labels is not None:
@@ -122,21 +122,17 @@ def _test_metrics(
         y = y[known.to_numpy()]
     else:
         y, _ = encode_target(frame[target][known], TaskType.REGRESSION, target)
-    model = Model(encoder, [(weight, models) for weight, _, models in members])
     rows = frame[known]
     predicted = model.predict_proba(rows) if labels is not None else model.predict(rows)
     return metrics_with_intervals(names, y, predicted)
 
 
 def _files(
-    args: Mapping[str, Any],
-    schema: Mapping[str, Any],
-    texts: Sequence[Any],
-    members: Members,
-    metrics: Mapping[str, Any],
+    args: Mapping[str, Any], model: Model, members: Members, metrics: Mapping[str, Any]
 ) -> dict[str, bytes]:
     from skops.io import dumps
 
+    schema = model.encoder.schema
     stored = {
         "members": [
             {
@@ -148,7 +144,8 @@ def _files(
             }
             for weight, _, models in members
         ],
-        "texts": list(texts),
+        "texts": list(model.encoder.texts),
+        "temperature": model.temperature,
     }
     requirements = _requirements({family for _, family, _ in members})
     provenance = {

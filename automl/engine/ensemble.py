@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from automl.engine.calibration import fit_temperature
+from automl.engine.inference import finish_probabilities, temper
 from automl.engine.metrics import LEAST_PROBABILITY, Metric
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ MOST_MEMBERS = 8
 MOST_BYTES = 200 << 20
 LEAST_WEIGHT = 0.04
 JUDGES = 5
+# By these a probability is as good as it is near the truth; the others ask for an order only.
+CALIBRATED = ("log_loss", "brier")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,7 @@ class Blend:
     prediction : array
         Out-of-fold predictions of the weights chosen on all rows.
     honest : array
-        Predictions in which each row's weights were chosen without it.
+        Predictions in which each row's weights, and temperature, were chosen without it.
     honest_best : array
         Predictions of the one best candidate, likewise chosen without the row: the best of many looks
         better on the rows it was chosen by than it is.
@@ -87,13 +91,21 @@ def blend(
         chosen = _sample(np.flatnonzero(judge != part), generator)
         weights = _trim(_greedy(loss, y[chosen], stack[:, chosen], room))
         held = np.flatnonzero(judge == part)
-        honest[held] = np.tensordot(weights, stack[:, held], axes=1)
         best = int(np.argmin([loss(y[chosen], candidate[chosen]) for candidate in stack]))
-        honest_best[held] = stack[best, held]
+        for judged, own in ((honest, weights), (honest_best, np.eye(len(stack), dtype=kind)[best])):
+            judged[held] = _calibrated(metric, y, np.tensordot(own, stack, axes=1), chosen)[held]
     rows = _sample(np.arange(len(y)), generator)
     weights = _trim(_greedy(loss, y[rows], stack[:, rows], room))
     prediction = np.tensordot(weights, stack, axes=1)
     return Blend(tuple(float(weight) for weight in weights), prediction, honest, honest_best)
+
+
+def _calibrated(metric: Metric, y: Array, prediction: Array, rows: Array) -> Array:
+    """Scale probabilities by a temperature found on some rows, as packaging will, where a metric minds."""
+    if metric.name not in CALIBRATED:
+        return prediction
+    temperature = fit_temperature(y[rows], prediction[rows])
+    return temper(finish_probabilities(prediction), temperature)
 
 
 def _deal(y: Array, generator: np.random.Generator) -> Array:

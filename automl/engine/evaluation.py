@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -219,3 +219,10 @@ def read_models(folder: str | Path) -> list[FittedModel]:
 def read_predictions(folder: str | Path) -> Array:
     """The out-of-fold predictions of a trial."""
     return np.asarray(np.load(Path(folder) / "oof.npy"), dtype=np.float64)
+
+
+def combined_predictions(prepared: Prepared, members: Sequence[Mapping[str, Any]]) -> tuple[Array, Array]:
+    """The target of the validated rows, and the weighted mean of the members' out-of-fold predictions."""
+    oof = np.asarray(sum(member["weight"] * read_predictions(member["dir"]) for member in members))
+    validated = np.isfinite(oof).reshape(len(oof), -1).all(axis=1)
+    return np.asarray(prepared.y)[validated], oof[validated]

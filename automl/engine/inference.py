@@ -254,12 +254,20 @@ class Model:
     ----------
     classes_ : array
         Labels as training had them, in the order of the columns of `predict_proba`.
+    temperature : float
+        See `temper`.
     feature_names_in_ : list of str
     """
 
-    def __init__(self, encoder: Encoder, members: Sequence[tuple[float, Sequence[FittedModel]]]) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        members: Sequence[tuple[float, Sequence[FittedModel]]],
+        temperature: float = 1.0,
+    ) -> None:
         self.encoder = encoder
         self.members = list(members)
+        self.temperature = temperature
         self.task_type: str = encoder.schema["task_type"]
         labels = encoder.schema.get("classes") or []
         if labels:
@@ -276,7 +284,7 @@ class Model:
         """Predict the probability of each class; rows sum to 1."""
         if self.task_type == "regression":
             raise AttributeError("A regression model has no probabilities; use predict.")
-        return finish_probabilities(self._combine(frame))
+        return temper(finish_probabilities(self._combine(frame)), self.temperature)
 
     def _combine(self, frame: pd.DataFrame) -> np.ndarray[Any, Any]:
         parts = [
@@ -304,6 +312,14 @@ def finish_probabilities(raw: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """No class is impossible, and every row sums to 1."""
     clipped = np.clip(raw, LEAST_PROBABILITY, None)
     return np.asarray(clipped / clipped.sum(axis=1, keepdims=True))
+
+
+def temper(probabilities: np.ndarray[Any, Any], temperature: float) -> np.ndarray[Any, Any]:
+    """Probabilities raised to 1 / temperature: surer below 1, more cautious above it."""
+    if temperature == 1.0:
+        return probabilities
+    logs = np.log(probabilities) / temperature
+    return finish_probabilities(np.exp(logs - logs.max(axis=1, keepdims=True)))
 
 
 def categorical_positions(schema: dict[str, Any]) -> list[int]:
@@ -342,7 +358,7 @@ def load(folder: str | Path | None = None) -> Model:
         )
         for member in stored["members"]
     ]
-    return Model(Encoder(schema, stored["texts"]), members)
+    return Model(Encoder(schema, stored["texts"]), members, stored["temperature"])
 
 
 def _load_skops(path: Path) -> Any:

@@ -14,11 +14,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from automl.engine.reading.cells import plain
+from automl.engine.reading.cells import plain, with_one_dictionary
 from automl.engine.reading.stored import read_stored
 from automl.engine.schema import ColumnKind, ColumnProfile, TableProfile
 from automl.engine.trial import TaskType
 
+# For the digests by which rows are told apart.
+MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
+MISSING_BITS = np.uint64(0xFFFFFFFFFFFFFFFF)
 TOP_VALUES = 20
 BINS = 20
 SAMPLED = 1_000
@@ -106,11 +109,14 @@ def profile_arrow(
 
 
 def count_duplicates(table: Any) -> int:
-    """Rows that repeat an earlier row in every cell."""
-    codes = pa.table(
-        [_codes(column) for column in table.columns], names=[str(place) for place in range(table.num_columns)]
-    )
-    return int(table.num_rows - codes.group_by(codes.column_names).aggregate([]).num_rows)
+    """Rows that repeat an earlier row in every cell; rows are told apart by 64 bits."""
+    if not table.num_columns:
+        return 0
+    digest = np.zeros(table.num_rows, dtype=np.uint64)
+    for column in table.columns:
+        digest = _mixed_bits(digest * MULTIPLIER + _cell_bits(column))
+    ordered = np.sort(digest)
+    return int(np.count_nonzero(ordered[1:] == ordered[:-1]))
 
 
 def _has_unique_column(columns: Sequence[ColumnProfile], rows: int) -> bool:
@@ -118,12 +124,29 @@ def _has_unique_column(columns: Sequence[ColumnProfile], rows: int) -> bool:
     return any(column.unique == rows for column in columns)
 
 
-def _codes(column: Any) -> Any:
-    """Dictionary codes are compared faster than their words, once all parts share one dictionary."""
-    if pa.types.is_dictionary(column.type):
-        unified = column.unify_dictionaries()
-        return pa.chunked_array([chunk.indices.cast(pa.int32()) for chunk in unified.chunks], type=pa.int32())
-    return column
+def _cell_bits(column: Any) -> np.ndarray[Any, Any]:
+    """64 bits for each cell: equal for equal ones, all of them 1 where a cell is missing."""
+    if pa.types.is_large_string(column.type):
+        column = column.dictionary_encode()
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        column = pa.chunked_array([chunk.indices for chunk in with_one_dictionary(column).chunks])
+        kind = column.type
+    if pa.types.is_timestamp(kind):
+        column, kind = column.cast(pa.int64()), pa.int64()
+    there = column.fill_null(False if pa.types.is_boolean(kind) else 0).to_numpy()
+    # Minus zero is zero.
+    bits = (there + 0.0).view(np.uint64) if pa.types.is_floating(kind) else there.astype(np.uint64)
+    if column.null_count:
+        bits = np.where(column.is_null().to_numpy(), MISSING_BITS, bits)
+    return np.asarray(bits)
+
+
+def _mixed_bits(bits: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Spread 64 bits so that each depends on all: the finalizer of MurmurHash3 (Appleby 2011)."""
+    for factor in (np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)):
+        bits = (bits ^ (bits >> np.uint64(33))) * factor
+    return np.asarray(bits ^ (bits >> np.uint64(33)))
 
 
 def suggest_task_type(column: ColumnProfile) -> TaskType:
@@ -143,10 +166,8 @@ def _profile_column(name: str, column: Any) -> tuple[ColumnProfile, list[str]]:
     missing = column.null_count
     if pa.types.is_integer(kind) or pa.types.is_floating(kind):
         return _profile_numbers(name, column, missing), []
-    if pa.types.is_dictionary(kind):
-        column, kind = column.cast(kind.value_type), pa.large_string()
     there = len(column) - missing
-    counts = column.drop_null().value_counts() if there else None
+    counts = _counts(column) if there else None
     unique = len(counts) if counts is not None else 0
     if pa.types.is_timestamp(kind):
         statistics = _date_statistics(column) if there else {}
@@ -160,6 +181,19 @@ def _profile_column(name: str, column: Any) -> tuple[ColumnProfile, list[str]]:
     date_format = _date_format(name, counts, warnings) if counts is not None and unique > 1 else None
     found = ColumnKind.DATETIME if date_format else _string_kind(counts, there, unique)
     return ColumnProfile(name, found, missing, unique, statistics, date_format, "string"), warnings
+
+
+def _counts(column: Any) -> Any:
+    """Values and how often each is there, as `value_counts` gives them; words have been counted once."""
+    if not pa.types.is_dictionary(column.type):
+        return column.drop_null().value_counts()
+    column = with_one_dictionary(column)
+    words = column.chunk(0).dictionary
+    codes = pa.chunked_array([chunk.indices for chunk in column.chunks]).drop_null().to_numpy()
+    numbers = np.bincount(codes, minlength=len(words))
+    used = np.flatnonzero(numbers)
+    found = [words.take(pa.array(used)), pa.array(numbers[used])]
+    return pa.StructArray.from_arrays(found, ["values", "counts"])
 
 
 def _profile_numbers(name: str, column: Any, missing: int) -> ColumnProfile:
@@ -236,10 +270,13 @@ def _histogram(numbers: np.ndarray[Any, Any], low: float, high: float) -> dict[s
     bins = min(BINS, max(2, len(np.unique(numbers[:: 1 + len(numbers) // SAMPLED]))))
     try:
         with np.errstate(over="ignore", invalid="ignore"):
-            counts, edges = np.histogram(numbers, bins=bins)
+            edges = np.histogram_bin_edges(numbers[[0, -1]], bins=bins)
     except ValueError:
         # The range is too narrow, or too wide, to be cut into bins.
         return {"edges": [low, high], "counts": [len(numbers)]}
+    places = np.searchsorted(numbers, edges)
+    places[-1] = len(numbers)
+    counts = np.diff(places)
     return {"edges": [float(edge) for edge in edges], "counts": [int(count) for count in counts]}
 
 

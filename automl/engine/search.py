@@ -18,11 +18,12 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from automl.engine import bundle
 from automl.engine.budget import Budget
+from automl.engine.calibration import fit_temperature
 from automl.engine.errors import UserError
-from automl.engine.evaluation import read_models
+from automl.engine.evaluation import combined_predictions, read_models
 from automl.engine.inference import Encoder, Model
 from automl.engine.local import ENSEMBLE, LocalSearch, SearchSettings
-from automl.engine.preparation import LEAST_ROWS, Request, prepare, profile_columns
+from automl.engine.preparation import LEAST_ROWS, Request, open_prepared, prepare, profile_columns
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -328,7 +329,8 @@ def _load_model(found: LocalSearch) -> Model:
     schema = json.loads((found.prepared / "schema.json").read_text(encoding="utf-8"))
     texts = bundle.load_texts(found.prepared / "texts.skops")
     members = [(weight, read_models(found.trials[number].folder)) for number, weight in found.weights.items()]
-    return Model(Encoder(schema, texts), members)
+    y, oof = combined_predictions(open_prepared(found.prepared), found.members())
+    return Model(Encoder(schema, texts), members, fit_temperature(y, oof) if schema["classes"] else 1.0)
 
 
 def _trial_frame(found: LocalSearch) -> pd.DataFrame:

@@ -135,18 +135,32 @@ def test_every_family_predicts_the_same_after_storing(tmp_path, family):
 
     models = read_models(tmp_path / "trial-0")
     X = np.asarray(found.X)
-    expected = np.mean(
-        [m.predict(X, classes=2, categorical=found.profile.categorical) for m in models], axis=0
-    )
+    mean = np.mean([m.predict(X, classes=2, categorical=found.profile.categorical) for m in models], axis=0)
 
-    assert inference.load(folder).predict_proba(people()) == pytest.approx(expected, abs=1e-6)
+    model = inference.load(folder)
+
+    assert model.predict_proba(people()) == pytest.approx(inference.temper(mean, model.temperature), abs=1e-6)
+
+
+def test_probabilities_of_a_bundle_are_calibrated_on_rows_that_no_fold_model_saw(tmp_path):
+    result, folder = packaged(tmp_path, "bought", "roc_auc", families=["random_forest"])
+    found = open_prepared(tmp_path / "prepared")
+    from automl.engine.calibration import fit_temperature
+    from automl.engine.evaluation import read_predictions
+    from automl.engine.metrics import METRICS
+
+    oof, y = read_predictions(tmp_path / "trial-0"), np.asarray(found.y)
+    temperature = inference.load(folder).temperature
+
+    assert temperature == pytest.approx(fit_temperature(y, oof))
+    assert result["metrics"]["validation"]["log_loss"]["value"] <= METRICS["log_loss"].value(y, oof)
 
 
 def test_labels_keep_their_type(tmp_path):
     frame = people().assign(plan=lambda f: f["plan"].map({"bronze": 1, "silver": 2, "gold": 3}))
 
     _, folder = packaged(
-        tmp_path, "plan", "log_loss", families=["linear"], frame=frame, task_type="multiclass"
+        tmp_path, "bought", "roc_auc", families=["linear"], frame=frame, task_type="multiclass"
     )
     model = inference.load(folder)
 

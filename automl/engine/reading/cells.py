@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pyarrow as pa
@@ -17,6 +18,8 @@ TRUTH = pa.array(["true", "false"], pa.large_string())
 DICTIONARY_SHARE = 0.5
 SAMPLE = 20_000
 SAMPLE_SHARE = 0.9
+# Digits with any signs of a number around and among them, or a word that a cast takes for one.
+NUMBER_LIKE = re.compile(r"[+-]?[\d.,\s]+([eE][+-]?\d+)?|[+-]?(inf|infinity|nan)", re.IGNORECASE)
 GROUPED = {
     ".": "^[+-]?\\d{1,3}([,\u00a0 ]\\d{3})+(\\.\\d+)?$",
     ",": "^[+-]?\\d{1,3}([.\u00a0 ]\\d{3})+(,\\d+)?$",
@@ -64,7 +67,7 @@ def plain(column: Any) -> Any:
     kind = column.type
     if pa.types.is_dictionary(kind):
         if is_text(kind.value_type):
-            return column.cast(pa.dictionary(pa.int32(), pa.large_string())).unify_dictionaries()
+            return with_one_dictionary(column.cast(pa.dictionary(pa.int32(), pa.large_string())))
         column, kind = column.cast(kind.value_type), kind.value_type
     if pa.types.is_boolean(kind):
         return column
@@ -81,6 +84,28 @@ def plain(column: Any) -> Any:
     if pa.types.is_duration(kind):
         return column.cast(pa.duration("us"), safe=False).cast(pa.int64())
     return column.cast(pa.large_string())
+
+
+def with_one_dictionary(column: Any) -> Any:
+    """Give all parts of a column of codes the same dictionary, which takes long where words are many.
+
+    Parameters
+    ----------
+    column : pyarrow.ChunkedArray
+        Of any type; others than dictionaries are given back as they are.
+
+    Returns
+    -------
+    pyarrow.ChunkedArray
+    """
+    if not pa.types.is_dictionary(column.type):
+        return column
+    words = [chunk.dictionary for chunk in column.chunks]
+    places = {
+        (word.offset, len(word), *(buffer.address if buffer else 0 for buffer in word.buffers()))
+        for word in words
+    }
+    return column if len(places) <= 1 else column.unify_dictionaries()
 
 
 def _without_nan(numbers: Any) -> Any:
@@ -155,10 +180,10 @@ def _numbers(text: Any, decimal: str) -> Any | None:
 
 
 def _first_looks_like_number(text: Any) -> bool:
-    """A quick look at one cell spares most columns of words two casts."""
+    """A quick look at one cell spares most columns of words and dates two casts."""
     index = pc.index(pc.is_valid(text), True).as_py()
     first = text[index].as_py()
-    return bool(first) and (first[0].isdigit() or first[0] in "+-.,iI")
+    return bool(first) and NUMBER_LIKE.fullmatch(first) is not None
 
 
 def _truth(text: Any) -> Any | None:

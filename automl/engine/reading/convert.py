@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.ipc
 
 from automl.engine.errors import UserError
+from automl.engine.reading.cells import with_one_dictionary
 
 GZIP, ZIP, PARQUET, OLE = b"\x1f\x8b", b"PK\x03\x04", b"PAR1", b"\xd0\xcf\x11\xe0"
 BATCH_ROWS = 65_536
@@ -181,7 +182,8 @@ def _store(table: pa.Table, destination: Path) -> None:
     draft = destination.with_name(f".{destination.name}.{os.getpid()}")
     try:
         with pa.OSFile(str(draft), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
-            writer.write_table(table.unify_dictionaries(), max_chunksize=BATCH_ROWS)
+            columns = [with_one_dictionary(column) for column in table.columns]
+            writer.write_table(pa.table(columns, schema=table.schema), max_chunksize=BATCH_ROWS)
         with draft.open("rb") as file:
             os.fsync(file.fileno())
         draft.replace(destination)

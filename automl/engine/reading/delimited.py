@@ -6,7 +6,9 @@ others, row by row, pads and cuts, and says so.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,12 +55,20 @@ def read(path: Path, folder: Path, limits: ReadLimits) -> tuple[pa.Table, ReadRe
         "delimiter": layout.dialect.delimiter,
         "decimal": layout.dialect.decimal,
     }
-    columns = []
-    # One column at a time is let go of: text and what is made of it are never both whole in memory.
-    while table.num_columns:
-        columns.append(settle(table.column(0), decimal=layout.dialect.decimal))
-        table = table.remove_column(0)
-    return _named(columns, layout.header, report), report
+    return _named(_settled(table, layout.dialect.decimal), layout.header, report), report
+
+
+def _settled(table: pa.Table, decimal: str) -> list[Any]:
+    """Some columns at a time, each let go of: text and what is made of it are never both whole in memory."""
+    columns: list[Any] = []
+    with ThreadPoolExecutor(pa.cpu_count()) as pool:
+        waiting: deque[Any] = deque()
+        while table.num_columns or waiting:
+            while table.num_columns and len(waiting) < pa.cpu_count():
+                waiting.append(pool.submit(settle, table.column(0), decimal=decimal))
+                table = table.remove_column(0)
+            columns.append(waiting.popleft().result())
+    return columns
 
 
 def _named(columns: list[Any], header: Sequence[str], report: ReadReport) -> pa.Table:
@@ -73,31 +83,46 @@ def _named(columns: list[Any], header: Sequence[str], report: ReadReport) -> pa.
 
 def _quick(path: Path, layout: Layout) -> pa.Table | None:
     """All cores at once; None where a row's width or a quote needs the tolerant reader."""
-    quotes, hexadecimal = _signs(path)
-    if quotes % 2 or layout.dialect.spaced:
+    if layout.dialect.spaced:
         return None
     names = [str(place) for place in range(len(layout.header))]
-    try:
-        table = _read_csv(path, layout, names, quotes > 0)
-        # What else looks like a time or a hexadecimal number is text to all other readers: predictions
-        # get it as text too, and must find the levels that training knew.
-        texts = [
-            field.name
-            for field in table.schema
-            if pa.types.is_time(field.type)
-            or pa.types.is_timestamp(field.type)
-            or (hexadecimal and pa.types.is_integer(field.type))
-        ]
-        if texts:
-            again = _read_csv(path, layout, names, quotes > 0, texts)
-            for name in texts:
-                table = table.set_column(int(name), name, again.column(name))
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowKeyError):
+    with ThreadPoolExecutor(1) as other:
+        # Signs are counted while the table is read, as if it went on as it begins.
+        counting = other.submit(_signs, path)
+        guessed = _begins_quoted(path)
+        table = _try_read(path, layout, names, guessed)
+        quotes, hexadecimal = counting.result()
+    if quotes % 2:
         return None
+    quoted = quotes > 0
+    if quoted != guessed:
+        table = _try_read(path, layout, names, quoted)
+    if table is None:
+        return None
+    # What else looks like a time or a hexadecimal number is text to all other readers: predictions
+    # get it as text too, and must find the levels that training knew.
+    texts = [
+        field.name
+        for field in table.schema
+        if pa.types.is_time(field.type)
+        or pa.types.is_timestamp(field.type)
+        or (hexadecimal and pa.types.is_integer(field.type))
+    ]
+    if texts:
+        again = _try_read(path, layout, names, quoted, texts)
+        if again is None:
+            return None
+        for name in texts:
+            table = table.set_column(int(name), name, again.column(name))
     for place, kind in enumerate(table.schema.types):
         if pa.types.is_date(kind):
             table = table.set_column(place, names[place], table.column(place).cast(pa.string()))
     return table
+
+
+def _begins_quoted(path: Path) -> bool:
+    with path.open("rb") as file:
+        return b'"' in file.read(CHUNK)
 
 
 def _signs(path: Path) -> tuple[int, bool]:
@@ -110,9 +135,16 @@ def _signs(path: Path) -> tuple[int, bool]:
     return quotes, hexadecimal
 
 
-def _read_csv(
+def _try_read(
     path: Path, layout: Layout, names: list[str], quoted: bool, texts: Sequence[str] = ()
-) -> pa.Table:
+) -> pa.Table | None:
+    try:
+        return _read_csv(path, layout, names, quoted, texts)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowKeyError):
+        return None
+
+
+def _read_csv(path: Path, layout: Layout, names: list[str], quoted: bool, texts: Sequence[str]) -> pa.Table:
     return pa.csv.read_csv(
         path,
         read_options=pa.csv.ReadOptions(column_names=names, skip_rows=layout.lines, block_size=4 * CHUNK),

@@ -110,20 +110,33 @@ def find_encoding(path: Path) -> tuple[str, int]:
             )
         file.seek(0)
         decoder = codecs.getincrementaldecoder("utf-8")()
-        line = 1
+        before = 0
         while chunk := file.read(CHUNK):
-            _refuse_nul(chunk, line)
+            if b"\x00" in chunk:
+                _refuse_nul(chunk, _line_at(path, before))
             pending = len(decoder.getstate()[0])
-            try:
-                decoder.decode(chunk)
-            except UnicodeDecodeError as error:
-                return "cp1252", line + chunk[: max(error.start - pending, 0)].count(b"\n")
-            line += chunk.count(b"\n")
+            # Most chunks of most files are plain ASCII, which is seen at once.
+            if pending or not chunk.isascii():
+                try:
+                    decoder.decode(chunk)
+                except UnicodeDecodeError as error:
+                    return "cp1252", _line_at(path, before + max(error.start - pending, 0))
+            before += len(chunk)
         try:
             decoder.decode(b"", final=True)
         except UnicodeDecodeError:
-            return "cp1252", line
+            return "cp1252", _line_at(path, before)
     return "utf-8", 0
+
+
+def _line_at(path: Path, position: int) -> int:
+    """The line on which a byte of the file is."""
+    line = 1
+    with path.open("rb") as file:
+        while position > 0 and (chunk := file.read(min(CHUNK, position))):
+            line += chunk.count(b"\n")
+            position -= len(chunk)
+    return line
 
 
 def write_as_utf8(path: Path, target: Path, encoding: str) -> Path:

@@ -1,0 +1,54 @@
+"""Temperatures make probabilities as sure as they are right, and leave the order of rows alone."""
+
+import numpy as np
+import pytest
+
+from automl.engine.calibration import COOLEST, HOTTEST, fit_temperature
+from automl.engine.inference import temper
+from automl.engine.metrics import METRICS
+
+ROWS = 4_000
+
+
+def drawn(sureness):
+    """Class codes, the chances they were drawn with, and those chances made surer or less sure."""
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(ROWS, 3))
+    chances = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    y = np.array([rng.choice(3, p=row) for row in chances])
+    told = np.exp(sureness * logits)
+    return y, chances, told / told.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("sureness", [0.5, 2.0])
+def test_what_was_made_too_sure_or_too_cautious_is_found_and_undone(sureness):
+    y, chances, told = drawn(sureness)
+
+    temperature = fit_temperature(y, told)
+
+    assert temperature == pytest.approx(sureness, rel=0.1)
+    assert np.abs(temper(told, temperature) - chances).max() < 0.05
+    assert METRICS["log_loss"].value(y, temper(told, temperature)) < METRICS["log_loss"].value(y, told)
+
+
+def test_probabilities_that_are_right_stay_nearly_as_they_are():
+    y, chances, _ = drawn(1.0)
+
+    assert fit_temperature(y, chances) == pytest.approx(1.0, abs=0.08)
+
+
+def test_a_few_rows_that_are_all_right_or_all_wrong_cannot_push_it_out_of_bounds():
+    sure = np.array([[0.9, 0.1], [0.1, 0.9]])
+
+    assert fit_temperature(np.array([0, 1]), sure) == pytest.approx(COOLEST, rel=0.01)
+    assert fit_temperature(np.array([1, 0]), sure) == pytest.approx(HOTTEST, rel=0.01)
+
+
+def test_the_order_of_rows_and_the_likeliest_class_stay():
+    _, chances, _ = drawn(1.0)
+    sharp = temper(chances, 0.5)
+
+    assert np.array_equal(sharp.argmax(axis=1), chances.argmax(axis=1))
+    pair = np.column_stack([chances[:, 0], 1 - chances[:, 0]])
+    assert np.array_equal(np.argsort(temper(pair, 0.5)[:, 0]), np.argsort(pair[:, 0]))
+    assert sharp.sum(axis=1) == pytest.approx(1.0)
