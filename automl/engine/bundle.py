@@ -8,7 +8,7 @@ import json
 import os
 import sys
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,8 @@ import automl
 from automl.engine import inference
 from automl.engine.calibration import fit_temperature
 from automl.engine.errors import UserError
-from automl.engine.evaluation import combined_predictions, read_models
-from automl.engine.inference import Encoder, FittedModel, Model, finish_probabilities, temper
+from automl.engine.evaluation import combined_predictions, read_member
+from automl.engine.inference import Encoder, Model, finish_probabilities, temper
 from automl.engine.intervals import metrics_with_intervals
 from automl.engine.leaderboard import leaderboard_csv
 from automl.engine.learners import get_learner
@@ -56,17 +56,15 @@ def package(args: Mapping[str, Any]) -> dict[str, Any]:
     prepared = open_prepared(args["prepared"])
     schema = json.loads((prepared.folder / "schema.json").read_text(encoding="utf-8"))
     texts = load_texts(prepared.folder / "texts.skops")
-    members = [
-        (float(member["weight"]), member["family"], read_models(member["dir"])) for member in args["members"]
-    ]
+    members = [read_member(member["dir"], float(member["weight"])) for member in args["members"]]
     y, oof = combined_predictions(prepared, args["members"])
     temperature = 1.0
     if prepared.profile.classes:
         temperature = fit_temperature(y, oof)
         oof = temper(finish_probabilities(oof), temperature)
-    model = Model(Encoder(schema, texts), [(weight, models) for weight, _, models in members], temperature)
+    model = Model(Encoder(schema, texts), members, temperature)
     metrics = _metrics(prepared, args, model, y, oof)
-    files = _files(args, model, members, metrics)
+    files = _files(args, model, metrics)
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     sums = "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items())).encode()
     files["SHA256SUMS"], digests["SHA256SUMS"] = sums, hashlib.sha256(sums).hexdigest()
@@ -79,9 +77,6 @@ def package(args: Mapping[str, Any]) -> dict[str, Any]:
         "sha256": digest,
         "size": size,
     }
-
-
-Members = Sequence[tuple[float, str, Sequence[FittedModel]]]
 
 
 def _metrics(
@@ -127,27 +122,27 @@ def _test_metrics(
     return metrics_with_intervals(names, y, predicted)
 
 
-def _files(
-    args: Mapping[str, Any], model: Model, members: Members, metrics: Mapping[str, Any]
-) -> dict[str, bytes]:
+def _files(args: Mapping[str, Any], model: Model, metrics: Mapping[str, Any]) -> dict[str, bytes]:
     from skops.io import dumps
 
     schema = model.encoder.schema
     stored = {
         "members": [
             {
-                "weight": weight,
-                "layout": models[0].layout,
+                "weight": member.weight,
+                "temperature": member.temperature,
+                "layout": member.models[0].layout,
                 "models": [
-                    {"preprocess": model.preprocess, "estimator": model.estimator} for model in models
+                    {"preprocess": fitted.preprocess, "estimator": fitted.estimator}
+                    for fitted in member.models
                 ],
             }
-            for weight, _, models in members
+            for member in model.members
         ],
         "texts": list(model.encoder.texts),
         "temperature": model.temperature,
     }
-    requirements = _requirements({family for _, family, _ in members})
+    requirements = _requirements({member["family"] for member in args["members"]})
     provenance = {
         "bakeoff": automl.__version__,
         "python": ".".join(map(str, sys.version_info[:3])),

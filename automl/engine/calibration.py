@@ -13,9 +13,15 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
+# By these metrics a probability is as good as it is near the truth; others ask for an order only.
+CALIBRATED = ("log_loss", "brier")
 # Beyond these the out-of-fold predictions are too few, or too far off, to be believed.
 COOLEST, HOTTEST = 0.25, 4.0
-MOST_ROWS = 20_000
+# One number needs no more cells than this, nor fewer rows.
+MOST_CELLS, LEAST_ROWS = 400_000, 2_000
+# A model on its own is left as it is unless it is far too cautious, as forests are where classes are
+# many: the mean of fold models is more cautious than each of them, so less would be too much.
+CAUTIOUS = 0.8
 
 
 def fit_temperature(y: Array, probabilities: Array) -> float:
@@ -35,7 +41,7 @@ def fit_temperature(y: Array, probabilities: Array) -> float:
     """
     from scipy.optimize import minimize_scalar
 
-    step = -(-len(y) // MOST_ROWS)
+    step = -(-len(y) // max(MOST_CELLS // probabilities.shape[1], LEAST_ROWS))
     truth, found = np.asarray(y)[::step], finish_probabilities(probabilities[::step])
     rows = np.arange(len(truth))
 
@@ -45,3 +51,9 @@ def fit_temperature(y: Array, probabilities: Array) -> float:
     best = minimize_scalar(loss, bounds=(np.log(COOLEST), np.log(HOTTEST)), method="bounded")
     # Where nothing is gained nothing is changed.
     return float(np.exp(best.x)) if best.fun < loss(0.0) else 1.0
+
+
+def member_temperature(y: Array, probabilities: Array) -> float:
+    """Find the temperature of one model before it is blended: 1 unless it is far too cautious."""
+    found = fit_temperature(y, probabilities)
+    return found if found < CAUTIOUS else 1.0

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from automl.engine.calibration import fit_temperature
+from automl.engine.calibration import CALIBRATED, fit_temperature
 from automl.engine.inference import finish_probabilities, temper
 from automl.engine.metrics import LEAST_PROBABILITY, Metric
 
@@ -32,8 +32,6 @@ MOST_MEMBERS = 8
 MOST_BYTES = 200 << 20
 LEAST_WEIGHT = 0.04
 JUDGES = 5
-# By these a probability is as good as it is near the truth; the others ask for an order only.
-CALIBRATED = ("log_loss", "brier")
 
 
 @dataclass(frozen=True, slots=True)

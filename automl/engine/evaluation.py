@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from automl.engine.calibration import CALIBRATED, member_temperature
 from automl.engine.errors import Pruned
 from automl.engine.importance import name_columns
-from automl.engine.inference import FittedModel, as_frame, finish_probabilities
+from automl.engine.inference import FittedModel, Member, as_frame, finish_probabilities, temper
 from automl.engine.intervals import interval
 from automl.engine.learners import Learner, get_learner
 from automl.engine.metrics import METRICS
@@ -74,9 +75,13 @@ def evaluate(args: Mapping[str, Any], report: Report) -> dict[str, Any]:
     deadline = time.monotonic() + seconds if seconds else None
     folds = _run_folds(prepared, learner, params, args, deadline, report)
     validated = folds.times > 0
-    truth, predicted = prepared.y[validated], folds.mean()[validated]
-    value, low, high = interval(metric, truth, predicted)
-    size = _write(Path(args["out"]), folds.mean(), folds.models)
+    truth, predicted = prepared.y[validated], folds.mean()
+    temperature = 1.0
+    if prepared.profile.classes:
+        temperature = member_temperature(truth, predicted[validated])
+        predicted[validated] = temper(finish_probabilities(predicted[validated]), temperature)
+    value, low, high = interval(metric, truth, predicted[validated])
+    size = _write(Path(args["out"]), predicted, folds.models, temperature)
     return {
         "score": metric.score_of(value),
         "value": value,
@@ -191,17 +196,20 @@ def _fold_value(metric: Any, y: Array, predicted: Array) -> float:
     """A fold's value; without one of two classes there is no area under the curve: that counts as chance."""
     if metric.name == "roc_auc" and len(np.unique(y)) < 2:
         return 0.5
+    if metric.name in CALIBRATED:
+        # As the pooled predictions will be: a trial may not be stopped for what one number mends.
+        predicted = temper(predicted, member_temperature(y, predicted))
     return float(metric.value(y, predicted))
 
 
-def _write(out: Path, oof: Array, models: list[FittedModel]) -> int:
+def _write(out: Path, oof: Array, models: list[FittedModel], temperature: float) -> int:
     """Store predictions and models so that a reader finds all or nothing; the models' size in bytes."""
     draft = out.with_name(f".{out.name}.{os.getpid()}")
     draft.mkdir(parents=True, exist_ok=True)
     np.save(draft / "oof.npy", oof.astype(np.float32))
     parts = [(model.preprocess, model.estimator, model.layout) for model in models]
     with (draft / "models.pkl").open("wb") as file:
-        pickle.dump(parts, file, protocol=pickle.HIGHEST_PROTOCOL)
+        pickle.dump((parts, temperature), file, protocol=pickle.HIGHEST_PROTOCOL)
         file.flush()
         os.fsync(file.fileno())
         size = file.tell()
@@ -209,11 +217,12 @@ def _write(out: Path, oof: Array, models: list[FittedModel]) -> int:
     return size
 
 
-def read_models(folder: str | Path) -> list[FittedModel]:
+def read_member(folder: str | Path, weight: float = 1.0) -> Member:
     """The fold models of a trial; only what this service's own workers wrote is ever read so."""
     with (Path(folder) / "models.pkl").open("rb") as file:
-        parts = pickle.load(file)  # noqa: S301 - written by `evaluate` into the private folder
-    return [FittedModel(preprocess, estimator, layout) for preprocess, estimator, layout in parts]
+        parts, temperature = pickle.load(file)  # noqa: S301 - written by `evaluate` into the private folder
+    models = [FittedModel(preprocess, estimator, layout) for preprocess, estimator, layout in parts]
+    return Member(weight, models, temperature)
 
 
 def read_predictions(folder: str | Path) -> Array:

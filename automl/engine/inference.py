@@ -247,8 +247,25 @@ def as_frame(X: np.ndarray[Any, Any], categorical: Sequence[int]) -> pd.DataFram
     )
 
 
+@dataclass(frozen=True)
+class Member:
+    """The fold models of one trial: their mean, calibrated, and what it weighs in the whole."""
+
+    weight: float
+    models: Sequence[FittedModel]
+    temperature: float = 1.0
+
+    def predict(
+        self, X: np.ndarray[Any, Any], *, classes: int, categorical: Sequence[int]
+    ) -> np.ndarray[Any, Any]:
+        """As `FittedModel.predict`."""
+        total = sum(model.predict(X, classes=classes, categorical=categorical) for model in self.models)
+        mean = np.asarray(total) / len(self.models)
+        return mean if self.temperature == 1.0 else temper(finish_probabilities(mean), self.temperature)
+
+
 class Model:
-    """A trained model: an encoder and one or more weighted members, each the mean of its fold models.
+    """A trained model: an encoder and one or more weighted members.
 
     Attributes
     ----------
@@ -262,7 +279,7 @@ class Model:
     def __init__(
         self,
         encoder: Encoder,
-        members: Sequence[tuple[float, Sequence[FittedModel]]],
+        members: Sequence[Member],
         temperature: float = 1.0,
     ) -> None:
         self.encoder = encoder
@@ -299,13 +316,11 @@ class Model:
             return np.empty((0, count) if count else 0)
         X = self.encoder.transform(frame)
         categorical = categorical_positions(self.encoder.schema)
-        total: np.ndarray[Any, Any] | float = 0.0
-        for weight, models in self.members:
-            for model in models:
-                total = total + weight / len(models) * model.predict(
-                    X, classes=count, categorical=categorical
-                )
-        return np.asarray(total)
+        parts = (
+            member.weight * member.predict(X, classes=count, categorical=categorical)
+            for member in self.members
+        )
+        return np.asarray(sum(parts))
 
 
 def finish_probabilities(raw: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -349,16 +364,17 @@ def load(folder: str | Path | None = None) -> Model:
     schema = json.loads((place / "schema.json").read_text(encoding="utf-8"))
     stored = _load_skops(place / "model.skops")
     members = [
-        (
+        Member(
             float(member["weight"]),
             [
                 FittedModel(model["preprocess"], model["estimator"], member["layout"])
                 for model in member["models"]
             ],
+            float(member["temperature"]),
         )
         for member in stored["members"]
     ]
-    return Model(Encoder(schema, stored["texts"]), members, stored["temperature"])
+    return Model(Encoder(schema, stored["texts"]), members, float(stored["temperature"]))
 
 
 def _load_skops(path: Path) -> Any:

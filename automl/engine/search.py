@@ -20,7 +20,7 @@ from automl.engine import bundle
 from automl.engine.budget import Budget
 from automl.engine.calibration import fit_temperature
 from automl.engine.errors import UserError
-from automl.engine.evaluation import combined_predictions, read_models
+from automl.engine.evaluation import combined_predictions, read_member
 from automl.engine.inference import Encoder, Model
 from automl.engine.local import ENSEMBLE, LocalSearch, SearchSettings
 from automl.engine.preparation import LEAST_ROWS, Request, open_prepared, prepare, profile_columns
@@ -328,7 +328,7 @@ def _load_model(found: LocalSearch) -> Model:
     """Put the members' fold models together."""
     schema = json.loads((found.prepared / "schema.json").read_text(encoding="utf-8"))
     texts = bundle.load_texts(found.prepared / "texts.skops")
-    members = [(weight, read_models(found.trials[number].folder)) for number, weight in found.weights.items()]
+    members = [read_member(found.trials[number].folder, weight) for number, weight in found.weights.items()]
     y, oof = combined_predictions(open_prepared(found.prepared), found.members())
     return Model(Encoder(schema, texts), members, fit_temperature(y, oof) if schema["classes"] else 1.0)
 

@@ -1,10 +1,11 @@
 import numpy as np
+import pandas as pd
 import pytest
 
 from automl.engine.blending import blend_trials, choose_candidates
 from automl.engine.ensemble import MOST_BYTES, blend
 from automl.engine.errors import Pruned
-from automl.engine.evaluation import evaluate, read_models, read_predictions
+from automl.engine.evaluation import evaluate, read_member, read_predictions
 from automl.engine.learners import get_learner
 from automl.engine.metrics import METRICS
 from automl.engine.preparation import open_prepared
@@ -45,7 +46,7 @@ def test_the_score_is_that_of_predictions_by_models_that_had_not_seen_the_row(tm
     )
     assert result["score_low"] < result["value"] < result["score_high"]
     assert [event["fold"] for event in told] == list(range(10))
-    assert len(result["fold_scores"]) == len(read_models(result["dir"])) == 10
+    assert len(result["fold_scores"]) == len(read_member(result["dir"]).models) == 10
     assert result["value"] > 0.85
 
 
@@ -53,7 +54,7 @@ def test_each_row_is_predicted_by_the_models_of_the_other_folds(tmp_path):
     prepared(tmp_path, people(), "spent")
     result = evaluated(tmp_path, "linear", metric="rmse")
     found = open_prepared(tmp_path / "prepared")
-    models = read_models(result["dir"])
+    models = read_member(result["dir"]).models
 
     row = 7
     expected = [
@@ -64,6 +65,27 @@ def test_each_row_is_predicted_by_the_models_of_the_other_folds(tmp_path):
     ]
 
     assert read_predictions(result["dir"])[row] == pytest.approx(np.mean(expected), rel=1e-5)
+
+
+def test_a_forest_that_is_far_too_cautious_is_calibrated_before_it_is_judged(tmp_path):
+    rng = np.random.default_rng(3)
+    frame = pd.DataFrame(rng.normal(size=(900, 4)), columns=list("abcd"))
+    frame["kind"] = [f"k{code:02}" for code in (np.digitize(frame["a"], np.linspace(-1.5, 1.5, 11)))]
+    prepared(tmp_path, frame, "kind")
+
+    result = evaluated(tmp_path, "extra_trees", metric="log_loss", max_features=0.5)
+
+    found = open_prepared(tmp_path / "prepared")
+    member, X = read_member(result["dir"]), np.asarray(found.X)
+    raw = np.mean([model.predict(X, classes=12, categorical=()) for model in member.models], axis=0)
+    assert member.temperature < 0.8
+    assert (
+        np.sort(member.predict(X, classes=12, categorical=()), axis=1)[:, -1].mean()
+        > np.sort(raw)[:, -1].mean()
+    )
+    assert result["value"] == pytest.approx(
+        METRICS["log_loss"].value(np.asarray(found.y), read_predictions(result["dir"])), rel=1e-4
+    )
 
 
 def test_a_trial_that_is_told_to_stop_stops_after_that_fold(tmp_path):
