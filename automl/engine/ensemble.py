@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-ROUNDS = 40
-PATIENCE = 8
+ROUNDS = 12
+PATIENCE = 6
 # Choosing weights needs no more rows than this; scores are taken on all of them.
 CHOOSING_ROWS = 20_000
 MOST_CELLS = 60_000_000

@@ -86,12 +86,15 @@ class XGBoost(Learner):
         return self.space(data).validate({"learning_rate": 0.2, "n_estimators": 60, "max_depth": 4})
 
     def portfolio(self, data: DataProfile) -> list[Params]:
-        # XGBoost_r89 and _r33 of AutoGluon's zero-shot portfolio of 2023 (learned on TabRepo, Apache-2.0);
-        # the second one's rate of 0.018 raised to suit short budgets.
+        # The second and fourth are XGBoost_r89 and _r33 of AutoGluon's zero-shot portfolio of 2023 (learned
+        # on TabRepo, Apache-2.0); the fourth one's rate of 0.018 raised to suit short budgets.
         space = self.space(data)
         return [
+            space.validate({"learning_rate": 0.17, "max_depth": 6, "min_child_weight": 0.6, "subsample": 0.43,
+                            "colsample_bytree": 0.57, "reg_lambda": 0.43, "gamma": 0.23}),
             space.validate({"learning_rate": 0.088, "max_depth": 5, "min_child_weight": 0.63,
                             "colsample_bytree": 0.66}),
+            space.default(),
             space.validate({"learning_rate": 0.03, "max_depth": 10, "min_child_weight": 0.6,
                             "colsample_bytree": 0.69}),
             space.validate({"learning_rate": 0.05, "max_depth": 3, "subsample": 0.8, "n_estimators": 1_000}),

@@ -79,9 +79,22 @@ class Forest(Learner):
         # AutoGluon's zero-shot portfolio of 2023 (learned on TabRepo, Apache-2.0) has forests with
         # max_features 0.75 and min_samples_leaf 1 and 40 among its best.
         space = self.space(data)
-        wide = {"max_features": 0.75}
-        second = wide if data.task_type is TaskType.REGRESSION else {**wide, "criterion": "entropy"}
-        return [space.default(), space.validate(second), space.validate({"min_samples_leaf": 10, **wide})]
+        configurations: list[dict[str, Any]]
+        if data.task_type is TaskType.REGRESSION:
+            configurations = [
+                {"max_features": 0.75},
+                {"max_features": 1.0, "min_samples_leaf": 2, "n_estimators": 150},
+                {},
+            ]
+        else:
+            configurations = [
+                {"max_features": 0.75, "criterion": "entropy"},
+                # The like of rows that come twice, or nearly, is only found with a leaf of its own.
+                {"max_features": 0.5, "criterion": "entropy", "min_samples_leaf": 1, "n_estimators": 150},
+                {"max_features": 0.75, "min_samples_leaf": 10},
+                {},
+            ]
+        return [space.validate(params) for params in configurations]
 
     def cost(self, data: DataProfile, params: Params) -> Cost:
         trees, leaf = int(params["n_estimators"] or 0), int(params["min_samples_leaf"] or 1)

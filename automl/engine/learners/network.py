@@ -85,6 +85,17 @@ class NeuralNetwork(Learner):
         space = self.space(data)
         return [
             space.default(),
+            space.validate(
+                {
+                    "width": 48,
+                    "learning_rate": 4.5e-3,
+                    "alpha": 1e-5,
+                    "epochs": 25,
+                    "batch_size": 64,
+                    "activation": "tanh",
+                    "numeric": "standard",
+                }
+            ),
             space.validate({"numeric": "quantile", "learning_rate": 2e-3, "alpha": 1e-2}),
             space.validate({"numeric": "standard", "learning_rate": 3e-3, "alpha": 1.0}),
         ]

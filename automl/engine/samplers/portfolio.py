@@ -13,19 +13,38 @@ from automl.engine.trial import Origin, Proposal, TrialRecord
 
 # These three fill the board within a second or two; a table too hard for anything else has them.
 QUICK = ("dummy", "linear", "lightgbm")
-# By how often a family's best default led on the public tables, and by what it adds to an ensemble.
-STRENGTH = (
-    "lightgbm",
-    "catboost",
+# Each name stands for its family's next configuration. Learned by benchmarks/portfolio.py on parts of
+# the public tables: greedily, what lowers the loss of the ensemble most for the square root of its time.
+# Each family is tried once early all the same, for the board.
+ORDER = (
     "xgboost",
     "extra_trees",
-    "neural_network",
-    "random_forest",
     "hist_boosting",
+    "catboost",
+    "lightgbm",
+    "neural_network",
     "linear",
+    "random_forest",
     "neighbors",
+    "xgboost",
+    "catboost",
+    "lightgbm",
+    "extra_trees",
+    "lightgbm",
+    "hist_boosting",
+    "neural_network",
+    "xgboost",
+    "lightgbm",
+    "catboost",
+    "extra_trees",
+    "random_forest",
+    "neural_network",
+    "hist_boosting",
+    "xgboost",
+    "linear",
+    "neural_network",
 )
-# A configuration this many times dearer than the cheapest of its round waits one place a doubling.
+# What is this many times dearer than the cheapest waits one place a doubling.
 CHEAP_RATIO = 4.0
 
 
@@ -78,23 +97,20 @@ def default_entries(spaces: Mapping[str, Space], data: DataProfile, *, strong: b
     Returns
     -------
     list of Proposal
-        The quick ones, then the best of each family, strongest family first, then the second best.
+        The quick ones, then those of `ORDER`, then what is left; dear ones a few places later.
     """
     rows: list[Proposal] = []
     for family in QUICK:
         if family in spaces:
             params = spaces[family].validate(get_learner(family).first(data))
             rows.append(Proposal(family, params, Origin.DEFAULT))
-    order = [family for family in STRENGTH if family in spaces]
-    order += [family for family in spaces if family not in STRENGTH]
-    lists = {family: _configurations(family, data, strong) for family in order}
-    for place in range(max((len(found) for found in lists.values()), default=0)):
-        entries = [
-            Proposal(family, spaces[family].validate(found[place]), Origin.DEFAULT)
-            for family, found in lists.items()
-            if place < len(found)
-        ]
-        rows += _cheap_first(entries, data)
+    waiting = {family: _configurations(family, data, strong) for family in spaces if family != "dummy"}
+    later = [family for family, found in waiting.items() for _ in found]
+    entries: list[Proposal] = []
+    for family in (*ORDER, *later):
+        if waiting.get(family):
+            entries.append(Proposal(family, spaces[family].validate(waiting[family].pop(0)), Origin.DEFAULT))
+    rows += _cheap_first(entries, data)
     unique: dict[str, Proposal] = {}
     for entry in rows:
         unique.setdefault(signature(entry.family, entry.params), entry)
@@ -109,7 +125,7 @@ def _configurations(family: str, data: DataProfile, strong: bool) -> list[Mappin
 
 
 def _cheap_first(entries: list[Proposal], data: DataProfile) -> list[Proposal]:
-    """Let the dear ones of a round wait a few places: strength decides only among like costs."""
+    """Let the dear ones wait a few places: the order was learned where a fold takes a second or so."""
     if not entries:
         return []
     costs = [get_learner(entry.family).cost(data, entry.params).seconds for entry in entries]
