@@ -71,8 +71,8 @@ class Program:
     last: bool = False
 
 
-class Stopped(BaseException):
-    """Somebody asked the supervisor to stop; like KeyboardInterrupt, not for handlers of errors."""
+class Stopped(Exception):
+    """Somebody asked the supervisor to stop."""
 
 
 class Supervisor:
@@ -101,7 +101,8 @@ class Supervisor:
         self.stop()
 
     def start(self, program: Program) -> None:
-        """Start a program and keep it running."""
+        """Start a program and keep it running; raises Stopped when asked to stop."""
+        self._stop_if_asked()
         self._children.append(
             _Child(program, log=_Log(self._logs / f"{program.name}.log"), mark=self.mark, cwd=self._cwd)
         )
@@ -116,8 +117,7 @@ class Supervisor:
         """Watch the programs until something holds or time is over; raises Stopped when asked to stop."""
         deadline = time.monotonic() + seconds
         while until is None or not until():
-            if self._stopping:  # the handler's exception may have ended in somebody's destructor
-                raise Stopped
+            self._stop_if_asked()
             if time.monotonic() > deadline:
                 return False
             self._watch()
@@ -170,11 +170,13 @@ class Supervisor:
             self._say(f"{name}: {len(lines) - MOST_LINES} more such lines are in {log.path}")
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        if self._stopping:
-            self._hurry = True
-            return
+        # No exception from here: it could end in a destructor, or leave the lock of a child's Popen locked.
+        self._hurry = self._stopping
         self._stopping = True
-        raise Stopped
+
+    def _stop_if_asked(self) -> None:
+        if self._stopping:
+            raise Stopped
 
 
 class _Child:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import signal
 import sys
@@ -13,10 +12,11 @@ from automl.core.supervisor import Program, Stopped, Supervisor
 from automl.engine.errors import UserError
 
 
-def swallow() -> bool:
-    """What a destructor does to an exception that a signal raises within it."""
-    with contextlib.suppress(BaseException):
-        time.sleep(0.3)
+def meanwhile() -> bool:
+    """Something of which half would be bad: a lock taken and not given back, for one."""
+    print("began", flush=True)
+    time.sleep(0.3)
+    print("ended", flush=True)
     return False
 
 
@@ -30,7 +30,7 @@ def main() -> int:
                     command = [sys.executable, "-c", stub["code"]]
                     supervisor.start(Program(stub["name"], command, stop=stop, last=stub.get("last", False)))
                 print(f"mark {supervisor.mark}", flush=True)
-                supervisor.wait(swallow if "--swallow" in sys.argv else None)
+                supervisor.wait(meanwhile if "--meanwhile" in sys.argv else None)
             except Stopped:
                 print("stopping", flush=True)
     except UserError as error:
