@@ -1,28 +1,33 @@
 """How good the answer is for a given wait, beside other libraries on the same split.
 
     python -m benchmarks.accuracy TABLES [--seconds 60] [--seeds 0 1 2] [--only NAME ...]
-        [--peer flaml=/path/to/its/python ...] [--out FILE]
+        [--peer flaml=/path/to/its/python ...] [--no-ours] [--out FILE]
 
 TABLES is a folder with index.json, a list of {"name", "file", "target", "task"}, and the CSV files.
 A quarter of each table is held out. We are measured as users meet us: the real service, the REST API,
 the downloaded bundle in a process of its own. A peer runs benchmarks/peer.py with an interpreter that
-has it. Each run adds a line of JSON to the file; what is there is not measured again.
+has it. Each run adds a line of JSON to the file; what is there is not measured again. Memory is the most
+that all processes of a contender held at one time, pages they share counted once (PSS) and in each (RSS).
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import psutil
 from sklearn.metrics import log_loss, roc_auc_score, root_mean_squared_error
 
 from automl.client import Client
@@ -30,6 +35,35 @@ from tests.service import Service
 
 PEER = Path(__file__).with_name("peer.py")
 OURS = "bakeoff"
+SAMPLE_SECONDS = 0.5
+
+
+class MemoryPeak:
+    """Watches a process and all that it started; `rss` and `pss` are the highest sums, in MB."""
+
+    def __init__(self, pid: int) -> None:
+        self.rss = self.pss = 0.0
+        self._root = psutil.Process(pid)
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> MemoryPeak:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._over.wait(SAMPLE_SECONDS):
+            rss = pss = 0
+            with contextlib.suppress(psutil.Error):
+                for process in (self._root, *self._root.children(recursive=True)):
+                    with contextlib.suppress(psutil.Error):
+                        used = process.memory_full_info()
+                        rss, pss = rss + used.rss, pss + used.pss
+            self.rss, self.pss = max(self.rss, rss / 2**20), max(self.pss, pss / 2**20)
 
 
 def split(table: Path, target: str, task: str, seed: int, folder: Path) -> tuple[Path, Path]:
@@ -67,19 +101,35 @@ def score(predictions: Path, test: Path, target: str, task: str) -> float:
     return float(log_loss(truth, clipped / clipped.sum(axis=1, keepdims=True), labels=sorted(labels)))
 
 
+@contextlib.contextmanager
+def our_service() -> Iterator[tuple[Service, Client]]:
+    """Run the service in a home of its own."""
+    with tempfile.TemporaryDirectory(prefix="bakeoff-accuracy-") as home:
+        service = Service(Path(home))
+        try:
+            service.start()
+            with Client(service.url, service.sign_in("bench")) as client:
+                yield service, client
+        finally:
+            service.stop()
+            service.close()
+
+
 def ours(service: Service, client: Client, asked: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Upload, search, download, predict."""
     dataset = client.datasets.wait(client.datasets.upload(asked["train"])["id"])
     began = time.monotonic()
-    experiment = client.experiments.create(
-        dataset["id"],
-        asked["target"],
-        task_type=asked["task"],
-        time_budget=asked["seconds"],
-        seed=asked["seed"],
-    )
-    done = client.experiments.wait(experiment["id"])
-    elapsed = time.monotonic() - began
+    assert service.process is not None
+    with MemoryPeak(service.process.pid) as memory:
+        experiment = client.experiments.create(
+            dataset["id"],
+            asked["target"],
+            task_type=asked["task"],
+            time_budget=asked["seconds"],
+            seed=asked["seed"],
+        )
+        done = client.experiments.wait(experiment["id"])
+        elapsed = time.monotonic() - began
     if done["status"] != "complete":
         raise RuntimeError(f"the experiment is {done['status']}: {done['error']}")
     client.models.download(done["model"], folder / "model.zip")
@@ -90,24 +140,34 @@ def ours(service: Service, client: Client, asked: dict[str, Any], folder: Path) 
         "fit_seconds": elapsed,
         "cv": done["best"]["score"],
         "trials": done["trials"]["complete"],
-        "megabytes": (folder / "model.zip").stat().st_size / 2**20,
+        "model": done["best"]["name"],
+        "megabytes": round((folder / "model.zip").stat().st_size / 2**20, 2),
+        "rss": round(memory.rss),
+        "pss": round(memory.pss),
     }
 
 
 def peer(python: str, name: str, asked: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Run a peer with its own interpreter."""
     paths = {"train": str(asked["train"]), "test": str(asked["test"]), "out": str(folder / "out.csv")}
-    done = subprocess.run(
-        [python, str(PEER), name, json.dumps({**asked, **paths})],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=asked["seconds"] * 3 + 120,
-    )
-    if done.returncode:
-        raise RuntimeError(done.stderr[-500:])
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    with (
+        subprocess.Popen(
+            [python, str(PEER), name, json.dumps({**asked, **paths})],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process,
+        MemoryPeak(process.pid) as memory,
+    ):
+        try:
+            output, errors = process.communicate(timeout=asked["seconds"] * 3 + 120)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+    if process.returncode:
+        raise RuntimeError(errors[-500:])
+    found: dict[str, Any] = json.loads(output.splitlines()[-1])
+    return {**found, "rss": round(memory.rss), "pss": round(memory.pss)}
 
 
 def table_of(lines: list[dict[str, Any]]) -> str:
@@ -132,6 +192,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--only", nargs="+")
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=PYTHON")
+    parser.add_argument("--ours", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--out", type=Path, default=Path("var/accuracy.jsonl"))
     asked = parser.parse_args(arguments)
     asked.out.parent.mkdir(parents=True, exist_ok=True)
@@ -139,17 +200,11 @@ def main(arguments: list[str] | None = None) -> int:
     known = [json.loads(line) for line in asked.out.read_text().splitlines()] if asked.out.exists() else []
     entries = json.loads((asked.tables / "index.json").read_text())
     chosen = [entry for entry in entries if not asked.only or entry["name"] in asked.only]
-    with tempfile.TemporaryDirectory(prefix="bakeoff-accuracy-") as home:
-        service = Service(Path(home))
-        try:
-            service.start()
-            with Client(service.url, service.sign_in("bench")) as client:
-                for entry in chosen:
-                    for seed in asked.seeds:
-                        known += _measure(entry, seed, asked, peers, known, service, client)
-        finally:
-            service.stop()
-            service.close()
+    with contextlib.ExitStack() as stack:
+        us = stack.enter_context(our_service()) if asked.ours else None
+        for entry in chosen:
+            for seed in asked.seeds:
+                known += _measure(entry, seed, asked, peers, known, us)
     now = [line for line in known if line["seconds"] == asked.seconds]
     print(table_of(now))
     return 0
@@ -161,11 +216,10 @@ def _measure(
     asked: argparse.Namespace,
     peers: dict[str, str],
     known: list[dict[str, Any]],
-    service: Service,
-    client: Client,
+    us: tuple[Service, Client] | None,
 ) -> list[dict[str, Any]]:
     found = []
-    for who in (OURS, *peers):
+    for who in ((OURS,) if us else ()) + tuple(peers):
         head = {
             "table": entry["name"],
             "task": entry["task"],
@@ -180,8 +234,8 @@ def _measure(
             train, test = split(asked.tables / entry["file"], entry["target"], entry["task"], seed, folder)
             request = {**entry, "train": train, "test": test, "seconds": asked.seconds, "seed": seed}
             try:
-                if who == OURS:
-                    figures = ours(service, client, request, folder)
+                if us and who == OURS:
+                    figures = ours(*us, request, folder)
                 else:
                     figures = peer(peers[who], who, request, folder)
                 figures["score"] = score(folder / "out.csv", test, entry["target"], entry["task"])

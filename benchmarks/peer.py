@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import sys
 import tempfile
@@ -11,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+PACKAGES = {"flaml": "flaml", "h2o": "h2o", "mljar": "mljar-supervised"}
 METRICS = {"binary": "roc_auc", "multiclass": "log_loss", "regression": "rmse"}
 
 
@@ -134,7 +136,8 @@ def main() -> None:
         for label in chances.columns:
             table[f"probability_{label}"] = chances[label].to_numpy()
     table.to_csv(asked["out"], index=False)
-    print(json.dumps({"fit_seconds": seconds}))
+    package = PACKAGES.get(name, "autogluon.tabular")
+    print(json.dumps({"fit_seconds": seconds, "version": importlib.metadata.version(package)}))
 
 
 if __name__ == "__main__":

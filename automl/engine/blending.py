@@ -45,8 +45,10 @@ def blend_trials(args: Mapping[str, Any]) -> dict[str, Any]:
         found = blend(metric, truth, predictions, sizes=sizes, seed=args["seed"])
         honest = _finished(found.honest, prepared.profile.classes)
         value, low, high = interval(metric, truth, honest)
-        alone = metric.score(truth, _finished(found.honest_best, prepared.profile.classes))
-        if metric.score_of(value) >= alone and sum(weight > 0 for weight in found.weights) > 1:
+        alone = _finished(found.honest_best, prepared.profile.classes)
+        # What chance can explain does not count against it: on new rows a mean of models errs less.
+        good = metric.score_of(value) >= metric.score(truth, alone) or is_tie(metric, truth, honest, alone)
+        if good and sum(weight > 0 for weight in found.weights) > 1:
             weights = _weights(found, trials)
             # It goes before the single trials, whose scores are those of the best of many.
             answer = {"weights": weights, "score": max(metric.score_of(value), best), "value": value}

@@ -19,6 +19,7 @@ from automl.engine.samplers import (
     TPESampler,
     default_entries,
 )
+from automl.engine.samplers.allocation import family_shares
 from automl.engine.samplers.base import fresh, nearby, signature, tried
 from automl.engine.schema import DataProfile
 from automl.engine.space import Space
@@ -244,14 +245,14 @@ class Study:
         for entry, seconds in zip(waiting, costs, strict=True):
             if seconds <= GREEDY_SHARE * limit:
                 return entry
-        # A dear one only as the first trial of its family: later the time is better spent in a search.
+        fitting = [place for place, seconds in enumerate(costs) if seconds <= limit]
         started = {record.family for record in told}
-        fitting = [
-            (seconds, place)
-            for place, seconds in enumerate(costs)
-            if seconds <= limit and waiting[place].family not in started
-        ]
-        return waiting[min(fitting)[1]] if fitting else None
+        if new := [place for place in fitting if waiting[place].family not in started]:
+            return waiting[min(new, key=lambda place: costs[place])]
+        # Of families that have been tried, only those that do well here: a search may be worth more.
+        shares = family_shares(list(self.spaces), told)
+        good = [place for place in fitting if shares[waiting[place].family] * len(shares) >= 1.0]
+        return waiting[good[0]] if good else None
 
     def _cheaper(
         self,
