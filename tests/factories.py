@@ -122,6 +122,12 @@ class ExperimentFactory(factory.django.DjangoModelFactory):
     prepared = factory.LazyAttribute(lambda o: copy.deepcopy(PREPARED) if o.begun else None)
     started_at = factory.LazyAttribute(lambda o: timezone.now() - timedelta(seconds=30) if o.begun else None)
     finished_at = factory.LazyAttribute(lambda o: timezone.now() if o.ended else None)
+    spent = factory.LazyAttribute(
+        lambda o: ((o.finished_at or timezone.now()) - o.started_at).total_seconds() if o.started_at else 0.0
+    )
+    clock_at = factory.LazyAttribute(
+        lambda o: timezone.now() if o.started_at and o.state in ("running", "stopping") else None
+    )
     phase = factory.LazyAttribute(
         lambda o: "done" if o.ended else "searching" if o.begun else "queued",
     )

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.db.models import Count
 
-from automl.experiments import selectors
+from automl.experiments import clock, selectors
 from automl.experiments.models import Experiment, ModelState, TrainedModel, Trial
 from automl.experiments.selectors import LeaderboardRow
 
@@ -40,7 +40,7 @@ def shown_experiments(experiments: Sequence[Experiment]) -> list[Shown]:
             trials=counts[experiment.id],
             best=best.get(experiment.id),
             model=models.get(experiment.id),
-            elapsed=round(selectors.elapsed(experiment), 3),
+            elapsed=round(clock.elapsed(experiment), 3),
             progress=round(selectors.progress(experiment, counts[experiment.id]), 4),
         )
         for experiment in experiments

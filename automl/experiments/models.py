@@ -51,6 +51,7 @@ class Experiment(Identified):
     families = models.JSONField(null=True)
     ignore_columns = models.JSONField(default=list)
     seed = models.PositiveIntegerField(default=0)
+    seats = models.PositiveSmallIntegerField(null=True)  # the most trials at once; null: as many as there are
 
     state = models.CharField(max_length=16, choices=ExperimentState, default=ExperimentState.PENDING)
     phase = models.CharField(max_length=16, choices=Phase, default=Phase.QUEUED)
@@ -58,8 +59,11 @@ class Experiment(Identified):
     error = models.TextField(blank=True)
     warnings = models.JSONField(default=list)
     prepared = models.JSONField(null=True)  # what preparation found: data profile, classes, folds
-    started_at = models.DateTimeField(null=True)  # the first trial's start: the budget counts from here
+    started_at = models.DateTimeField(null=True)  # the first trial's start
     finished_at = models.DateTimeField(null=True)
+    # How much of the budget is gone: see `automl.experiments.clock`.
+    spent = models.FloatField(default=0)
+    clock_at = models.DateTimeField(null=True)
     deleted_at = models.DateTimeField(null=True)
 
     # The one worker that prepares or finishes holds this lease; every write of it filters on the attempt.
@@ -94,7 +98,10 @@ class Trial(Identified):
     state = models.CharField(
         max_length=16, choices=[(s.value, s.value) for s in TrialState], default=TrialState.WAITING.value
     )
-    attempt = models.PositiveSmallIntegerField(default=0)
+    attempt = models.PositiveSmallIntegerField(
+        default=0
+    )  # raised by every claim; what a dead one writes is void
+    losses = models.PositiveSmallIntegerField(default=0)  # attempts that ended with their process
     worker = models.CharField(max_length=255, blank=True)
     lease_expires_at = models.DateTimeField(null=True)
     nudged_at = models.DateTimeField(db_default=Now())  # when a message was last sent for the waiting row

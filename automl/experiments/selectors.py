@@ -10,13 +10,13 @@ from uuid import UUID
 from django.db.models import Case, Count, F, Model, OuterRef, QuerySet, Subquery, When, Window
 from django.db.models.functions import Coalesce, Rank, RowNumber
 from django.http import Http404
-from django.utils import timezone
 from django.utils.text import slugify
 
 from automl.accounts.models import User
 from automl.engine.learners import LEARNERS
 from automl.engine.metrics import METRICS, Metric
 from automl.engine.trial import TrialState
+from automl.experiments import clock
 from automl.experiments.models import (
     Ensemble,
     Experiment,
@@ -207,18 +207,11 @@ def trial_counts(experiment: Experiment) -> dict[str, int]:
     return {"total": sum(found.values()), **named, "cancelled": found.get("cancelled", 0)}
 
 
-def elapsed(experiment: Experiment) -> float:
-    """Wall seconds since the first trial's start, until now or the end."""
-    if experiment.started_at is None:
-        return 0.0
-    return max(0.0, ((experiment.finished_at or timezone.now()) - experiment.started_at).total_seconds())
-
-
 def progress(experiment: Experiment, counts: dict[str, int] | None = None) -> float:
     """From 0 to 1: by time, or by trials where these come first."""
     if experiment.state in FINAL:
         return 1.0
-    by_time = elapsed(experiment) / experiment.time_budget
+    by_time = clock.elapsed(experiment) / experiment.time_budget
     by_trials = 0.0
     if experiment.max_trials:
         counts = counts or trial_counts(experiment)

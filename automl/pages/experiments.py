@@ -16,7 +16,7 @@ from automl.core.health import live_workers
 from automl.datasets import selectors as datasets
 from automl.datasets.models import DatasetState
 from automl.engine.trial import TrialState
-from automl.experiments import selectors
+from automl.experiments import clock, selectors
 from automl.experiments.models import Experiment, ExperimentState, Phase
 from automl.experiments.services import lifecycle
 from automl.experiments.states import FINAL
@@ -149,7 +149,7 @@ def delete(request: SignedInRequest, id: UUID) -> HttpResponse:
 def _progress(experiment: Experiment) -> dict[str, Any]:
     counts = selectors.trial_counts(experiment)
     share = selectors.progress(experiment, counts)
-    spent = selectors.elapsed(experiment)
+    spent = clock.elapsed(experiment)
     left = _left(experiment, spent)
     final = experiment.state in FINAL
     return {
@@ -202,7 +202,7 @@ def _board(experiment: Experiment, *, everything: bool) -> dict[str, Any]:
         "left_out": len(rows) - len(shown),
         "everything": everything,
         "history": history,
-        "charts": charts.best_over_time(history, selectors.elapsed(experiment), label),
+        "charts": charts.best_over_time(history, clock.elapsed(experiment), label),
         "off_scale": charts.off_scale(history),
         "failed": [
             {"trial": trial, "name": selectors.trial_name(trial)} for trial in failed[:FAILURES_SHOWN]

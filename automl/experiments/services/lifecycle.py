@@ -21,6 +21,7 @@ from automl.datasets.models import Dataset, DatasetState
 from automl.engine.learners import LEARNERS, families_for
 from automl.engine.metrics import METRICS
 from automl.engine.trial import TaskType, TrialState
+from automl.experiments import clock
 from automl.experiments.models import SEARCHES, Experiment, ExperimentState, Phase, Trial
 from automl.experiments.states import FINAL, advance_experiment
 
@@ -238,6 +239,7 @@ def _end(experiment: Experiment, *, to: ExperimentState, error: str = "") -> boo
             finished_at=timezone.now(),
             lease_expires_at=None,
             version=F("version") + 1,
+            **clock.stopped(experiment),
         )
         if ended:
             cancel_trials(experiment, reason="The experiment ended before this trial did.")

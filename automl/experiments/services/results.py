@@ -16,7 +16,7 @@ from automl.core import leases, seats, storage
 from automl.core.dispatch import dispatcher
 from automl.core.errors import Conflict
 from automl.engine.trial import TrialState
-from automl.experiments import selectors
+from automl.experiments import clock, selectors
 from automl.experiments.models import (
     Ensemble,
     Experiment,
@@ -63,6 +63,7 @@ def finish_experiment(experiment_id: UUID) -> None:
         lease_expires_at=None,
         warnings=[*experiment.warnings, *_why_not_the_first(experiment)],
         version=F("version") + 1,
+        **clock.stopped(experiment),
     )
 
 

@@ -8,6 +8,8 @@ from django.utils import timezone
 
 from automl.core.models import IdempotentAnswer, Worker
 from automl.datasets.services import purge_datasets, reap_datasets
+from automl.experiments import clock
+from automl.experiments.models import Experiment
 from automl.experiments.services.lifecycle import purge_experiments
 from automl.experiments.services.results import reap_results
 from automl.experiments.services.trials import reap_trials
@@ -15,6 +17,7 @@ from automl.experiments.services.trials import reap_trials
 
 def sweep() -> None:
     """Enforce every deadline: leases, budgets, and work whose message was lost."""
+    clock.move_on(Experiment.objects.all())
     reap_datasets()
     reap_trials()
     reap_results()

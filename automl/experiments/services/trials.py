@@ -24,7 +24,7 @@ from automl.engine.errors import UserError
 from automl.engine.isolation import Outcome
 from automl.engine.learners import LEARNERS, get_learner
 from automl.engine.trial import Origin, ParamValue, Proposal, TrialState
-from automl.experiments import selectors
+from automl.experiments import clock
 from automl.experiments.models import Experiment, ExperimentState, Phase, Trial
 from automl.experiments.records import budget_of, history_of, profile_of, record_of, study_of
 from automl.experiments.services.lifecycle import stop_experiment
@@ -51,7 +51,7 @@ def plan_trials(experiment_id: UUID) -> None:
     study = study_of(experiment)
     history = history_of(experiment)
     going = [record for record in history if not record.state.is_final]
-    if study.is_done(history, selectors.elapsed(experiment)):
+    if study.is_done(history, clock.elapsed(experiment)):
         stop_experiment(experiment, reason="The time budget ended before this trial did.")
         return
     waiting = sum(record.state is TrialState.WAITING for record in going)
@@ -64,7 +64,7 @@ def plan_trials(experiment_id: UUID) -> None:
 
 def time_left(experiment: Experiment) -> float:
     """Seconds of the budget that are left for trials; the rest is for the ensemble and the bundle."""
-    return budget_of(experiment).remaining(selectors.elapsed(experiment)) or 0.0
+    return budget_of(experiment).remaining(clock.elapsed(experiment)) or 0.0
 
 
 def free_places(experiment: Experiment) -> int:
@@ -168,7 +168,9 @@ def claim_trial(worker: str) -> Trial | None:
             ):
                 continue
             User.objects.filter(id=trial.experiment.owner_id).update(served_at=now)
-            Experiment.objects.filter(id=trial.experiment_id, started_at=None).update(started_at=now)
+            Experiment.objects.filter(id=trial.experiment_id, started_at=None).update(
+                started_at=now, clock_at=now
+            )
             Experiment.objects.filter(id=trial.experiment_id).update(version=F("version") + 1)
         return Trial.objects.select_related("experiment").get(id=trial.id)
     return None

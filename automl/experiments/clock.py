@@ -1,0 +1,45 @@
+"""The clock of a search: it runs while the service works on the search, and stands still otherwise.
+
+It is two columns: the seconds `spent` up to `clock_at`, and since then it runs; without `clock_at` it stands
+still. A sweep moves both on every few seconds, so of the time in which the whole service was gone at most
+`MOST_SILENCE` is counted, and a paused or finished search spends nothing.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from automl.experiments.models import Experiment
+
+# Longer than this nobody has looked after the search: the time is not the user's loss.
+MOST_SILENCE = 20.0
+# Lost races against a sweep; each moves the clock by two seconds or so.
+TRIES = 5
+
+
+def elapsed(experiment: Experiment, now: datetime | None = None) -> float:
+    """Seconds of the budget that have gone by."""
+    if experiment.clock_at is None:
+        return experiment.spent
+    running = ((now or timezone.now()) - experiment.clock_at).total_seconds()
+    return experiment.spent + min(max(running, 0.0), MOST_SILENCE)
+
+
+def stopped(experiment: Experiment) -> dict[str, Any]:
+    """The columns of a clock that stands still from now on."""
+    return {"spent": elapsed(experiment), "clock_at": None}
+
+
+def move_on(experiments: QuerySet[Experiment], *, after: float = 1.0) -> None:
+    """Write down what the running clocks show, where that was not done for so many seconds."""
+    now = timezone.now()
+    behind = experiments.filter(clock_at__lt=now - timedelta(seconds=after))
+    for experiment in behind.only("spent", "clock_at"):
+        # Somebody who stopped, or moved, this clock meanwhile was first.
+        Experiment.objects.filter(id=experiment.id, clock_at=experiment.clock_at).update(
+            spent=elapsed(experiment, now), clock_at=now
+        )
