@@ -131,9 +131,14 @@ def _files(args: Mapping[str, Any], model: Model, metrics: Mapping[str, Any]) ->
             {
                 "weight": member.weight,
                 "temperature": member.temperature,
+                "factor": member.factor,
                 "layout": member.models[0].layout,
                 "models": [
-                    {"preprocess": fitted.preprocess, "estimator": fitted.estimator}
+                    {
+                        "preprocess": fitted.preprocess,
+                        "estimator": fitted.estimator,
+                        "log_bounds": fitted.log_bounds,
+                    }
                     for fitted in member.models
                 ],
             }

@@ -22,6 +22,9 @@ MOST_CELLS, LEAST_ROWS = 400_000, 2_000
 # A model on its own is left as it is unless it is far too cautious, as forests are where classes are
 # many: the mean of fold models is more cautious than each of them, so less would be too much.
 CAUTIOUS = 0.8
+# These are least at the mean, which the exponential of a mean logarithm falls short of.
+MEAN_METRICS = ("rmse", "r2")
+LARGEST_FACTOR = 2.0
 
 
 def fit_temperature(y: Array, probabilities: Array) -> float:
@@ -57,3 +60,19 @@ def member_temperature(y: Array, probabilities: Array) -> float:
     """Find the temperature of one model before it is blended: 1 unless it is far too cautious."""
     found = fit_temperature(y, probabilities)
     return found if found < CAUTIOUS else 1.0
+
+
+def log_factor(metric: str, y: Array, predicted: Array) -> float:
+    """Find by what predictions learned as logarithms are multiplied, so that their squared error is least.
+
+    Parameters
+    ----------
+    metric : str
+        1 is the answer where it asks for a median, or for the logarithm itself.
+    y, predicted : array of shape (rows,)
+        Out-of-fold predictions: those of rows that a model was fitted on are nearer than they should be.
+    """
+    if metric not in MEAN_METRICS:
+        return 1.0
+    found = float(y @ predicted / max(float(predicted @ predicted), np.finfo(float).tiny))
+    return min(max(found, 1.0 / LARGEST_FACTOR), LARGEST_FACTOR)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from automl.engine.calibration import CALIBRATED, member_temperature
+from automl.engine.calibration import CALIBRATED, log_factor, member_temperature
 from automl.engine.errors import Pruned
 from automl.engine.importance import name_columns
 from automl.engine.inference import FittedModel, Member, as_frame, finish_probabilities, temper
@@ -76,12 +76,15 @@ def evaluate(args: Mapping[str, Any], report: Report) -> dict[str, Any]:
     folds = _run_folds(prepared, learner, params, args, deadline, report)
     validated = folds.times > 0
     truth, predicted = prepared.y[validated], folds.mean()
-    temperature = 1.0
+    temperature = factor = 1.0
     if prepared.profile.classes:
         temperature = member_temperature(truth, predicted[validated])
         predicted[validated] = temper(finish_probabilities(predicted[validated]), temperature)
+    elif params.get("target") == "log":
+        factor = log_factor(metric.name, truth, predicted[validated])
+        predicted *= factor
     value, low, high = interval(metric, truth, predicted[validated])
-    size = _write(Path(args["out"]), predicted, folds.models, temperature)
+    size = _write(Path(args["out"]), predicted, folds.models, (temperature, factor))
     return {
         "score": metric.score_of(value),
         "value": value,
@@ -132,7 +135,7 @@ def _run_folds(
         )
         state.total[test] += predicted
         state.times[test] += 1
-        value = _fold_value(metric, y[test], predicted)
+        value = _fold_value(metric, y[test], predicted, is_log=params.get("target") == "log")
         state.scores.append(metric.score_of(value))
         answer = report(
             {
@@ -162,6 +165,9 @@ def _fit_fold(  # noqa: PLR0913 - a fold is what all of these meet in
 ) -> Array:
     X, y, train, test = data
     profile = prepared.profile
+    is_log = params.get("target") == "log"
+    y_train, y_test = (np.log(part) if is_log else part for part in (y[train], y[test]))
+    params = {name: value for name, value in params.items() if name != "target"}
     began = time.perf_counter()
     preprocess = learner.preprocess(profile, params)
     X_train: Any = X[train]
@@ -169,12 +175,13 @@ def _fit_fold(  # noqa: PLR0913 - a fold is what all of these meet in
     if learner.layout == "frame":
         X_train, X_test = (as_frame(part, profile.categorical) for part in (X_train, X_test))
     if preprocess is not None:
-        X_train = preprocess.fit_transform(X_train, y[train])
+        X_train = preprocess.fit_transform(X_train, y_train)
         X_test = preprocess.transform(X_test)
     estimator = learner.build(profile, params, seed=seed, threads=args.get("threads", 1))
-    fit = learner.fit(estimator, X_train, y[train], X_test, y[test], data=profile, deadline=deadline)
+    fit = learner.fit(estimator, X_train, y_train, X_test, y_test, data=profile, deadline=deadline)
     state.fit_time += time.perf_counter() - began
-    model = FittedModel(preprocess, fit.estimator, learner.layout)
+    bounds = (float(y_train.min()) - 1.0, float(y_train.max()) + 1.0) if is_log else None
+    model = FittedModel(preprocess, fit.estimator, learner.layout, bounds)
     began = time.perf_counter()
     predicted = model.predict(X[test], classes=profile.classes, categorical=profile.categorical)
     state.predict_time += time.perf_counter() - began
@@ -192,24 +199,26 @@ def _fit_fold(  # noqa: PLR0913 - a fold is what all of these meet in
     return finish_probabilities(predicted) if profile.classes else predicted
 
 
-def _fold_value(metric: Any, y: Array, predicted: Array) -> float:
+def _fold_value(metric: Any, y: Array, predicted: Array, *, is_log: bool) -> float:
     """A fold's value; without one of two classes there is no area under the curve: that counts as chance."""
     if metric.name == "roc_auc" and len(np.unique(y)) < 2:
         return 0.5
     if metric.name in CALIBRATED:
         # As the pooled predictions will be: a trial may not be stopped for what one number mends.
         predicted = temper(predicted, member_temperature(y, predicted))
+    if is_log:
+        predicted = predicted * log_factor(metric.name, y, predicted)
     return float(metric.value(y, predicted))
 
 
-def _write(out: Path, oof: Array, models: list[FittedModel], temperature: float) -> int:
+def _write(out: Path, oof: Array, models: list[FittedModel], scales: tuple[float, float]) -> int:
     """Store predictions and models so that a reader finds all or nothing; the models' size in bytes."""
     draft = out.with_name(f".{out.name}.{os.getpid()}")
     draft.mkdir(parents=True, exist_ok=True)
     np.save(draft / "oof.npy", oof.astype(np.float32))
-    parts = [(model.preprocess, model.estimator, model.layout) for model in models]
+    parts = [(model.preprocess, model.estimator, model.layout, model.log_bounds) for model in models]
     with (draft / "models.pkl").open("wb") as file:
-        pickle.dump((parts, temperature), file, protocol=pickle.HIGHEST_PROTOCOL)
+        pickle.dump((parts, scales), file, protocol=pickle.HIGHEST_PROTOCOL)
         file.flush()
         os.fsync(file.fileno())
         size = file.tell()
@@ -220,9 +229,8 @@ def _write(out: Path, oof: Array, models: list[FittedModel], temperature: float)
 def read_member(folder: str | Path, weight: float = 1.0) -> Member:
     """The fold models of a trial; only what this service's own workers wrote is ever read so."""
     with (Path(folder) / "models.pkl").open("rb") as file:
-        parts, temperature = pickle.load(file)  # noqa: S301 - written by `evaluate` into the private folder
-    models = [FittedModel(preprocess, estimator, layout) for preprocess, estimator, layout in parts]
-    return Member(weight, models, temperature)
+        parts, scales = pickle.load(file)  # noqa: S301 - written by `evaluate` into the private folder
+    return Member(weight, [FittedModel(*part) for part in parts], *scales)
 
 
 def read_predictions(folder: str | Path) -> Array:

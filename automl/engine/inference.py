@@ -210,11 +210,15 @@ def parse_dates(values: pd.Series, date_format: str | None) -> pd.Series:
 
 @dataclass(frozen=True)
 class FittedModel:
-    """A fitted pipeline: preprocessing and estimator, and the layout in which they take the matrix."""
+    """A fitted pipeline: preprocessing and estimator, and the layout in which they take the matrix.
+
+    With `log_bounds` the estimator predicts logarithms; beyond the bounds it guesses, and is held there.
+    """
 
     preprocess: Any | None
     estimator: Any
     layout: str = "array"
+    log_bounds: tuple[float, float] | None = None
 
     def predict(
         self, X: np.ndarray[Any, Any], *, classes: int, categorical: Sequence[int]
@@ -224,7 +228,8 @@ class FittedModel:
         if self.preprocess is not None:
             matrix = self.preprocess.transform(matrix)
         if classes == 0:
-            return np.asarray(self.estimator.predict(matrix), dtype=np.float64).reshape(len(X))
+            numbers = np.asarray(self.estimator.predict(matrix), dtype=np.float64).reshape(len(X))
+            return numbers if self.log_bounds is None else np.exp(np.clip(numbers, *self.log_bounds))
         found = np.asarray(self.estimator.predict_proba(matrix), dtype=np.float64)
         codes = np.asarray(self.estimator.classes_).astype(int).ravel()
         if found.shape[1] == classes and np.array_equal(codes, np.arange(classes)):
@@ -249,18 +254,23 @@ def as_frame(X: np.ndarray[Any, Any], categorical: Sequence[int]) -> pd.DataFram
 
 @dataclass(frozen=True)
 class Member:
-    """The fold models of one trial: their mean, calibrated, and what it weighs in the whole."""
+    """The fold models of one trial: their mean, calibrated, and what it weighs in the whole.
+
+    `temperature` is for probabilities. `factor` is for numbers that were learned as logarithms: the
+    exponential of a mean logarithm is less than the mean.
+    """
 
     weight: float
     models: Sequence[FittedModel]
     temperature: float = 1.0
+    factor: float = 1.0
 
     def predict(
         self, X: np.ndarray[Any, Any], *, classes: int, categorical: Sequence[int]
     ) -> np.ndarray[Any, Any]:
         """As `FittedModel.predict`."""
         total = sum(model.predict(X, classes=classes, categorical=categorical) for model in self.models)
-        mean = np.asarray(total) / len(self.models)
+        mean = np.asarray(total) / len(self.models) * self.factor
         return mean if self.temperature == 1.0 else temper(finish_probabilities(mean), self.temperature)
 
 
@@ -367,10 +377,11 @@ def load(folder: str | Path | None = None) -> Model:
         Member(
             float(member["weight"]),
             [
-                FittedModel(model["preprocess"], model["estimator"], member["layout"])
+                FittedModel(model["preprocess"], model["estimator"], member["layout"], model["log_bounds"])
                 for model in member["models"]
             ],
             float(member["temperature"]),
+            float(member["factor"]),
         )
         for member in stored["members"]
     ]

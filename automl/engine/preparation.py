@@ -113,7 +113,7 @@ def prepare(request: Request, out: Path) -> dict[str, Any]:
         )
     folds, repeats = fold_plan(len(y))
     meta = {
-        "profile": asdict(_profile(X, schema, task_type, classes, metric)),
+        "profile": asdict(_profile(X, y, schema, task_type, classes, metric)),
         "classes": classes,
         "task_type": task_type.value,
         "metric": metric,
@@ -331,6 +331,7 @@ def _features(column: Mapping[str, Any], texts: Sequence[Any]) -> list[dict[str,
 
 def _profile(
     X: np.ndarray[Any, Any],
+    y: np.ndarray[Any, Any],
     schema: Mapping[str, Any],
     task_type: TaskType,
     classes: Sequence[Any] | None,
@@ -348,7 +349,18 @@ def _profile(
         categorical=positions,
         missing_share=float(np.isnan(X[:, numeric]).mean()) if numeric else 0.0,
         metric=metric,
+        skew=0.0 if task_type.is_classification else target_skew(y),
     )
+
+
+def target_skew(y: np.ndarray[Any, Any]) -> float:
+    """The skewness of a target that is positive and less skewed as a logarithm; else 0."""
+    from scipy.stats import skew
+
+    if y.min() <= 0.0:
+        return 0.0
+    found = float(skew(y))
+    return found if found > abs(float(skew(np.log(y)))) else 0.0
 
 
 def _write(

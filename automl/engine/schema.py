@@ -112,6 +112,8 @@ class DataProfile:
     missing_share : float
         Share of missing cells among the numeric columns.
     metric : str
+    skew : float
+        The skewness of a positive target whose logarithm is less skewed; else 0.
     """
 
     rows: int
@@ -122,6 +124,7 @@ class DataProfile:
     categorical: tuple[int, ...] = ()
     missing_share: float = 0.0
     metric: str = "roc_auc"
+    skew: float = 0.0
 
     @property
     def columns(self) -> int:

@@ -60,6 +60,7 @@ def profile_of(experiment: Experiment) -> DataProfile:
         categorical=tuple(found["categorical"]),
         missing_share=found["missing_share"],
         metric=found["metric"],
+        skew=found.get("skew", 0.0),
     )
 
 

@@ -13,6 +13,7 @@ import pytest
 from automl.engine import inference
 from automl.engine.bundle import package
 from automl.engine.errors import UserError
+from automl.engine.evaluation import read_member
 from automl.engine.inference import InputError
 from automl.engine.preparation import open_prepared
 from tests.engine.tables import people, prepared
@@ -21,10 +22,12 @@ from tests.engine.test_evaluation import evaluated
 FAMILIES = ["linear", "lightgbm", "catboost", "xgboost", "extra_trees", "neural_network"]
 
 
-def packaged(folder, target, metric, families=("linear", "lightgbm"), frame=None, **settings):
+def packaged(folder, target, metric, families=("linear", "lightgbm"), frame=None, params=None, **settings):
     frame = people() if frame is None else frame
     prepared(folder, frame, target, **settings)
-    trials = [evaluated(folder, family, number, metric) for number, family in enumerate(families)]
+    trials = [
+        evaluated(folder, family, number, metric, **(params or {})) for number, family in enumerate(families)
+    ]
     args = {
         "prepared": str(folder / "prepared"),
         "members": [{**trial, "weight": 1 / len(trials)} for trial in trials],
@@ -131,14 +134,22 @@ def test_every_task_predicts_what_its_members_predict(tmp_path, target, metric, 
 def test_every_family_predicts_the_same_after_storing(tmp_path, family):
     _, folder = packaged(tmp_path, "bought", "roc_auc", families=[family])
     found = open_prepared(tmp_path / "prepared")
-    from automl.engine.evaluation import read_member
-
     member = read_member(tmp_path / "trial-0")
     mean = member.predict(np.asarray(found.X), classes=2, categorical=found.profile.categorical)
 
     model = inference.load(folder)
 
     assert model.predict_proba(people()) == pytest.approx(inference.temper(mean, model.temperature), abs=1e-6)
+
+
+def test_a_model_of_a_logarithm_predicts_the_same_after_storing(tmp_path):
+    _, folder = packaged(tmp_path, "spent", "rmse", families=["lightgbm"], params={"target": "log"})
+    found = open_prepared(tmp_path / "prepared")
+    member = read_member(tmp_path / "trial-0")
+    expected = member.predict(np.asarray(found.X), classes=0, categorical=())
+
+    assert member.models[0].log_bounds is not None
+    assert inference.load(folder).predict(people()) == pytest.approx(expected, rel=1e-6)
 
 
 def test_probabilities_of_a_bundle_are_calibrated_on_rows_that_no_fold_model_saw(tmp_path):

@@ -52,7 +52,7 @@ def test_the_score_is_that_of_predictions_by_models_that_had_not_seen_the_row(tm
 
 def test_each_row_is_predicted_by_the_models_of_the_other_folds(tmp_path):
     prepared(tmp_path, people(), "spent")
-    result = evaluated(tmp_path, "linear", metric="rmse")
+    result = evaluated(tmp_path, "linear", metric="rmse", target="raw")
     found = open_prepared(tmp_path / "prepared")
     models = read_member(result["dir"]).models
 
@@ -65,6 +65,49 @@ def test_each_row_is_predicted_by_the_models_of_the_other_folds(tmp_path):
     ]
 
     assert read_predictions(result["dir"])[row] == pytest.approx(np.mean(expected), rel=1e-5)
+
+
+def test_a_price_learned_as_a_logarithm_is_told_in_its_own_unit_and_meets_the_mean(tmp_path):
+    rng = np.random.default_rng(5)
+    shop, kind = rng.integers(0, 40, 1200), rng.integers(0, 30, 1200)
+    effects = rng.normal(0, 1.0, 70)
+    frame = pd.DataFrame({"shop": [f"s{n}" for n in shop], "kind": [f"k{n}" for n in kind]})
+    frame["spent"] = np.exp(3 + effects[shop] + effects[40 + kind] + rng.normal(0, 0.4, 1200))
+    assert prepared(tmp_path, frame, "spent")["profile"]["skew"] > 3
+
+    raw, log = (
+        evaluated(
+            tmp_path, "linear", number, metric="rmse", target=target, categories="one_hot", strength=1e-5
+        )
+        for number, target in enumerate(("raw", "log"))
+    )
+
+    found, member = open_prepared(tmp_path / "prepared"), read_member(log["dir"])
+    predicted, truth = read_predictions(log["dir"]), np.asarray(found.y)
+    assert log["value"] < 0.8 * raw["value"]
+    assert member.factor > 1.0 and read_member(raw["dir"]).factor == 1.0
+    # No other factor would bring them nearer.
+    assert truth @ predicted / (predicted @ predicted) == pytest.approx(1.0, abs=1e-5)
+    again = member.predict(np.asarray(found.X), classes=0, categorical=found.profile.categorical)
+    assert np.corrcoef(np.log(again), np.log(truth))[0, 1] > 0.9
+    assert again.max() <= truth.max() * np.e * member.factor
+
+
+@pytest.mark.parametrize(
+    ("values", "offered"),
+    [
+        (np.exp(np.random.default_rng(0).normal(0, 1, 300)), True),
+        (np.random.default_rng(0).normal(50, 5, 300), False),  # not skewed
+        (np.exp(np.random.default_rng(0).normal(0, 1, 300)) - 1.0, False),  # no logarithm below 0
+    ],
+)
+def test_the_logarithm_is_offered_for_a_skewed_positive_target_only(tmp_path, values, offered):
+    frame = people(300).assign(spent=values)
+    prepared(tmp_path, frame, "spent")
+
+    space = get_learner("lightgbm").space(open_prepared(tmp_path / "prepared").profile)
+
+    assert ("target" in space.dimensions) is offered
 
 
 def test_a_forest_that_is_far_too_cautious_is_calibrated_before_it_is_judged(tmp_path):

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, TypedDict
 
 from automl.engine.schema import DataProfile
-from automl.engine.space import Space
+from automl.engine.space import Choice, Space
 from automl.engine.trial import Params, TaskType
 
 ALL_TASKS = frozenset(TaskType)
+# Under this skewness of the target its logarithm is not worth a trial; over the next it comes first.
+LEAST_SKEW, STRONG_SKEW = 1.0, 3.0
 CURVE_POINTS = 100
 
 
@@ -87,8 +89,8 @@ class Learner(ABC):
     keeps_rows: ClassVar[bool] = False
 
     @abstractmethod
-    def space(self, data: DataProfile) -> Space:
-        """Give the dials and their ranges for a table."""
+    def dials(self, data: DataProfile) -> Space:
+        """Give the learner's own dials and their ranges for a table."""
 
     @abstractmethod
     def cost(self, data: DataProfile, params: Params) -> Cost:
@@ -97,6 +99,13 @@ class Learner(ABC):
     @abstractmethod
     def build(self, data: DataProfile, params: Params, *, seed: int, threads: int) -> Any:
         """Make the unfitted estimator."""
+
+    def space(self, data: DataProfile) -> Space:
+        """Give all dials for a table: the learner's own, and how a skewed target is prepared for it."""
+        own = self.dials(data)
+        if not own.dimensions or data.skew < LEAST_SKEW:
+            return own
+        return Space({**own.dimensions, "target": target_dial(data)})
 
     def first(self, data: DataProfile) -> Params:
         """Give a configuration that is cheap and safe."""
@@ -146,6 +155,16 @@ class Learner(ABC):
     def learned(self, estimator: Any) -> dict[str, Any]:
         """Summarise as JSON what training found."""
         return {}
+
+
+def target_dial(data: DataProfile) -> Choice:
+    """Give the dial that says what is learned of a skewed target."""
+    return Choice(
+        ("raw", "log"),
+        "log" if data.skew >= STRONG_SKEW else "raw",
+        effect="What is learned: raw is the number itself, log its logarithm, so that errors count by their "
+        "share of it. Log suits prices and amounts, whose influences multiply.",
+    )
 
 
 def thin_curve(

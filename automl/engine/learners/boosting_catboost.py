@@ -35,7 +35,7 @@ class CatBoost(Learner):
     )
     layout = "frame"
 
-    def space(self, data: DataProfile) -> Space:
+    def dials(self, data: DataProfile) -> Space:
         return Space(
             {
                 "learning_rate": learning_rate_dial(0.08),

@@ -37,7 +37,7 @@ class HistBoosting(Learner):
         "one tree for each class in every round makes it slow with many classes."
     )
 
-    def space(self, data: DataProfile) -> Space:
+    def dials(self, data: DataProfile) -> Space:
         many = data.classes > MANY_CLASSES
         return Space(
             {

@@ -36,7 +36,7 @@ class LightGBM(Learner):
         "Usually among the best on tables of more than a thousand rows."
     )
 
-    def space(self, data: DataProfile) -> Space:
+    def dials(self, data: DataProfile) -> Space:
         return Space(
             {
                 "learning_rate": learning_rate_dial(0.05 if data.classes <= MANY_CLASSES else 0.1),

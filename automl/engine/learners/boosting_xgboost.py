@@ -36,7 +36,7 @@ class XGBoost(Learner):
         "Close to LightGBM in accuracy; its different errors help an ensemble."
     )
 
-    def space(self, data: DataProfile) -> Space:
+    def dials(self, data: DataProfile) -> Space:
         return Space(
             {
                 "learning_rate": learning_rate_dial(0.08 if data.classes <= MANY_CLASSES else 0.15),

@@ -20,7 +20,7 @@ class Dummy(Learner):
         "A model that does not beat it has learned nothing."
     )
 
-    def space(self, data: DataProfile) -> Space:
+    def dials(self, data: DataProfile) -> Space:
         if data.task_type is not TaskType.REGRESSION:
             return Space({})
         strategy = Choice(

@@ -30,7 +30,7 @@ class Forest(Learner):
     fixed: ClassVar[float]
     speed: ClassVar[float]
 
-    def space(self, data: DataProfile) -> Space:
+    def dials(self, data: DataProfile) -> Space:
         criteria = ("squared_error",) if data.task_type is TaskType.REGRESSION else ("gini", "entropy")
         leaf = 1 if data.rows < 2_000 or data.classes > 10 else 3
         return Space(

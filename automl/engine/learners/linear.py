@@ -7,13 +7,27 @@ from typing import Any
 
 from automl.engine.learners.base import Cost, Fit, Learner
 from automl.engine.learners.boosting import class_trees
-from automl.engine.learners.preprocessing import dense_matrix, dense_seconds, dense_width, numeric_dial
+from automl.engine.learners.preprocessing import (
+    ONE_HOT_LEVELS,
+    dense_matrix,
+    dense_seconds,
+    dense_width,
+    numeric_dial,
+    sparse_cells,
+    sparse_matrix,
+)
 from automl.engine.schema import DataProfile
 from automl.engine.space import Choice, Float, Space
 from automl.engine.trial import Params, TaskType
 
 # Newton's method solves a system as wide as columns x classes; past this it loses to L-BFGS.
 NEWTON_WIDTH = 600
+CATEGORIES = Choice(
+    ("target", "one_hot"),
+    "target",
+    effect="How categories of many levels are prepared: target puts the target's mean in place of a level; "
+    "one_hot gives every level a weight of its own, which tells more where there are rows enough for each.",
+)
 
 
 class Linear(Learner):
@@ -26,9 +40,11 @@ class Linear(Learner):
         "Fast, easy to read, hard to overfit; it finds no interactions by itself."
     )
 
-    def space(self, data: DataProfile) -> Space:
+    def dials(self, data: DataProfile) -> Space:
+        many = max(data.cardinalities, default=0) > ONE_HOT_LEVELS
         return Space(
             {
+                **({"categories": CATEGORIES} if many else {}),
                 "penalty": Choice(
                     ("l2", "elasticnet"),
                     "l2",
@@ -58,6 +74,10 @@ class Linear(Learner):
         space = self.space(data)
         strong = 1e-3 if data.rows > 2_000 else 3e-2
         configurations: list[dict[str, Any]] = [{"numeric": "splines", "strength": strong}]
+        if "categories" in space.dimensions:
+            configurations.insert(
+                0, {"categories": "one_hot", "strength": 1e-5 if data.rows > 2_000 else 1e-3}
+            )
         if data.rows * dense_width(data, "standard") <= 5_000_000:
             configurations.append(
                 {"numeric": "quantile", "penalty": "elasticnet", "strength": strong, "l1_ratio": 0.8}
@@ -67,6 +87,10 @@ class Linear(Learner):
 
     def cost(self, data: DataProfile, params: Params) -> Cost:
         how, elastic = str(params["numeric"]), params["penalty"] == "elasticnet"
+        if _is_sparse(params):
+            cells = sparse_cells(data, how)
+            steps = 2e-6 if data.classes and elastic else 6e-7 if data.classes or elastic else 2e-7
+            return Cost(0.02 + dense_seconds(data, how) + cells * class_trees(data) * steps, cells * 40)
         width = dense_width(data, how)
         outputs = class_trees(data)
         cells = data.rows * width
@@ -83,7 +107,8 @@ class Linear(Learner):
         return Cost(0.01 + dense_seconds(data, how) + solving, cells * 24)
 
     def preprocess(self, data: DataProfile, params: Params) -> Any | None:
-        return dense_matrix(data, str(params["numeric"]))
+        make = sparse_matrix if _is_sparse(params) else dense_matrix
+        return make(data, str(params["numeric"]))
 
     def build(self, data: DataProfile, params: Params, *, seed: int, threads: int) -> Any:
         from sklearn.linear_model import ElasticNet, LogisticRegression, Ridge
@@ -108,7 +133,9 @@ class Linear(Learner):
                 random_state=seed,
             )
         outputs = 1 if data.classes == 2 else data.classes
-        newton = dense_width(data, str(params["numeric"])) * outputs <= NEWTON_WIDTH
+        newton = (
+            not _is_sparse(params) and dense_width(data, str(params["numeric"])) * outputs <= NEWTON_WIDTH
+        )
         return LogisticRegression(
             C=inverse, solver="newton-cholesky" if newton else "lbfgs", max_iter=25 if newton else 150
         )
@@ -142,6 +169,10 @@ class Linear(Learner):
             "nonzero": int((weights > 1e-12).sum()),
             "largest": [[int(i), float(f"{total[i]:.5g}")] for i in order],
         }
+
+
+def _is_sparse(params: Params) -> bool:
+    return params.get("categories") == "one_hot"
 
 
 def target_scaled(regressor: Any) -> Any:

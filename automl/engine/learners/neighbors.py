@@ -25,7 +25,7 @@ class Neighbors(Learner):
     )
     keeps_rows = True
 
-    def space(self, data: DataProfile) -> Space:
+    def dials(self, data: DataProfile) -> Space:
         most = max(2, min(200, data.rows // 4))
         return Space(
             {

@@ -27,7 +27,7 @@ class NeuralNetwork(Learner):
         "It bends where trees make steps, so it helps an ensemble even when it is not the best alone."
     )
 
-    def space(self, data: DataProfile) -> Space:
+    def dials(self, data: DataProfile) -> Space:
         return Space(
             {
                 "width": Int(

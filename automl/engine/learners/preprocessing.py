@@ -130,12 +130,28 @@ def dense_matrix(data: DataProfile, how: str) -> Any:
     how : {"standard", "quantile", "splines"}
         How numbers are prepared, see `numeric_dial`.
     """
+    return _added_up(data, how, one_hot_levels=ONE_HOT_LEVELS)
+
+
+def sparse_matrix(data: DataProfile, how: str) -> Any:
+    """Prepare X as `dense_matrix` does, but with a column for each level however many there are; sparse."""
+    return _added_up(data, how, one_hot_levels=max(data.cardinalities, default=0))
+
+
+def sparse_cells(data: DataProfile, how: str) -> int:
+    """Estimate how many cells of `sparse_matrix` are not zero."""
+    bends = (5 if data.rows < 1_000 else 7) if how == "splines" else 1
+    return data.rows * (data.numeric * bends + len(data.cardinalities))
+
+
+def _added_up(data: DataProfile, how: str, *, one_hot_levels: int) -> Any:
+    is_sparse = one_hot_levels > ONE_HOT_LEVELS
     from sklearn.compose import ColumnTransformer
     from sklearn.impute import MissingIndicator
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-    low, high = split_categories(data, ONE_HOT_LEVELS)
+    low, high = split_categories(data, one_hot_levels)
     numeric = numeric_columns(data)
     steps: list[tuple[str, Any, list[int]]] = []
     if numeric:
@@ -145,12 +161,12 @@ def dense_matrix(data: DataProfile, how: str) -> Any:
         steps.append(("missing", MissingIndicator(features="missing-only", error_on_new=False), numeric))
     if low:
         one_hot = OneHotEncoder(
-            handle_unknown="infrequent_if_exist", min_frequency=3, sparse_output=False, dtype="float32"
+            handle_unknown="infrequent_if_exist", min_frequency=3, sparse_output=is_sparse, dtype="float32"
         )
         steps.append(("one_hot", one_hot, low))
     if high:
         steps.append(("target", make_pipeline(target_encoder(data), StandardScaler()), high))
-    return ColumnTransformer(steps)
+    return ColumnTransformer(steps, sparse_threshold=1.0 if is_sparse else 0.0)
 
 
 def dense_width(data: DataProfile, how: str) -> int:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from automl.engine.learners import get_learner
+from automl.engine.learners.base import STRONG_SKEW
 from automl.engine.samplers.base import Sampler, signature, tried
 from automl.engine.schema import DataProfile
 from automl.engine.space import Space
@@ -119,9 +120,13 @@ def default_entries(spaces: Mapping[str, Space], data: DataProfile, *, strong: b
 
 def _configurations(family: str, data: DataProfile, strong: bool) -> list[Mapping[str, object]]:
     learner = get_learner(family)
-    if strong:
-        return list(learner.portfolio(data)) or [learner.first(data)]
-    return [learner.space(data).default()]
+    if not strong:
+        return [learner.space(data).default()]
+    found = list(learner.portfolio(data)) or [learner.first(data)]
+    if "target" not in learner.space(data).dimensions:
+        return list(found)
+    targets = ("log", "log", "raw") if data.skew >= STRONG_SKEW else ("raw", "log")
+    return [{**params, "target": targets[n % len(targets)]} for n, params in enumerate(found)]
 
 
 def _cheap_first(entries: list[Proposal], data: DataProfile) -> list[Proposal]:
