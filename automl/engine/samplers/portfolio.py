@@ -125,7 +125,8 @@ def _configurations(family: str, data: DataProfile, strong: bool) -> list[Mappin
     found = list(learner.portfolio(data)) or [learner.first(data)]
     if "target" not in learner.space(data).dimensions:
         return list(found)
-    targets = ("log", "log", "raw") if data.skew >= STRONG_SKEW else ("raw", "log")
+    # Where the skew is strong the number itself has never been the better one; a search may still try it.
+    targets = ("log",) if data.skew >= STRONG_SKEW else ("raw", "log")
     return [{**params, "target": targets[n % len(targets)]} for n, params in enumerate(found)]
 
 
