@@ -12,7 +12,7 @@ from uuid import UUID
 import structlog
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import F, Max, Q
+from django.db.models import F, Max, Q, QuerySet
 from django.utils import timezone
 
 from automl.accounts.models import User
@@ -277,6 +277,26 @@ def _outcome_fields(outcome: Outcome, *, out_of_time: bool) -> tuple[TrialState,
     if outcome.status == "cancelled":
         return TrialState.CANCELLED, {"error": "Cancelled."}
     return TrialState.FAILED, {"error": outcome.error or "The fit ended without a word."}
+
+
+def give_back(trials: QuerySet[Trial]) -> int:
+    """Put running trials back among the waiting ones, without a loss; gives how many.
+
+    Whoever ran one finds its lease gone at the next heartbeat, kills the fit and writes nothing.
+    """
+    with transaction.atomic():
+        running = trials.filter(state=TrialState.RUNNING.value)
+        found = list(running.values_list("id", "experiment_id"))
+        long_ago = timezone.now() - timedelta(seconds=NUDGE_SECONDS)
+        count = running.filter(id__in=[trial_id for trial_id, _ in found]).update(
+            state=TrialState.WAITING.value, lease_expires_at=None, fold_scores=[], nudged_at=long_ago
+        )
+        Experiment.objects.filter(id__in={experiment_id for _, experiment_id in found}).update(
+            version=F("version") + 1
+        )
+        for trial_id, _ in found:
+            transaction.on_commit(partial(dispatcher().evaluate, trial_id))
+    return count
 
 
 def reap_trials() -> None:
