@@ -195,6 +195,47 @@ def remote_download(context: typer.Context, experiment: Id, out: Out = MODEL) ->
         save_model(client, client.experiments.get(experiment), out)
 
 
+@remote.command("pause")
+def remote_pause(context: typer.Context, experiment: Id) -> None:
+    """Let a search rest; its clock stands still."""
+    with told(), service(context) as client:
+        show_state(client.experiments.pause(experiment))
+
+
+@remote.command("resume")
+def remote_resume(context: typer.Context, experiment: Id) -> None:
+    """Go on with a paused search."""
+    with told(), service(context) as client:
+        show_state(client.experiments.resume(experiment))
+
+
+@remote.command("stop")
+def remote_stop(context: typer.Context, experiment: Id) -> None:
+    """End a search and keep the best."""
+    with told(), service(context) as client:
+        show_state(client.experiments.stop(experiment))
+
+
+@remote.command("cancel")
+def remote_cancel(context: typer.Context, experiment: Id) -> None:
+    """End a search without a model."""
+    with told(), service(context) as client:
+        show_state(client.experiments.cancel(experiment))
+
+
+@remote.command("extend")
+def remote_extend(
+    context: typer.Context,
+    experiment: Id,
+    time: Annotated[float | None, typer.Option("--time", min=1, help="Seconds to add.")] = None,
+    max_trials: Annotated[int | None, typer.Option(min=1, help="The new limit of trials.")] = None,
+) -> None:
+    """Add time or trials to a search, also to one that has ended."""
+    limits = {} if max_trials is None else {"max_trials": max_trials}
+    with told(), service(context) as client:
+        show_state(client.experiments.extend(experiment, time, **limits))
+
+
 def service(context: typer.Context) -> Client:
     """The service that the options of `automl remote` name."""
     url, token = context.obj
@@ -210,6 +251,12 @@ def save_model(client: Client, experiment: Experiment, out: Path) -> None:
         fail(f"The experiment is {experiment['status']} and has no packaged model.")
     client.models.wait(model)
     console.print(f"The model is in {client.models.download(model, out)}.")
+
+
+def show_state(experiment: Experiment) -> None:
+    """Say in one line how an experiment stands."""
+    spent, budget = number(experiment["elapsed"], 3), number(experiment["time_budget"])
+    console.print(f"{experiment['name']}: {experiment['status']}, {spent} of {budget} s spent.")
 
 
 def show_board(rows: Sequence[Any]) -> None:

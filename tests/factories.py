@@ -166,6 +166,13 @@ class TrialFactory(factory.django.DjangoModelFactory):
     finished_at = factory.LazyAttribute(
         lambda o: timezone.now() if o.state not in ("waiting", "running") else None
     )
+    ended_after = factory.LazyAttribute(
+        lambda o: (
+            max((o.finished_at - o.experiment.started_at).total_seconds(), 0.0)
+            if o.finished_at and o.experiment.started_at
+            else None
+        )
+    )
 
 
 class EnsembleFactory(factory.django.DjangoModelFactory):
@@ -181,6 +188,7 @@ class EnsembleFactory(factory.django.DjangoModelFactory):
     fit_time = 4.5
     predict_time = 0.03
     size = 360_000
+    made_after = 55.0
 
 
 class TrainedModelFactory(factory.django.DjangoModelFactory):

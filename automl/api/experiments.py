@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 from django.http import Http404
 from django.http.response import HttpResponseBase
@@ -18,17 +19,18 @@ from automl.api.idempotency import idempotent
 from automl.api.pagination import BoardPagination
 from automl.api.resource import Paged, Resource, identifier, waiting
 from automl.api.serializers.experiments import (
+    ExperimentChange,
     ExperimentCreation,
+    ExperimentExtension,
     ExperimentSerializer,
     LeaderboardRowSerializer,
 )
 from automl.api.serializers.fields import NoFields
-from automl.core.errors import Conflict
 from automl.datasets.models import Dataset
 from automl.datasets.selectors import get_dataset
 from automl.experiments import selectors
-from automl.experiments.models import Experiment, ExperimentState
-from automl.experiments.services import lifecycle
+from automl.experiments.models import Experiment
+from automl.experiments.services import lifecycle, steering
 from automl.experiments.states import FINAL
 
 
@@ -82,26 +84,54 @@ class Experiments(Paged, Resource):
     @idempotent()
     def cancel(self, request: Request, id: str) -> HttpResponseBase:
         """End an experiment without a model. Asking again changes nothing."""
-        experiment = self._get(id)
-        self.valid(NoFields)
-        lifecycle.cancel_experiment(experiment)
-        experiment.refresh_from_db()
-        if experiment.state != ExperimentState.CANCELLED:
-            raise Conflict(f"The experiment is {experiment.state}; there is nothing left to cancel.")
-        return shown(experiment, status=202)
+        return self._steer(id, steering.cancel_search)
 
     @extend_schema(operation_id="stop_experiment", request=None, responses={202: ExperimentSerializer})
     @idempotent()
     def stop(self, request: Request, id: str) -> HttpResponseBase:
         """End the search and keep the best: its ensemble and model are made. Asking again changes nothing."""
+        return self._steer(id, steering.stop_search)
+
+    @extend_schema(operation_id="pause_experiment", request=None, responses={202: ExperimentSerializer})
+    @idempotent()
+    def pause(self, request: Request, id: str) -> HttpResponseBase:
+        """Let the search rest: its clock stands still, its seats are free. Asking again changes nothing."""
+        return self._steer(id, steering.pause_experiment)
+
+    @extend_schema(operation_id="resume_experiment", request=None, responses={202: ExperimentSerializer})
+    @idempotent()
+    def resume(self, request: Request, id: str) -> HttpResponseBase:
+        """Go on with a paused search where it was. Asking again changes nothing."""
+        return self._steer(id, steering.resume_experiment)
+
+    @extend_schema(
+        operation_id="extend_experiment",
+        request=ExperimentExtension,
+        responses={202: ExperimentSerializer},
+    )
+    @idempotent()
+    def extend(self, request: Request, id: str) -> HttpResponseBase:
+        """Add seconds; a search that has ended goes on from all it learnt. Each call adds them."""
+        experiment = self._get(id)
+        data = self.valid(ExperimentExtension)
+        steering.extend_experiment(experiment, seconds=data.pop("time_budget", 0.0), **data)
+        experiment.refresh_from_db()
+        return shown(experiment, status=202)
+
+    @extend_schema(operation_id="change_experiment", request=ExperimentChange, responses=ExperimentSerializer)
+    def partial_update(self, request: Request, id: str) -> HttpResponseBase:
+        """Change the limits of a search: seconds in all, trials, seats."""
+        experiment = self._get(id)
+        changes = self.valid(ExperimentChange)
+        steering.change_experiment(experiment, cast(steering.Limits, changes))
+        experiment.refresh_from_db()
+        return shown(experiment)
+
+    def _steer(self, id: str, service: Callable[[Experiment], bool]) -> Response:
         experiment = self._get(id)
         self.valid(NoFields)
-        lifecycle.stop_experiment(experiment)
+        service(experiment)
         experiment.refresh_from_db()
-        if experiment.state not in (ExperimentState.STOPPING, ExperimentState.COMPLETE):
-            raise Conflict(
-                f"The experiment is {experiment.state}; only a search that has begun can be stopped."
-            )
         return shown(experiment, status=202)
 
     def _get(self, id: str) -> Experiment:

@@ -22,6 +22,7 @@ from automl.engine.trial import TrialState
 from automl.experiments import selectors
 from automl.experiments.models import Experiment, Trial
 from automl.experiments.services.results import package_trial
+from automl.experiments.services.steering import skip_trial
 from automl.experiments.services.trials import add_trial
 
 
@@ -74,6 +75,15 @@ class Trials(Resource):
         trial = self._get(id)
         self.valid(NoFields)
         return shown_model(request, package_trial(trial), status=202)
+
+    @extend_schema(operation_id="skip_trial", request=None, responses={202: TrialSerializer})
+    @idempotent()
+    def skip(self, request: Request, id: str) -> HttpResponseBase:
+        """Leave out a trial that waits or runs; the search goes on. Asking again changes nothing."""
+        trial = self._get(id)
+        self.valid(NoFields)
+        skip_trial(trial)
+        return _shown(self._get(id), status=202)
 
     def _get(self, id: str) -> Trial:
         return selectors.get_trial(user=self.user, id=identifier(id, "trial"))

@@ -23,7 +23,12 @@ urlpatterns = [
     path("datasets/<str:id>/", Datasets.as_view({**ITEM, "patch": "partial_update"}), name="dataset"),
     path("datasets/<str:id>/preview/", Datasets.as_view({"get": "preview"}), name="dataset-preview"),
     path("experiments/", Experiments.as_view({"get": "list", "post": "create"}), name="experiments"),
-    path("experiments/<str:id>/", Experiments.as_view(ITEM), name="experiment"),
+    path(
+        "experiments/<str:id>/", Experiments.as_view({**ITEM, "patch": "partial_update"}), name="experiment"
+    ),
+    path("experiments/<str:id>/pause/", Experiments.as_view({"post": "pause"}), name="experiment-pause"),
+    path("experiments/<str:id>/resume/", Experiments.as_view({"post": "resume"}), name="experiment-resume"),
+    path("experiments/<str:id>/extend/", Experiments.as_view({"post": "extend"}), name="experiment-extend"),
     path("experiments/<str:id>/cancel/", Experiments.as_view({"post": "cancel"}), name="experiment-cancel"),
     path("experiments/<str:id>/stop/", Experiments.as_view({"post": "stop"}), name="experiment-stop"),
     path("experiments/<str:id>/leaderboard/", Leaderboard.as_view(LIST), name="leaderboard"),
@@ -33,6 +38,7 @@ urlpatterns = [
         name="experiment-trials",
     ),
     path("trials/<str:id>/", Trials.as_view({"get": "retrieve"}), name="trial"),
+    path("trials/<str:id>/skip/", Trials.as_view({"post": "skip"}), name="trial-skip"),
     path("trials/<str:id>/model/", Trials.as_view({"post": "package"}), name="trial-model"),
     path("models/", Models.as_view(LIST), name="models"),
     path("models/<str:id>/", Models.as_view({"get": "retrieve"}), name="model"),

@@ -3,7 +3,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Any, Self
 
-from automl.client.resources import Datasets, Experiments, Models
+from automl.client.resources import Datasets, Experiments, Models, Trials
 from automl.client.transport import Transport
 
 
@@ -35,6 +35,7 @@ class Client:
         self._transport = Transport(url, token, timeout=timeout, retries=retries)
         self.datasets = Datasets(self._transport)
         self.experiments = Experiments(self._transport)
+        self.trials = Trials(self._transport)
         self.models = Models(self._transport)
 
     def me(self) -> dict[str, Any]:

@@ -114,7 +114,7 @@ class Experiments:
             The dataset's id and the column to predict.
         **settings
             ``task_type``, ``metric``, ``search``, ``time_budget``, ``max_trials``, ``families``,
-            ``ignore_columns``, ``test_dataset``, ``seed`` and ``name``, as docs/api.md says.
+            ``ignore_columns``, ``test_dataset``, ``seed``, ``seats`` and ``name``, as docs/api.md says.
         """
         body = {"dataset": dataset, "target": target, **settings}
         return cast(Experiment, self._transport.post("experiments/", body))
@@ -164,6 +164,32 @@ class Experiments:
         body = {"family": family, "hyperparameters": dict(hyperparameters or {})}
         return cast(Trial, self._transport.post(f"experiments/{id}/trials/", body))
 
+    def pause(self, id: str) -> Experiment:
+        """Let a search rest; its clock stands still."""
+        return cast(Experiment, self._transport.post(f"experiments/{id}/pause/"))
+
+    def resume(self, id: str) -> Experiment:
+        """Go on with a paused search."""
+        return cast(Experiment, self._transport.post(f"experiments/{id}/resume/"))
+
+    def extend(self, id: str, seconds: float | None = None, **limits: int | None) -> Experiment:
+        """Add seconds to a search, also to one that has ended.
+
+        Parameters
+        ----------
+        id : str
+        seconds : float, optional
+            How many to add.
+        **limits
+            ``max_trials``: the new limit; None for no limit.
+        """
+        body = {**limits, **({} if seconds is None else {"time_budget": seconds})}
+        return cast(Experiment, self._transport.post(f"experiments/{id}/extend/", body))
+
+    def change(self, id: str, **limits: float | None) -> Experiment:
+        """Set ``time_budget``, ``max_trials`` or ``seats`` of a search; what is left out stays."""
+        return cast(Experiment, self._transport.call("PATCH", f"experiments/{id}/", json=limits).json())
+
     def cancel(self, id: str) -> Experiment:
         """End an experiment without a model."""
         return cast(Experiment, self._transport.post(f"experiments/{id}/cancel/"))
@@ -175,6 +201,21 @@ class Experiments:
     def delete(self, id: str) -> None:
         """Delete an experiment with its trials and models."""
         self._transport.call("DELETE", f"experiments/{id}/")
+
+
+class Trials:
+    """Configurations tried, by their own ids."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def get(self, id: str) -> Trial:
+        """Give one trial."""
+        return cast(Trial, self._transport.get(f"trials/{id}/"))
+
+    def skip(self, id: str) -> Trial:
+        """Leave out a trial that waits or runs."""
+        return cast(Trial, self._transport.post(f"trials/{id}/skip/"))
 
 
 class Models:

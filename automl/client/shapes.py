@@ -83,6 +83,7 @@ class Experiment(TypedDict):
     ignore_columns: list[str]
     test_dataset: str | None
     seed: int
+    seats: int | None
     status: str
     phase: str
     elapsed: float

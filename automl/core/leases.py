@@ -45,6 +45,8 @@ class Heartbeat:
         Gives the row as long as this attempt holds it and may go on.
     deadline : float or None
         `time.monotonic()` after which the work must stop.
+    more : callable, optional
+        Asked at the deadline: the seconds that have been added to it meanwhile.
 
     Attributes
     ----------
@@ -54,9 +56,16 @@ class Heartbeat:
         The deadline passed.
     """
 
-    def __init__(self, held: Callable[[], QuerySet[Any]], *, deadline: float | None = None) -> None:
+    def __init__(
+        self,
+        held: Callable[[], QuerySet[Any]],
+        *,
+        deadline: float | None = None,
+        more: Callable[[], float] = lambda: 0.0,
+    ) -> None:
         self._held = held
         self._deadline = deadline
+        self._more = more
         self._beat_at = self._kept_at = time.monotonic()
         self.lost = False
         self.out_of_time = False
@@ -65,8 +74,10 @@ class Heartbeat:
         """Beat if it is time to; False when the work must stop."""
         now = time.monotonic()
         if self._deadline is not None and now >= self._deadline:
-            self.out_of_time = True
-            return False
+            self._deadline = now + self._added()
+            if now >= self._deadline:
+                self.out_of_time = True
+                return False
         if now - self._beat_at < settings.HEARTBEAT_SECONDS:
             return True
         self._beat_at = now
@@ -79,3 +90,11 @@ class Heartbeat:
             close_old_connections()
             self.lost = now - self._kept_at > settings.LEASE_SECONDS
         return not self.lost
+
+    def _added(self) -> float:
+        try:
+            return self._more()
+        except DatabaseError as error:
+            log.warning("deadline_not_read", error=str(error))
+            close_old_connections()
+            return 0.0

@@ -65,6 +65,8 @@ class Experiment(Identified):
     spent = models.FloatField(default=0)
     clock_at = models.DateTimeField(null=True)
     deleted_at = models.DateTimeField(null=True)
+    # Raised by every change of its limits: an end that was decided before is void then.
+    limits_version = models.PositiveIntegerField(default=0)
 
     # The one worker that prepares or finishes holds this lease; every write of it filters on the attempt.
     attempt = models.PositiveSmallIntegerField(default=0)
@@ -123,6 +125,9 @@ class Trial(Identified):
     error = models.TextField(blank=True)
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
+    ended_after = models.FloatField(null=True)  # seconds on the clock of its search
+    # Cancelled because the search ended, not for its own sake: an extension takes it up again.
+    cut_short = models.BooleanField(default=False)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["experiment", "number"], name="one_trial_per_number")]
@@ -135,6 +140,11 @@ class Trial(Identified):
 
     def __str__(self) -> str:
         return f"{self.family} #{self.number}"
+
+    @property
+    def attempts(self) -> int:
+        """How often it was begun, not counting what was given back."""
+        return min(self.losses + 1, settings.MAX_ATTEMPTS) if self.attempt else 0
 
     @property
     def folder(self) -> str:
@@ -156,6 +166,7 @@ class Ensemble(Identified):
     fit_time = models.FloatField()
     predict_time = models.FloatField()
     size = models.BigIntegerField()
+    made_after = models.FloatField(null=True)  # seconds on the clock of its search
 
     class Meta:
         indexes = [models.Index(fields=["experiment", "-score"], name="ensemble_board")]

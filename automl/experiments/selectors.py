@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -106,7 +107,7 @@ def leaderboard(experiment: Experiment) -> list[LeaderboardRow]:
     ensembles = experiment.ensembles.select_related("model")
     entries: list[Trial | Ensemble] = sorted(
         [*trials.defer("learning_curve", "learned"), *ensembles],
-        key=lambda entry: (-(entry.score or 0.0), entry.number if isinstance(entry, Trial) else -1),
+        key=lambda entry: (-(entry.score or 0.0), _place_among_equals(entry)),
     )
     rows: list[LeaderboardRow] = []
     rank, before = 0, None
@@ -115,6 +116,11 @@ def leaderboard(experiment: Experiment) -> list[LeaderboardRow]:
             rank, before = position, entry.score
         rows.append(row_of(entry, rank, entries[0]))
     return rows
+
+
+def _place_among_equals(entry: Trial | Ensemble) -> float:
+    """Ensembles before trials, the newest first; trials by number."""
+    return entry.number if isinstance(entry, Trial) else -entry.created_at.timestamp()
 
 
 def row_of(entry: Trial | Ensemble, rank: int, best: Trial | Ensemble) -> LeaderboardRow:
@@ -182,7 +188,7 @@ def best_rows(ids: Sequence[UUID]) -> dict[UUID, LeaderboardRow]:
         .values("count")
     )
     ensembles = Ensemble.objects.filter(experiment__in=ids).select_related("model")
-    for ensemble in ensembles.annotate(ahead=Coalesce(Subquery(ahead), 0)).order_by("score"):
+    for ensemble in ensembles.annotate(ahead=Coalesce(Subquery(ahead), 0)).order_by("score", "created_at"):
         if ensemble.score >= scores.get(ensemble.experiment_id, float("-inf")):
             answers[ensemble.experiment_id] = row_of(ensemble, 1 + ensemble.ahead, ensemble)
     return answers
@@ -222,21 +228,24 @@ def progress(experiment: Experiment, counts: dict[str, int] | None = None) -> fl
 
 
 def score_history(experiment: Experiment) -> list[tuple[float, float, str]]:
-    """Each improvement: seconds since the start, the best value so far, and what reached it."""
-    if experiment.started_at is None:
-        return []
+    """Each improvement: seconds on the search's clock, the best value so far, and what reached it."""
+    complete = experiment.trials.filter(state=TrialState.COMPLETE.value)
+    fields = ("experiment_id", "family", "number", "score", "value", "ended_after")
+    points = [
+        (trial.ended_after or 0.0, trial.number, trial.score, trial.value, trial_name(trial))
+        for trial in complete.only(*fields)
+    ]
+    # One made in the same moment as a trial was made of it.
+    points += [
+        (ensemble.made_after or 0.0, sys.maxsize, ensemble.score, ensemble.value, ensemble.name)
+        for ensemble in experiment.ensembles.all()
+    ]
     history: list[tuple[float, float, str]] = []
     best = float("-inf")
-    ended = experiment.trials.filter(state=TrialState.COMPLETE.value).order_by("finished_at", "number")
-    for trial in ended.only("experiment_id", "family", "number", "score", "value", "finished_at"):
-        if trial.score is not None and trial.score > best and trial.value is not None and trial.finished_at:
-            best = trial.score
-            seconds = (trial.finished_at - experiment.started_at).total_seconds()
-            history.append((max(0.0, seconds), trial.value, trial_name(trial)))
-    ensemble = experiment.ensembles.order_by("-score").first()
-    if ensemble is not None and ensemble.score > best:
-        seconds = (ensemble.created_at - experiment.started_at).total_seconds()
-        history.append((max(0.0, seconds), ensemble.value, ensemble.name))
+    for moment, _, score, value, name in sorted(points, key=lambda point: point[:2]):
+        if score is not None and value is not None and score > best:
+            best = score
+            history.append((moment, value, name))
     return history
 
 

@@ -14,7 +14,8 @@ FINAL = frozenset({ExperimentState.COMPLETE, ExperimentState.CANCELLED, Experime
 # The states from which a state may be reached.
 EXPERIMENT_BEFORE: dict[ExperimentState, frozenset[ExperimentState]] = {
     ExperimentState.PENDING: frozenset(),
-    ExperimentState.RUNNING: frozenset({ExperimentState.PENDING, ExperimentState.PAUSED}),
+    # From the last four by an extension: the search goes on from all that it has learnt.
+    ExperimentState.RUNNING: frozenset(set(ExperimentState) - {ExperimentState.RUNNING}),
     ExperimentState.PAUSED: frozenset({ExperimentState.RUNNING}),
     ExperimentState.STOPPING: frozenset({ExperimentState.RUNNING, ExperimentState.PAUSED}),
     ExperimentState.COMPLETE: frozenset({ExperimentState.STOPPING}),
@@ -23,7 +24,8 @@ EXPERIMENT_BEFORE: dict[ExperimentState, frozenset[ExperimentState]] = {
 }
 
 TRIAL_BEFORE: dict[TrialState, frozenset[TrialState]] = {
-    TrialState.WAITING: frozenset({TrialState.RUNNING}),  # its worker was lost
+    # Its worker was lost, it was given back, or its search goes on after the end that cut it short.
+    TrialState.WAITING: frozenset({TrialState.RUNNING, TrialState.CANCELLED}),
     TrialState.RUNNING: frozenset({TrialState.WAITING}),
     TrialState.COMPLETE: frozenset({TrialState.RUNNING}),
     TrialState.PRUNED: frozenset({TrialState.RUNNING}),

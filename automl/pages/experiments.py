@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
@@ -9,7 +9,7 @@ from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 
 from automl.core.errors import Conflict, InvalidInput
 from automl.core.health import live_workers
@@ -17,7 +17,7 @@ from automl.datasets import selectors as datasets
 from automl.datasets.models import DatasetState
 from automl.engine.trial import TrialState
 from automl.experiments import clock, selectors
-from automl.experiments.models import Experiment, ExperimentState, Phase
+from automl.experiments.models import Experiment, Phase
 from automl.experiments.services import lifecycle
 from automl.experiments.states import FINAL
 from automl.pages import charts
@@ -25,6 +25,7 @@ from automl.pages.access import SignedInRequest, page
 from automl.pages.forms import ExperimentForm
 from automl.pages.live import fragment, is_current, stamp_of
 from automl.pages.paging import page_of
+from automl.pages.steering import at_work, controls_of, limits_of
 from automl.pages.templatetags.show import seconds
 
 LIST_SIZE = 25
@@ -82,7 +83,11 @@ def new(request: SignedInRequest, id: UUID) -> HttpResponse:
 def experiment(request: SignedInRequest, id: UUID) -> HttpResponse:
     found = selectors.get_experiment(user=request.user, id=id)
     everything = "all" in request.GET
-    context = {**_progress(found), "board": _board(found, everything=everything)}
+    context = {
+        **_progress(found),
+        "board": _board(found, everything=everything),
+        "limits": limits_of(found),
+    }
     return render(request, "pages/experiment.html", context)
 
 
@@ -104,29 +109,6 @@ def board(request: SignedInRequest, id: UUID) -> HttpResponse:
         return fragment(request, "", {"stamp": _board_stamp(found)}, final=False)
     shown = _board(found, everything="all" in request.GET)
     return fragment(request, "pages/_board.html", {"board": shown, "stamp": shown["stamp"]}, final=final)
-
-
-@require_POST
-@page
-def stop(request: SignedInRequest, id: UUID) -> HttpResponse:
-    return _act(request, id, lifecycle.stop_experiment, "Stopping: the best so far is kept and packaged.")
-
-
-@require_POST
-@page
-def cancel(request: SignedInRequest, id: UUID) -> HttpResponse:
-    return _act(request, id, lifecycle.cancel_experiment, "Cancelled. Trials that had ended are kept.")
-
-
-def _act(
-    request: SignedInRequest, id: UUID, service: Callable[[Experiment], bool], done: str
-) -> HttpResponse:
-    found = selectors.get_experiment(user=request.user, id=id)
-    if not service(found):
-        found.refresh_from_db(fields=["state"])
-        raise Conflict(f"The experiment is {found.state}; this is not possible now.")
-    messages.success(request, done)
-    return redirect("pages:experiment", id=id)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -164,8 +146,8 @@ def _progress(experiment: Experiment) -> dict[str, Any]:
         "metric_label": selectors.metric_label(experiment),
         "final": final,
         "live": not final,
-        "can_stop": experiment.state in (ExperimentState.RUNNING, ExperimentState.PAUSED)
-        and experiment.prepared is not None,
+        **controls_of(experiment),
+        **at_work(experiment),
         "no_workers": not final and not live_workers().exists(),
         "stamp": stamp_of(experiment.version, experiment.state, round(share * 100), left),
     }

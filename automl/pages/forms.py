@@ -169,6 +169,34 @@ class ExperimentForm(forms.Form):
             self.add_error(name if name in self.fields else None, message)
 
 
+class ExtensionForm(forms.Form):
+    """More time, said as the budget it makes in all: two people who press at once add it once."""
+
+    time_budget = forms.FloatField(required=False)
+    since = forms.FloatField(required=False)
+    seconds = forms.FloatField(required=False, min_value=1)
+    max_trials = forms.IntegerField(required=False, min_value=1)
+
+    def limits(self) -> dict[str, Any]:
+        """What is asked for; a field that the form did not have says nothing."""
+        data = self.cleaned_data
+        limits: dict[str, Any] = {}
+        if data["time_budget"] is not None:
+            limits["time_budget"] = data["time_budget"]
+        elif data["since"] is not None and data["seconds"] is not None:
+            limits["time_budget"] = data["since"] + data["seconds"]
+        if "max_trials" in self.data:
+            limits["max_trials"] = data["max_trials"]
+        return limits
+
+
+class LimitsForm(forms.Form):
+    """The limits that a search that goes on may be given; blank is none."""
+
+    max_trials = forms.IntegerField(required=False, min_value=1)
+    seats = forms.IntegerField(required=False, min_value=1)
+
+
 def _metrics() -> list[Any]:
     """The choices, with a heading for each kind of target."""
     numbers = [m for m in METRICS.values() if TaskType.REGRESSION in m.task_types]

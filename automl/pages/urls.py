@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from automl.pages import account, datasets, experiments, trained_models, trials
+from automl.pages import account, datasets, experiments, steering, trained_models, trials
 
 app_name = "pages"
 
@@ -22,11 +22,17 @@ urlpatterns = [
     path("experiments/<uuid:id>/", experiments.experiment, name="experiment"),
     path("experiments/<uuid:id>/progress/", experiments.progress, name="experiment_progress"),
     path("experiments/<uuid:id>/board/", experiments.board, name="experiment_board"),
-    path("experiments/<uuid:id>/stop/", experiments.stop, name="stop_experiment"),
-    path("experiments/<uuid:id>/cancel/", experiments.cancel, name="cancel_experiment"),
+    path("experiments/<uuid:id>/limits/", steering.limits, name="experiment_limits"),
+    path("experiments/<uuid:id>/pause/", steering.pause, name="pause_experiment"),
+    path("experiments/<uuid:id>/resume/", steering.resume, name="resume_experiment"),
+    path("experiments/<uuid:id>/extend/", steering.extend, name="extend_experiment"),
+    path("experiments/<uuid:id>/change/", steering.change, name="change_experiment"),
+    path("experiments/<uuid:id>/stop/", steering.stop, name="stop_experiment"),
+    path("experiments/<uuid:id>/cancel/", steering.cancel, name="cancel_experiment"),
     path("experiments/<uuid:id>/delete/", experiments.delete, name="delete_experiment"),
     path("trials/<uuid:id>/", trials.trial, name="trial"),
     path("trials/<uuid:id>/state/", trials.state, name="trial_state"),
+    path("trials/<uuid:id>/skip/", steering.skip, name="skip_trial"),
     path("trials/<uuid:id>/model/", trials.package, name="package_trial"),
     path("models/<uuid:id>/", trained_models.model, name="model"),
     path("models/<uuid:id>/state/", trained_models.state, name="model_state"),

@@ -21,13 +21,18 @@ ENDPOINTS = [
     ("get", "experiments/", None),
     ("post", "experiments/", None),
     ("get", "experiments/{experiment}/", 200),
+    ("patch", "experiments/{experiment}/", 200),
     ("delete", "experiments/{experiment}/", 204),
+    ("post", "experiments/{experiment}/pause/", 202),
+    ("post", "experiments/{experiment}/resume/", 202),
+    ("post", "experiments/{experiment}/extend/", 202),
     ("get", "experiments/{experiment}/leaderboard/", 200),
     ("post", "experiments/{experiment}/cancel/", 202),
     ("post", "experiments/{experiment}/stop/", 202),
     ("get", "experiments/{experiment}/trials/", 200),
     ("post", "experiments/{experiment}/trials/", 201),
     ("get", "trials/{trial}/", 200),
+    ("post", "trials/{trial}/skip/", 409),
     ("post", "trials/{trial}/model/", 202),
     ("get", "models/", None),
     ("get", "models/{model}/", 200),
@@ -42,6 +47,7 @@ ENDPOINTS = [
 OBJECTS = [(method, path, status) for method, path, status in ENDPOINTS if status]
 BODIES = {
     "experiments/{experiment}/trials/": {"family": "dummy"},
+    "experiments/{experiment}/extend/": {"time_budget": 60},
     "models/{model}/predict/": {"rows": [{"age": 39}]},
 }
 

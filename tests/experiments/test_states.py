@@ -38,11 +38,12 @@ def test_a_trial_makes_the_allowed_moves_and_no_other(before, after):
     assert trial.state == (after.value if moved else before.value)
 
 
-def test_nothing_leaves_a_final_state():
-    for before in EXPERIMENT_BEFORE.values():
-        assert not before & FINAL
-    for before in TRIAL_BEFORE.values():
-        assert not any(state.is_final for state in before)
+def test_only_an_extension_leaves_a_final_state():
+    for after, before in EXPERIMENT_BEFORE.items():
+        assert not before & FINAL or after == ExperimentState.RUNNING
+    for after, before in TRIAL_BEFORE.items():
+        final = {state for state in before if state.is_final}
+        assert final == ({TrialState.CANCELLED} if after is TrialState.WAITING else set())
 
 
 def test_only_the_first_of_two_moves_wins():

@@ -57,6 +57,7 @@ class World:
             "experiment": self.experiment,
             "experiment_progress": self.experiment,
             "experiment_board": self.experiment,
+            "experiment_limits": self.experiment,
             "delete_experiment": self.experiment,
             "trial": self.trial,
             "trial_state": self.trial,
@@ -71,10 +72,15 @@ class World:
             "dataset_kinds": self.dataset,
             "delete_dataset": self.dataset,
             "new_experiment": self.dataset,
+            "pause_experiment": self.experiment,
+            "resume_experiment": self.experiment,
+            "extend_experiment": self.experiment,
+            "change_experiment": self.experiment,
             "stop_experiment": self.experiment,
             "cancel_experiment": self.experiment,
             "delete_experiment": self.experiment,
             "package_trial": self.trial,
+            "skip_trial": self.trial,
         }
         return {name: reverse(f"pages:{name}", args=[each.id]) for name, each in objects.items()}
 

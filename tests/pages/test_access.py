@@ -57,7 +57,20 @@ def test_lists_show_only_what_is_ones_own(charlies, world, name):
     assert world.experiment.name not in body
 
 
-@pytest.mark.parametrize("name", ["stop_experiment", "cancel_experiment", "package_trial", "dataset_kinds"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "pause_experiment",
+        "resume_experiment",
+        "extend_experiment",
+        "change_experiment",
+        "stop_experiment",
+        "cancel_experiment",
+        "skip_trial",
+        "package_trial",
+        "dataset_kinds",
+    ],
+)
 def test_looking_changes_nothing(browser_client, world, name):
     assert browser_client.get(world.actions()[name]).status_code == 405
 

@@ -28,7 +28,7 @@ def experiment(alice):
     return experiment
 
 
-@pytest.mark.parametrize("name", ["experiment_board", "experiment_progress"])
+@pytest.mark.parametrize("name", ["experiment_board", "experiment_progress", "experiment_limits"])
 def test_nothing_new_is_answered_by_204(browser_client, experiment, name):
     stamp = stamp_in(browser_client.get(reverse(f"pages:{name}", args=[experiment.id])))
     answer = poll(browser_client, name, experiment, stamp)
@@ -51,6 +51,17 @@ def test_the_page_shows_what_the_poll_would_bring(browser_client, experiment):
     assert poll(browser_client, "experiment_board", experiment, stamp_in(page)).status_code == 204
 
 
+def test_what_is_typed_is_replaced_only_when_a_limit_changes(browser_client, experiment):
+    stamp = stamp_in(browser_client.get(reverse("pages:experiment_limits", args=[experiment.id])))
+    experiment.version += 1
+    experiment.spent += 10
+    experiment.save()
+    assert poll(browser_client, "experiment_limits", experiment, stamp).status_code == 204
+    experiment.seats = 2
+    experiment.save()
+    assert poll(browser_client, "experiment_limits", experiment, stamp).status_code == 200
+
+
 def test_the_clock_moves_the_progress_and_not_the_board(browser_client, alice):
     running = ExperimentFactory(owner=alice, time_budget=60.0)
     board = stamp_in(browser_client.get(reverse("pages:experiment_board", args=[running.id])))
@@ -62,7 +73,7 @@ def test_the_clock_moves_the_progress_and_not_the_board(browser_client, alice):
 
 
 @pytest.mark.parametrize("state", ["complete", "failed", "cancelled"])
-@pytest.mark.parametrize("name", ["experiment_board", "experiment_progress"])
+@pytest.mark.parametrize("name", ["experiment_board", "experiment_progress", "experiment_limits"])
 def test_the_last_answer_ends_the_polling(browser_client, alice, state, name):
     ended = ExperimentFactory(owner=alice, state=state)
     answer = poll(browser_client, name, ended, "old")

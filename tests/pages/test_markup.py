@@ -90,12 +90,14 @@ def test_the_reader_sees_faults():
     assert len(faulty.faults) >= 7
 
 
-@pytest.mark.parametrize("state", ["pending", "running", "stopping", "complete", "failed", "cancelled"])
+@pytest.mark.parametrize(
+    "state", ["pending", "running", "paused", "stopping", "complete", "failed", "cancelled"]
+)
 def test_pages_of_an_experiment_in_every_state(browser_client, alice, state):
     world = make_world(alice, state=state)
     for name, address in world.addresses().items():
         answer = browser_client.get(address)
-        check(answer, whole=name.split("_")[-1] not in ("progress", "board", "state"))
+        check(answer, whole=name.split("_")[-1] not in ("progress", "board", "limits", "state"))
 
 
 @pytest.mark.parametrize("name", ["home", "datasets", "experiments", "upload", "account"])

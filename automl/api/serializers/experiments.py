@@ -28,7 +28,37 @@ class ExperimentCreation(StrictSerializer):
     ignore_columns = serializers.ListField(child=Text(trim_whitespace=False, max_length=500), default=list)
     test_dataset = Text(default=None, allow_null=True, max_length=64)
     seed = Whole(default=0, min_value=0, max_value=LARGEST_SEED)
+    seats = Whole(
+        default=None, allow_null=True, min_value=1, help_text="The most trials at once; null: no limit."
+    )
     name = Text(default="", allow_blank=True, max_length=200)
+
+
+class ExperimentChange(StrictSerializer):
+    """Limits of a search as they shall be; what is left out stays."""
+
+    time_budget = Number(required=False, help_text="Seconds in all; not less than are spent.")
+    max_trials = Whole(required=False, allow_null=True, min_value=1)
+    seats = Whole(
+        required=False,
+        allow_null=True,
+        min_value=1,
+        help_text="The most trials at once; null: no limit. Fewer take trials back at once.",
+    )
+
+
+class ExperimentExtension(StrictSerializer):
+    """What is added to a search, also to one that has ended. One of the two has to be there."""
+
+    time_budget = Number(required=False, min_value=1, help_text="Seconds to add.")
+    max_trials = Whole(
+        required=False, allow_null=True, min_value=1, help_text="The new limit; null: no limit."
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if not attrs:
+            raise serializers.ValidationError({"time_budget": "Say how many seconds to add."})
+        return attrs
 
 
 class LeaderboardRowSerializer(serializers.Serializer[Any]):
@@ -76,6 +106,7 @@ class ExperimentSerializer(serializers.Serializer[Any]):
     ignore_columns = serializers.ListField(child=serializers.CharField())
     test_dataset = serializers.CharField(source="test_dataset_id", allow_null=True)
     seed = serializers.IntegerField()
+    seats = serializers.IntegerField(allow_null=True, help_text="The most trials at once; null: no limit.")
     status = serializers.ChoiceField(ExperimentState.values, source="state")
     phase = serializers.ChoiceField(Phase.values)
     elapsed = serializers.FloatField()
@@ -98,7 +129,7 @@ class TrialSerializer(LeaderboardRowSerializer):
     experiment = serializers.CharField()
     number = serializers.IntegerField()
     status = serializers.ChoiceField([state.value for state in TrialState])
-    attempts = serializers.IntegerField()
+    attempts = serializers.IntegerField(help_text="How often it was begun; what was given back counts not.")
     worker = serializers.CharField()
     fold_scores = serializers.ListField(child=serializers.FloatField())
     learning_curve = serializers.DictField(allow_null=True)

@@ -10,7 +10,7 @@ from uuid import UUID
 import structlog
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from automl.accounts.models import User
@@ -27,6 +27,8 @@ from automl.experiments.states import FINAL, advance_experiment
 
 log = structlog.get_logger(__name__)
 LEAST_TIME_BUDGET = 5
+MOST_SEATS = 1000
+STOPPED = "The search was stopped before this trial ended."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +46,7 @@ class ExperimentRequest:
     ignore_columns: Sequence[str] = ()
     test_dataset: Dataset | None = None
     seed: int = 0
+    seats: int | None = None
     name: str = ""
 
 
@@ -63,11 +66,7 @@ def create_experiment(*, owner: User, request: ExperimentRequest) -> Experiment:
         raise Conflict(f"The dataset is {request.dataset.state}; an experiment needs one that is ready.")
     if errors := _errors_of(request):
         raise InvalidInput(errors)
-    active = Experiment.objects.filter(owner=owner, deleted_at=None).exclude(state__in=FINAL).count()
-    if active >= settings.MAX_ACTIVE_EXPERIMENTS:
-        raise QuotaExceeded(
-            f"You have {active} experiments going on, the most allowed. Wait for one to end, or cancel one."
-        )
+    check_quota(owner)
     with transaction.atomic():
         experiment = Experiment.objects.create(
             owner=owner,
@@ -83,9 +82,19 @@ def create_experiment(*, owner: User, request: ExperimentRequest) -> Experiment:
             families=list(request.families) if request.families else None,
             ignore_columns=list(request.ignore_columns),
             seed=request.seed,
+            seats=request.seats,
         )
         transaction.on_commit(lambda: dispatcher().prepare(experiment.id))
     return experiment
+
+
+def check_quota(owner: User) -> None:
+    """Raise QuotaExceeded if the user may not have one more experiment that goes on."""
+    active = Experiment.objects.filter(owner=owner, deleted_at=None).exclude(state__in=FINAL).count()
+    if active >= settings.MAX_ACTIVE_EXPERIMENTS:
+        raise QuotaExceeded(
+            f"You have {active} experiments going on, the most allowed. Wait for one to end, or cancel one."
+        )
 
 
 def _errors_of(request: ExperimentRequest) -> dict[str, str]:
@@ -93,8 +102,10 @@ def _errors_of(request: ExperimentRequest) -> dict[str, str]:
     errors = {
         **_column_errors(request, columns),
         **_choice_errors(request),
-        **_limit_errors(request),
+        **limit_errors(time_budget=request.time_budget, max_trials=request.max_trials, seats=request.seats),
     }
+    if not 0 <= request.seed < 2**31:
+        errors["seed"] = f"{request.seed} is out of range: from 0 to {2**31 - 1}."
     if request.test_dataset is not None:
         if request.test_dataset.state != DatasetState.READY:
             errors["test_dataset"] = f"The test dataset is {request.test_dataset.state}; it must be ready."
@@ -152,17 +163,17 @@ def _choice_errors(request: ExperimentRequest) -> dict[str, str]:
     return errors
 
 
-def _limit_errors(request: ExperimentRequest) -> dict[str, str]:
+def limit_errors(*, time_budget: float, max_trials: int | None, seats: int | None) -> dict[str, str]:
+    """What is wrong with the limits of a search, by field; also when they are changed later."""
     errors = {}
-    if not LEAST_TIME_BUDGET <= request.time_budget <= settings.MAX_TIME_BUDGET:
+    if not LEAST_TIME_BUDGET <= time_budget <= settings.MAX_TIME_BUDGET:
         errors["time_budget"] = (
-            f"{request.time_budget:g} s is out of range: "
-            f"from {LEAST_TIME_BUDGET} to {settings.MAX_TIME_BUDGET} s."
+            f"{time_budget:g} s is out of range: from {LEAST_TIME_BUDGET} to {settings.MAX_TIME_BUDGET} s."
         )
-    if request.max_trials is not None and not 1 <= request.max_trials <= settings.MAX_TRIALS:
-        errors["max_trials"] = f"{request.max_trials} is out of range: from 1 to {settings.MAX_TRIALS}."
-    if not 0 <= request.seed < 2**31:
-        errors["seed"] = f"{request.seed} is out of range: from 0 to {2**31 - 1}."
+    if max_trials is not None and not 1 <= max_trials <= settings.MAX_TRIALS:
+        errors["max_trials"] = f"{max_trials} is out of range: from 1 to {settings.MAX_TRIALS}."
+    if seats is not None and not 1 <= seats <= MOST_SEATS:
+        errors["seats"] = f"{seats} is out of range: from 1 to {MOST_SEATS}."
     return errors
 
 
@@ -220,19 +231,20 @@ def prepare_experiment(experiment_id: UUID) -> None:
 
 
 def fail_experiment(experiment: Experiment, error: str) -> None:
-    """End an experiment with a reason; its trials that have not ended are cancelled."""
-    _end(experiment, to=ExperimentState.FAILED, error=error)
+    """End an experiment with a reason, unless its limits were changed since it was read."""
+    rows = Experiment.objects.filter(limits_version=experiment.limits_version)
+    _end(rows, experiment, to=ExperimentState.FAILED, error=error)
 
 
 def cancel_experiment(experiment: Experiment) -> bool:
     """End an experiment without a model. A fit in progress learns it within about a second."""
-    return _end(experiment, to=ExperimentState.CANCELLED)
+    return _end(Experiment.objects.all(), experiment, to=ExperimentState.CANCELLED)
 
 
-def _end(experiment: Experiment, *, to: ExperimentState, error: str = "") -> bool:
+def _end(rows: QuerySet[Experiment], experiment: Experiment, *, to: ExperimentState, error: str = "") -> bool:
     with transaction.atomic():
         ended = advance_experiment(
-            Experiment.objects.filter(id=experiment.id),
+            rows.filter(id=experiment.id),
             to=to,
             phase=Phase.DONE,
             error=error,
@@ -250,18 +262,26 @@ def cancel_trials(experiment: Experiment, *, reason: str) -> int:
     """Cancel what has not ended; whoever runs one finds out at its next heartbeat."""
     going = [TrialState.WAITING.value, TrialState.RUNNING.value]
     return Trial.objects.filter(experiment=experiment, state__in=going).update(
-        state=TrialState.CANCELLED.value, error=reason, finished_at=timezone.now(), lease_expires_at=None
+        state=TrialState.CANCELLED.value,
+        cut_short=True,
+        error=reason,
+        finished_at=timezone.now(),
+        lease_expires_at=None,
     )
 
 
-def stop_experiment(experiment: Experiment, *, reason: str = "The search was stopped.") -> bool:
-    """End the search and keep the best: from `running` to `stopping`, then ensemble and package.
+def stop_experiment(
+    experiment: Experiment, *, reason: str = STOPPED, rows: QuerySet[Experiment] | None = None
+) -> bool:
+    """End the search and keep the best: from `running` or `paused` to `stopping`, then ensemble and package.
 
-    Calling it twice, or from several places at once, finishes the experiment once.
+    Calling it twice, or from several places at once, finishes the experiment once. `rows` may say more
+    of what must still hold.
     """
+    rows = Experiment.objects.all() if rows is None else rows
     with transaction.atomic():
         stopped = advance_experiment(
-            Experiment.objects.filter(id=experiment.id).exclude(prepared__isnull=True),
+            rows.filter(id=experiment.id).exclude(prepared__isnull=True),
             to=ExperimentState.STOPPING,
             phase=Phase.ENSEMBLING,
             attempt=0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict
 from typing import Any
 from uuid import UUID
@@ -26,7 +27,7 @@ from automl.experiments.models import (
     TrainedModel,
     Trial,
 )
-from automl.experiments.services.lifecycle import fail_experiment
+from automl.experiments.services.lifecycle import STOPPED, fail_experiment
 from automl.experiments.states import advance_experiment
 
 log = structlog.get_logger(__name__)
@@ -40,31 +41,49 @@ def finish_experiment(experiment_id: UUID) -> None:
     if not leases.claim(rows.filter(attempt__lt=settings.MAX_ATTEMPTS)):
         return
     experiment = rows.get()
-    held = rows.filter(attempt=experiment.attempt)
+    held = rows.filter(attempt=experiment.attempt, limits_version=experiment.limits_version)
     heartbeat = leases.Heartbeat(lambda: held)
     trials = list(_complete(experiment)[:CANDIDATES])
     if not trials:
         fail_experiment(experiment, _why_nothing(experiment))
         return
     if len(trials) > 1:
-        _blend(experiment, trials, heartbeat)
-    held.update(phase=Phase.PACKAGING, version=F("version") + 1)
-    model = _best_model(experiment)
-    if heartbeat.lost or not _package(model, heartbeat):
-        if not heartbeat.lost:
-            model.refresh_from_db()
-            fail_experiment(experiment, f"The best model could not be packaged: {model.error}")
+        _blend(experiment, trials, heartbeat, held)
+    if not held.update(phase=Phase.PACKAGING, version=F("version") + 1):
         return
-    advance_experiment(
-        held,
-        to=ExperimentState.COMPLETE,
-        phase=Phase.DONE,
-        finished_at=timezone.now(),
-        lease_expires_at=None,
-        warnings=[*experiment.warnings, *_why_not_the_first(experiment)],
-        version=F("version") + 1,
-        **clock.stopped(experiment),
-    )
+    model = _best_model(experiment)
+    if _packaged(model, heartbeat):
+        _complete_with(experiment, model, held)
+    elif not heartbeat.lost and held.exists():
+        fail_experiment(experiment, f"The best model could not be packaged: {model.error}")
+
+
+def _packaged(model: TrainedModel, heartbeat: leases.Heartbeat) -> bool:
+    """Package the answer, or wait for the worker that does: somebody may have asked for it before."""
+    while not _package(model, heartbeat):
+        model.refresh_from_db()
+        if model.state != ModelState.PACKAGING or not heartbeat():
+            return model.state == ModelState.READY
+        time.sleep(0.2)
+    return True
+
+
+def _complete_with(experiment: Experiment, model: TrainedModel, held: QuerySet[Experiment]) -> None:
+    """Make the model the answer. Until here an earlier one, from before an extension, stays it."""
+    with transaction.atomic():
+        if not advance_experiment(
+            held,
+            to=ExperimentState.COMPLETE,
+            phase=Phase.DONE,
+            finished_at=timezone.now(),
+            lease_expires_at=None,
+            warnings=[*experiment.warnings, *_why_not_the_first(experiment)],
+            version=F("version") + 1,
+            **clock.stopped(experiment),
+        ):
+            return
+        experiment.models.filter(is_best=True).exclude(id=model.id).update(is_best=False)
+        experiment.models.filter(id=model.id).update(is_best=True)
 
 
 def _why_not_the_first(experiment: Experiment) -> list[str]:
@@ -86,13 +105,20 @@ def _why_nothing(experiment: Experiment) -> str:
     failed = experiment.trials.filter(state=TrialState.FAILED.value).order_by("number").first()
     if failed is not None:
         return f"No trial finished. The first that failed said: {failed.error}"
+    if experiment.trials.filter(error=STOPPED).exists():
+        return "The search was stopped before any trial had finished. Extend it to go on."
     return (
         f"No trial finished within {experiment.time_budget:g} s. Give it more time, or try fewer rows or "
         "a simpler family."
     )
 
 
-def _blend(experiment: Experiment, trials: list[Trial], heartbeat: leases.Heartbeat) -> None:
+def _blend(
+    experiment: Experiment,
+    trials: list[Trial],
+    heartbeat: leases.Heartbeat,
+    held: QuerySet[Experiment],
+) -> None:
     """Store the ensemble where it is better than the best trial; a failure costs only the ensemble."""
     outcome = seats.run(
         "blend",
@@ -110,26 +136,41 @@ def _blend(experiment: Experiment, trials: list[Trial], heartbeat: leases.Heartb
         return
     found = outcome.result
     with transaction.atomic():
+        if not held.update(version=F("version") + 1):
+            return
         experiment.trials.exclude(id__in=found["tied"]).filter(tied_with_best=True).update(
             tied_with_best=False
         )
         experiment.trials.filter(id__in=found["tied"]).update(tied_with_best=True)
         experiment.ensembles.filter(model=None).delete()
         if found["weights"]:
-            members = [trial for trial in trials if str(trial.id) in found["weights"]]
-            Ensemble.objects.create(
-                experiment=experiment,
-                name=f"Ensemble of {len(members)}",
-                weights=found["weights"],
-                score=found["score"],
-                value=found["value"],
-                value_low=found["score_low"],
-                value_high=found["score_high"],
-                tied_with_best=True,
-                fit_time=sum(trial.fit_time or 0 for trial in members),
-                predict_time=sum(trial.predict_time or 0 for trial in members),
-                size=sum(trial.size or 0 for trial in members),
-            )
+            _store_ensemble(experiment, [t for t in trials if str(t.id) in found["weights"]], found)
+
+
+def _store_ensemble(experiment: Experiment, members: list[Trial], found: dict[str, Any]) -> None:
+    """Add the ensemble to those of earlier ends, which keep their models; the same again is no other."""
+    earlier = list(experiment.ensembles.all())
+    if any(ensemble.weights == found["weights"] for ensemble in earlier):
+        return
+    for ensemble in earlier:
+        ensemble.tied_with_best = found["score_low"] <= ensemble.value <= found["score_high"]
+        ensemble.save(update_fields=["tied_with_best"])
+    # Numbered as trials are, so that two of the same size can be told apart.
+    number = f" #{len(earlier) + 1}" if earlier else ""
+    Ensemble.objects.create(
+        experiment=experiment,
+        name=f"Ensemble of {len(members)}{number}",
+        weights=found["weights"],
+        score=found["score"],
+        value=found["value"],
+        value_low=found["score_low"],
+        value_high=found["score_high"],
+        tied_with_best=True,
+        fit_time=sum(trial.fit_time or 0 for trial in members),
+        predict_time=sum(trial.predict_time or 0 for trial in members),
+        size=sum(trial.size or 0 for trial in members),
+        made_after=clock.reading(experiment.id),
+    )
 
 
 def _candidate(trial: Trial) -> dict[str, Any]:
@@ -147,9 +188,8 @@ def _candidate(trial: Trial) -> dict[str, Any]:
 
 def _best_model(experiment: Experiment) -> TrainedModel:
     """The row of the experiment's answer: the ensemble if it won, else the best trial."""
-    ensemble = experiment.ensembles.order_by("-score").first()
+    ensemble = experiment.ensembles.order_by("-score", "-created_at").first()
     trial = _best_trial(experiment)
-    experiment.models.filter(is_best=True).update(is_best=False)
     if ensemble is not None and ensemble.score >= (trial.score or float("-inf")):
         model, _ = TrainedModel.objects.get_or_create(
             experiment=experiment, ensemble=ensemble, defaults={"name": ensemble.name}
@@ -158,8 +198,8 @@ def _best_model(experiment: Experiment) -> TrainedModel:
         model, _ = TrainedModel.objects.get_or_create(
             experiment=experiment, trial=trial, defaults={"name": selectors.trial_name(trial)}
         )
-    TrainedModel.objects.filter(id=model.id).update(is_best=True)
-    model.is_best = True
+    if model.state == ModelState.FAILED:
+        _try_again(model)
     return model
 
 
@@ -192,12 +232,16 @@ def _request(experiment: Experiment, *, name: str, **of: Any) -> TrainedModel:
     with transaction.atomic():
         model, made = TrainedModel.objects.get_or_create(experiment=experiment, **of, defaults={"name": name})
         if not made and model.state == ModelState.FAILED:
-            model.state, model.attempt, model.error = ModelState.PACKAGING, 0, ""
-            model.save(update_fields=["state", "attempt", "error"])
+            _try_again(model)
             made = True
         if made:
             transaction.on_commit(lambda: dispatcher().package(model.id))
     return model
+
+
+def _try_again(model: TrainedModel) -> None:
+    model.state, model.attempt, model.error = ModelState.PACKAGING, 0, ""
+    model.save(update_fields=["state", "attempt", "error"])
 
 
 def package_model(model_id: UUID) -> None:
@@ -224,7 +268,11 @@ def _package(model: TrainedModel, outer: leases.Heartbeat | None) -> bool:
         seconds=600.0,
         on_tick=lambda elapsed: own(elapsed) and (outer is None or outer(elapsed)),
     )
-    if own.lost or (outer is not None and outer.lost):
+    if not own.lost and outer is not None and outer.lost:
+        # Whoever took the outer lease may want the same model: no attempt was lost here.
+        held.update(lease_expires_at=None, attempt=F("attempt") - 1)
+        return False
+    if own.lost:
         return False
     if outcome.result is None:
         log.warning("package_failed", model=str(model.id), error=outcome.error, detail=outcome.detail)

@@ -12,7 +12,8 @@ from uuid import UUID
 import structlog
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import F, Max, Q
+from django.db.models import Count, F, Max, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from automl.accounts.models import User
@@ -33,6 +34,7 @@ from automl.experiments.states import FINAL, advance_trial
 log = structlog.get_logger(__name__)
 # A message for a waiting trial may have been lost: after this long another is sent.
 NUDGE_SECONDS = 5
+OUT_OF_TIME = "The time budget ended before this trial did."
 
 
 def plan_trials(experiment_id: UUID) -> None:
@@ -52,7 +54,11 @@ def plan_trials(experiment_id: UUID) -> None:
     history = history_of(experiment)
     going = [record for record in history if not record.state.is_final]
     if study.is_done(history, clock.elapsed(experiment)):
-        stop_experiment(experiment, reason="The time budget ended before this trial did.")
+        # Somebody may have given it more since it was read; then the next plan goes by that.
+        unchanged = Experiment.objects.filter(
+            state=ExperimentState.RUNNING, limits_version=experiment.limits_version
+        )
+        stop_experiment(experiment, reason=OUT_OF_TIME, rows=unchanged)
         return
     waiting = sum(record.state is TrialState.WAITING for record in going)
     wanted = free_places(experiment) - waiting
@@ -67,10 +73,18 @@ def time_left(experiment: Experiment) -> float:
     return budget_of(experiment).remaining(clock.elapsed(experiment)) or 0.0
 
 
+def _time_left_now(experiment_id: UUID) -> float:
+    """The same as the row says now: an extension moves the end of trials that run already."""
+    return time_left(
+        Experiment.objects.only("spent", "clock_at", "time_budget", "max_trials").get(id=experiment_id)
+    )
+
+
 def free_places(experiment: Experiment) -> int:
     """How many trials the experiment may have waiting: one a seat, so that no seat has to wait for a plan."""
     machines = live_workers("evaluate").values_list("seats", flat=True)
-    return sum(machines) or seats.seat_plan().seats
+    there = sum(machines) or seats.seat_plan().seats
+    return there if experiment.seats is None else min(there, experiment.seats)
 
 
 def _add_planned(experiment: Experiment, proposals: list[Proposal], first: int) -> None:
@@ -113,9 +127,8 @@ def add_trial(experiment: Experiment, *, family: str, hyperparameters: Mapping[s
         raise Conflict("The experiment is still being prepared; try again in a moment.")
     params = _checked(experiment, family, hyperparameters)
     with transaction.atomic():
-        if not Experiment.objects.filter(id=experiment.id, state=ExperimentState.RUNNING).update(
-            version=F("version") + 1
-        ):
+        going = [ExperimentState.RUNNING, ExperimentState.PAUSED]
+        if not Experiment.objects.filter(id=experiment.id, state__in=going).update(version=F("version") + 1):
             raise Conflict("The experiment ended a moment ago.")
         last = experiment.trials.aggregate(last=Max("number"))["last"]
         trial = Trial.objects.create(
@@ -147,17 +160,10 @@ def _checked(experiment: Experiment, family: str, params: Mapping[str, Any]) -> 
 
 def claim_trial(worker: str) -> Trial | None:
     """Take the next waiting trial: of the user served longest ago, the manual ones and the oldest first."""
-    ready = Trial.objects.filter(
-        state=TrialState.WAITING.value, experiment__state=ExperimentState.RUNNING
-    ).order_by(
-        F("experiment__owner__served_at").asc(nulls_first=True),
-        F("experiment__started_at").asc(nulls_first=True),
-        "number",
-    )
-    for trial in ready.select_related("experiment__owner")[:8]:
+    for trial in _ready()[:8]:
         now = timezone.now()
         with transaction.atomic():
-            if not advance_trial(
+            if not _has_seat(trial.experiment_id) or not advance_trial(
                 Trial.objects.filter(id=trial.id),
                 to=TrialState.RUNNING,
                 attempt=F("attempt") + 1,
@@ -166,14 +172,47 @@ def claim_trial(worker: str) -> Trial | None:
                 started_at=now,
                 fold_scores=[],
             ):
+                transaction.set_rollback(True)
                 continue
             User.objects.filter(id=trial.experiment.owner_id).update(served_at=now)
             Experiment.objects.filter(id=trial.experiment_id, started_at=None).update(
                 started_at=now, clock_at=now
             )
-            Experiment.objects.filter(id=trial.experiment_id).update(version=F("version") + 1)
         return Trial.objects.select_related("experiment").get(id=trial.id)
     return None
+
+
+def _ready() -> QuerySet[Trial]:
+    """What may be claimed, in order; nothing of an experiment that has its seats already."""
+    busy = (
+        Trial.objects.filter(experiment=OuterRef("experiment"), state=TrialState.RUNNING.value)
+        .order_by()
+        .values("experiment")
+        .annotate(count=Count("id"))
+        .values("count")
+    )
+    waiting = Trial.objects.filter(
+        state=TrialState.WAITING.value, experiment__state=ExperimentState.RUNNING
+    ).annotate(busy=Coalesce(Subquery(busy), 0))
+    free = waiting.filter(Q(experiment__seats=None) | Q(experiment__seats__gt=F("busy")))
+    return free.select_related("experiment__owner").order_by(
+        F("experiment__owner__served_at").asc(nulls_first=True),
+        F("experiment__started_at").asc(nulls_first=True),
+        "number",
+    )
+
+
+def _has_seat(experiment_id: UUID) -> bool:
+    """Whether one more trial of the experiment may run now.
+
+    Locks its row, so that a pause, an end or another claim comes wholly before or wholly after.
+    """
+    running = Experiment.objects.filter(id=experiment_id, state=ExperimentState.RUNNING)
+    if not running.update(version=F("version") + 1):
+        return False
+    limit = running.values_list("seats", flat=True).get()
+    busy = Trial.objects.filter(experiment=experiment_id, state=TrialState.RUNNING.value).count()
+    return limit is None or busy < limit
 
 
 def evaluate_trial(worker: str) -> bool:
@@ -196,7 +235,7 @@ def _evaluate(trial: Trial) -> None:
     experiment = trial.experiment
     deadline = time.monotonic() + time_left(experiment)
     held = Trial.objects.filter(id=trial.id, attempt=trial.attempt, state=TrialState.RUNNING.value)
-    heartbeat = leases.Heartbeat(lambda: held, deadline=deadline)
+    heartbeat = leases.Heartbeat(lambda: held, deadline=deadline, more=lambda: _time_left_now(experiment.id))
     study = study_of(experiment)
     began = time.monotonic()
 
@@ -239,17 +278,19 @@ def tell_trial(trial: Trial, outcome: Outcome, *, out_of_time: bool, seconds: fl
     if state is TrialState.FAILED:
         log.warning("trial_failed", error=fields["error"], detail=outcome.detail)
     with transaction.atomic():
+        # The experiment's row first, as everywhere: two locks taken in two orders would wait for each other.
+        Experiment.objects.filter(id=trial.experiment_id).update(version=F("version") + 1)
         told = advance_trial(
-            Trial.objects.filter(id=trial.id, attempt=trial.attempt),
+            # One that was given back waits under the same attempt: it is no longer this worker's to end.
+            Trial.objects.filter(id=trial.id, attempt=trial.attempt, state=TrialState.RUNNING.value),
             to=state,
             seconds=seconds,
             peak_memory=outcome.peak_bytes or None,
             lease_expires_at=None,
             finished_at=timezone.now(),
+            ended_after=clock.reading(trial.experiment_id),
             **fields,
         )
-        if told:
-            Experiment.objects.filter(id=trial.experiment_id).update(version=F("version") + 1)
         transaction.on_commit(lambda: dispatcher().plan(trial.experiment_id))
     return told
 
@@ -271,12 +312,32 @@ def _outcome_fields(outcome: Outcome, *, out_of_time: bool) -> tuple[TrialState,
             "diagnosis": found["diagnosis"] or "",
         }
     if out_of_time:
-        return TrialState.CANCELLED, {"error": "The time budget ended before this trial did."}
+        return TrialState.CANCELLED, {"error": OUT_OF_TIME, "cut_short": True}
     if outcome.status == "stopped":
         return TrialState.PRUNED, {"error": "Stopped early: its first folds showed that it could not win."}
     if outcome.status == "cancelled":
         return TrialState.CANCELLED, {"error": "Cancelled."}
     return TrialState.FAILED, {"error": outcome.error or "The fit ended without a word."}
+
+
+def give_back(trials: QuerySet[Trial]) -> int:
+    """Put running trials back among the waiting ones, without a loss; gives how many.
+
+    Whoever ran one finds its lease gone at the next heartbeat, kills the fit and writes nothing.
+    """
+    with transaction.atomic():
+        running = trials.filter(state=TrialState.RUNNING.value)
+        found = list(running.values_list("id", "experiment_id"))
+        long_ago = timezone.now() - timedelta(seconds=NUDGE_SECONDS)
+        Experiment.objects.filter(id__in={experiment_id for _, experiment_id in found}).update(
+            version=F("version") + 1
+        )
+        count = running.filter(id__in=[trial_id for trial_id, _ in found]).update(
+            state=TrialState.WAITING.value, lease_expires_at=None, fold_scores=[], nudged_at=long_ago
+        )
+        for trial_id, _ in found:
+            transaction.on_commit(partial(dispatcher().evaluate, trial_id))
+    return count
 
 
 def reap_trials() -> None:

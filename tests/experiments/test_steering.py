@@ -1,0 +1,690 @@
+"""Steering a search: once, twice, late, contradicting, and in the middle of a fit."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from automl.core import dispatch
+from automl.core.errors import Conflict, InvalidInput, QuotaExceeded
+from automl.experiments import clock
+from automl.experiments.inline import InlineDispatcher
+from automl.experiments.models import Experiment, TrainedModel, Trial
+from automl.experiments.selectors import best_model_id, leaderboard
+from automl.experiments.services.lifecycle import cancel_experiment, fail_experiment, stop_experiment
+from automl.experiments.services.results import finish_experiment
+from automl.experiments.services.steering import (
+    cancel_search,
+    change_experiment,
+    extend_experiment,
+    extend_to,
+    pause_experiment,
+    resume_experiment,
+    skip_trial,
+    stop_search,
+)
+from automl.experiments.services.trials import add_trial, claim_trial, evaluate_trial, plan_trials
+from tests.factories import ExperimentFactory, TrialFactory
+from tests.seats import RESULTS, outcome
+
+pytestmark = pytest.mark.django_db
+ENDED = ("complete", "cancelled", "failed")
+
+
+def again(row):
+    row.refresh_from_db()
+    return row
+
+
+def states(experiment) -> list[str]:
+    return list(experiment.trials.order_by("number").values_list("state", flat=True))
+
+
+# --- Pause and resume ---------------------------------------------------------------------------
+
+
+def test_a_paused_search_rests_and_its_running_trials_wait_again_without_a_loss():
+    experiment = ExperimentFactory(spent=20.0)
+    running = TrialFactory(experiment=experiment, state="running", fold_scores=[0.8])
+    TrialFactory(experiment=experiment)
+
+    assert pause_experiment(experiment)
+
+    again(running)
+    assert (again(experiment).state, states(experiment)) == ("paused", ["waiting", "complete"])
+    assert (running.losses, running.lease_expires_at, running.fold_scores) == (0, None, [])
+    assert clock.elapsed(experiment, timezone.now() + timedelta(hours=1)) == pytest.approx(20.0, abs=1)
+
+
+def test_pausing_a_paused_search_changes_nothing():
+    experiment = ExperimentFactory(state="paused")
+    before = experiment.version
+
+    assert not pause_experiment(experiment)
+
+    assert (again(experiment).state, experiment.version) == ("paused", before)
+
+
+@pytest.mark.parametrize("state", ["stopping", *ENDED])
+def test_what_has_ended_can_not_be_paused(state):
+    with pytest.raises(Conflict, match=f"The experiment is {state}; only a search that runs can be paused"):
+        pause_experiment(ExperimentFactory(state=state))
+
+
+@pytest.mark.parametrize("fields", [{"state": "pending"}, {"state": "running", "prepared": None}])
+def test_what_is_still_being_prepared_can_not_be_paused(fields):
+    with pytest.raises(Conflict, match="still being prepared"):
+        pause_experiment(ExperimentFactory(**fields))
+
+
+def test_nothing_of_a_paused_search_is_claimed_and_a_trial_by_hand_waits():
+    experiment = ExperimentFactory(state="paused")
+
+    trial = add_trial(experiment, family="dummy", hyperparameters={})
+
+    assert claim_trial("evaluate@here") is None
+    assert again(trial).state == "waiting"
+
+
+def test_a_pause_in_the_middle_of_a_fit_stops_it_and_counts_nothing(seat, settings):
+    settings.HEARTBEAT_SECONDS = 0.0
+    trial = TrialFactory(experiment=ExperimentFactory(), state="waiting")
+    goes_on = []
+
+    def paused_in_the_middle(*, on_tick, **_):
+        pause_experiment(trial.experiment)
+        goes_on.append(on_tick(0.5))
+        return outcome("cancelled")
+
+    seat.answers["evaluate"] = paused_in_the_middle
+    evaluate_trial("evaluate@here")
+
+    assert goes_on == [False]
+    assert (again(trial).state, trial.losses, trial.attempts, trial.error) == ("waiting", 0, 1, "")
+
+
+def test_a_resumed_search_goes_on_where_it_was(sent, django_capture_on_commit_callbacks):
+    experiment = ExperimentFactory(state="paused", spent=20.0)
+    waiting = TrialFactory(experiment=experiment, state="waiting")
+
+    with django_capture_on_commit_callbacks(execute=True):
+        assert [resume_experiment(experiment) for _ in range(2)] == [True, False]
+
+    assert again(experiment).state == "running"
+    assert clock.elapsed(experiment) == pytest.approx(20.0, abs=1)
+    assert sent == [("evaluate", waiting.id), ("plan", experiment.id)]
+
+
+def test_the_clock_of_a_search_that_never_began_stands_still_after_a_resume():
+    experiment = ExperimentFactory(state="paused", started_at=None)
+
+    resume_experiment(experiment)
+
+    assert again(experiment).clock_at is None
+
+
+@pytest.mark.parametrize("state", ["stopping", *ENDED])
+def test_what_has_ended_is_extended_and_not_resumed(state):
+    with pytest.raises(Conflict, match="one that has ended can be extended"):
+        resume_experiment(ExperimentFactory(state=state))
+
+
+# --- Stop and cancel ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", ["running", "paused"])
+def test_a_search_is_stopped_from_where_it_stands(state, sent, django_capture_on_commit_callbacks):
+    experiment = ExperimentFactory(state=state)
+
+    with django_capture_on_commit_callbacks(execute=True):
+        assert [stop_search(experiment) for _ in range(2)] == [True, False]
+
+    assert sent == [("finish", experiment.id)]
+
+
+def test_stopping_before_any_trial_has_finished_says_so():
+    experiment = ExperimentFactory()
+    TrialFactory(experiment=experiment, state="running")
+    stop_search(experiment)
+
+    finish_experiment(experiment.id)
+
+    assert "stopped before any trial had finished" in again(experiment).error
+
+
+@pytest.mark.parametrize("state", ["pending", "running", "paused", "stopping"])
+def test_whatever_has_not_ended_can_be_cancelled_twice(state):
+    experiment = ExperimentFactory(state=state)
+
+    assert [cancel_search(experiment) for _ in range(2)] == [True, False]
+
+
+def test_cancelling_what_is_complete_is_a_conflict():
+    with pytest.raises(Conflict, match="The experiment is complete; there is nothing left to cancel"):
+        cancel_search(ExperimentFactory(state="complete"))
+
+
+# --- Skip ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", ["waiting", "running"])
+def test_a_skipped_trial_is_cancelled_and_the_search_plans_on(
+    state, sent, django_capture_on_commit_callbacks
+):
+    trial = TrialFactory(state=state)
+
+    with django_capture_on_commit_callbacks(execute=True):
+        assert [skip_trial(trial) for _ in range(2)] == [True, False]
+
+    assert (again(trial).state, trial.error) == ("cancelled", "Skipped by hand.")
+    assert sent == [("plan", trial.experiment_id)]
+
+
+@pytest.mark.parametrize("state", ["complete", "pruned", "failed"])
+def test_a_trial_that_has_ended_can_not_be_skipped(state):
+    with pytest.raises(Conflict, match=f"The trial is {state}"):
+        skip_trial(TrialFactory(state=state))
+
+
+def test_a_trial_that_its_search_cut_short_was_not_skipped():
+    trial = TrialFactory(state="running")
+    cancel_experiment(trial.experiment)
+
+    with pytest.raises(Conflict, match="The trial is cancelled"):
+        skip_trial(trial)
+
+
+def test_skipping_in_the_middle_of_a_fit_stops_it(seat, settings):
+    settings.HEARTBEAT_SECONDS = 0.0
+    trial = TrialFactory(experiment=ExperimentFactory(), state="waiting")
+    goes_on = []
+
+    def skipped_in_the_middle(*, on_tick, **_):
+        skip_trial(trial)
+        goes_on.append(on_tick(0.5))
+        return outcome(result=RESULTS["evaluate"])
+
+    seat.answers["evaluate"] = skipped_in_the_middle
+    evaluate_trial("evaluate@here")
+
+    assert goes_on == [False]
+    assert (again(trial).state, trial.score) == ("cancelled", None)
+
+
+# --- Extend -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", ["pending", "running", "paused"])
+def test_a_search_that_goes_on_gets_the_seconds(state):
+    experiment = ExperimentFactory(state=state)
+
+    extend_experiment(experiment, seconds=30)
+
+    assert (again(experiment).state, experiment.time_budget) == (state, 90)
+
+
+@pytest.mark.parametrize("state", ["stopping", *ENDED])
+def test_a_search_that_has_ended_goes_on_from_all_it_learnt(state, sent, django_capture_on_commit_callbacks):
+    experiment = ExperimentFactory(state=state, spent=63.0, clock_at=None, error="Lost.")
+    TrialFactory(experiment=experiment)
+    TrialFactory(experiment=experiment, state="running")
+    skipped = TrialFactory(experiment=experiment, state="running")
+    skip_trial(skipped)
+    TrialFactory(experiment=experiment, state="cancelled", cut_short=True, error="The time is over.")
+
+    with django_capture_on_commit_callbacks(execute=True):
+        extend_experiment(experiment, seconds=60)
+
+    assert (again(experiment).state, experiment.phase, experiment.error) == ("running", "searching", "")
+    assert (experiment.finished_at, experiment.lease_expires_at, experiment.attempt) == (None, None, 0)
+    assert experiment.time_budget == 120
+    assert states(experiment) == ["complete", "running", "cancelled", "waiting"]
+    assert ("plan", experiment.id) in sent
+
+
+def test_what_the_end_took_over_the_budget_is_not_taken_from_the_seconds_added():
+    experiment = ExperimentFactory(state="complete", spent=66.0)
+
+    extend_experiment(experiment, seconds=10)
+
+    assert clock.elapsed(again(experiment)) == pytest.approx(60.0, abs=1)
+
+
+def test_two_people_who_press_at_once_add_it_once():
+    experiment = ExperimentFactory(state="complete", spent=60.0)
+
+    assert [extend_to(experiment, time_budget=120.0) for _ in range(2)] == [True, False]
+
+    assert again(experiment).time_budget == 120
+
+
+def test_a_late_press_does_not_start_a_search_again_that_has_had_its_seconds():
+    experiment = ExperimentFactory(state="complete", spent=120.0, time_budget=120.0)
+
+    assert not extend_to(experiment, time_budget=120.0)
+
+    assert again(experiment).state == "complete"
+
+
+def test_more_time_alone_is_refused_where_the_trials_are_used_up():
+    experiment = ExperimentFactory(state="complete", max_trials=2, search="random")
+    for _ in range(2):
+        TrialFactory(experiment=experiment)
+
+    with pytest.raises(InvalidInput) as caught:
+        extend_experiment(experiment, seconds=60)
+
+    assert "All of 2 trials are used up" in caught.value.fields["max_trials"]
+    assert (again(experiment).state, experiment.time_budget) == ("complete", 60)
+
+
+@pytest.mark.parametrize("most", [5, None])
+def test_more_trials_and_time_go_on(most):
+    experiment = ExperimentFactory(state="complete", max_trials=1)
+    TrialFactory(experiment=experiment)
+
+    extend_experiment(experiment, seconds=60, max_trials=most)
+
+    assert (again(experiment).state, experiment.max_trials) == ("running", most)
+
+
+def test_more_trials_without_time_left_are_refused():
+    experiment = ExperimentFactory(state="complete", spent=60.0, max_trials=1)
+    TrialFactory(experiment=experiment)
+
+    with pytest.raises(InvalidInput, match="60 of 60 s are spent"):
+        extend_experiment(experiment, max_trials=5)
+
+
+def test_trials_that_were_cut_short_are_enough_to_go_on_for():
+    experiment = ExperimentFactory(state="complete", max_trials=1)
+    TrialFactory(experiment=experiment, state="cancelled", cut_short=True)
+
+    extend_experiment(experiment, seconds=60)
+
+    assert states(experiment) == ["waiting"]
+
+
+def test_an_experiment_that_was_never_prepared_can_not_go_on():
+    with pytest.raises(Conflict, match="never prepared"):
+        extend_experiment(ExperimentFactory(state="failed", prepared=None), seconds=60)
+
+
+def test_a_budget_stays_within_the_limit_of_all(settings):
+    settings.MAX_TIME_BUDGET = 100
+
+    with pytest.raises(InvalidInput, match="120 s is out of range"):
+        extend_experiment(ExperimentFactory(), seconds=60)
+
+
+def test_going_on_counts_among_the_experiments_that_go_on(settings):
+    settings.MAX_ACTIVE_EXPERIMENTS = 1
+    ended = ExperimentFactory(state="complete")
+    ExperimentFactory(owner=ended.owner)
+
+    with pytest.raises(QuotaExceeded, match="1 experiments going on"):
+        extend_experiment(ended, seconds=60)
+
+
+def test_an_extension_in_the_middle_of_the_end_makes_that_end_void(seat, settings):
+    settings.HEARTBEAT_SECONDS = 0.0
+    experiment = ExperimentFactory(state="stopping")
+    for score in (0.8, 0.9):
+        TrialFactory(experiment=experiment, score=score)
+
+    def extended_in_the_middle(*, on_tick, **_):
+        extend_experiment(experiment, seconds=60)
+        on_tick(0.5)
+        return outcome("cancelled")
+
+    seat.answers["blend"] = extended_in_the_middle
+    finish_experiment(experiment.id)
+
+    assert again(experiment).state == "running"
+    assert not experiment.ensembles.exists()
+    assert not TrainedModel.objects.exists()
+
+
+def test_an_end_is_void_even_if_the_search_was_stopped_again_meanwhile(seat):
+    experiment = ExperimentFactory(state="stopping")
+    TrialFactory(experiment=experiment)
+
+    def extended_and_stopped(**_):
+        extend_experiment(experiment, seconds=60)
+        stop_experiment(Experiment.objects.get(id=experiment.id))
+        return outcome(result=RESULTS["package"])
+
+    seat.answers["package"] = extended_and_stopped
+    finish_experiment(experiment.id)
+    assert again(experiment).state == "stopping"
+
+    finish_experiment(experiment.id)
+    assert again(experiment).state == "complete"
+
+
+def test_a_packaging_that_an_extension_ends_is_no_lost_attempt(seat, settings):
+    settings.HEARTBEAT_SECONDS = 0.0
+    experiment = ExperimentFactory(state="stopping")
+    TrialFactory(experiment=experiment)
+
+    def extended_in_the_middle(*, on_tick, **_):
+        extend_experiment(experiment, seconds=60)
+        on_tick(0.5)
+        return outcome("cancelled")
+
+    seat.answers["package"] = extended_in_the_middle
+    finish_experiment(experiment.id)
+
+    model = TrainedModel.objects.get()
+    assert (model.state, model.attempt, model.lease_expires_at) == ("packaging", 0, None)
+    assert again(experiment).state == "running"
+
+
+@pytest.mark.parametrize("late", [fail_experiment, None])
+def test_what_was_decided_before_an_extension_does_not_end_it(late):
+    experiment = ExperimentFactory(state="stopping", spent=58.0)
+    stale = Experiment.objects.get(id=experiment.id)
+    extend_experiment(experiment, seconds=60)
+
+    if late:
+        late(stale, "Its worker was lost 3 times.")
+    else:
+        plan_trials(experiment.id)
+
+    assert again(experiment).state == "running"
+
+
+def test_the_old_model_is_the_answer_until_the_new_one_is_there(seat):
+    experiment = ExperimentFactory(state="stopping", spent=58.0)
+    for score in (0.8, 0.9):
+        TrialFactory(experiment=experiment, score=score)
+    finish_experiment(experiment.id)
+    first = best_model_id(experiment)
+
+    extend_experiment(experiment, seconds=60)
+    assert best_model_id(experiment) == first
+    new = TrialFactory(experiment=experiment, score=0.94)
+    stop_experiment(again(experiment))
+
+    def seen_while_packaging(**_):
+        assert best_model_id(experiment) == first
+        return outcome(result=RESULTS["package"])
+
+    seat.answers["package"] = seen_while_packaging
+    finish_experiment(experiment.id)
+
+    second = TrainedModel.objects.get(id=best_model_id(again(experiment)))
+    assert experiment.state == "complete"
+    assert str(second.id) != first
+    assert str(new.id) in second.ensemble.weights
+    assert TrainedModel.objects.get(id=first).state == "ready"
+    assert [row.name for row in leaderboard(experiment)][:2] == ["Ensemble of 2 #2", "Ensemble of 2"]
+    assert TrainedModel.objects.filter(is_best=True).count() == 1
+
+
+def test_an_end_that_finds_nothing_new_gives_the_same_answer(seat):
+    experiment = ExperimentFactory(state="stopping", spent=58.0)
+    for score in (0.8, 0.9):
+        TrialFactory(experiment=experiment, score=score)
+    finish_experiment(experiment.id)
+    first = best_model_id(experiment)
+
+    extend_experiment(experiment, seconds=60)
+    stop_experiment(again(experiment))
+    finish_experiment(experiment.id)
+
+    assert (again(experiment).state, best_model_id(experiment)) == ("complete", first)
+    assert experiment.ensembles.count() == 1
+
+
+def test_a_bundle_that_failed_is_written_again_at_the_next_end(seat):
+    experiment = ExperimentFactory(state="stopping", spent=58.0)
+    TrialFactory(experiment=experiment)
+    seat.answers["package"] = outcome("error", error="No space left on device.")
+    finish_experiment(experiment.id)
+    assert again(experiment).state == "failed"
+
+    del seat.answers["package"]
+    extend_experiment(experiment, seconds=60)
+    stop_experiment(again(experiment))
+    finish_experiment(experiment.id)
+
+    assert again(experiment).state == "complete"
+
+
+def test_a_fit_at_its_deadline_goes_on_with_the_seconds_that_were_added(seat, settings):
+    settings.HEARTBEAT_SECONDS = 0.0
+    experiment = ExperimentFactory(time_budget=60.0, spent=56.3)  # 0.1 s before no trial may run
+    trial = TrialFactory(experiment=experiment, state="waiting")
+    goes_on = []
+
+    def extended_in_the_middle(*, on_tick, **_):
+        extend_experiment(experiment, seconds=60)
+        time_is_over = timezone.now() + timedelta(seconds=0.3)
+        while timezone.now() < time_is_over:
+            goes_on.append(on_tick(0.1))
+        return outcome(result=RESULTS["evaluate"])
+
+    seat.answers["evaluate"] = extended_in_the_middle
+    evaluate_trial("evaluate@here")
+
+    assert all(goes_on)
+    assert again(trial).state == "complete"
+
+
+def test_a_fit_that_its_deadline_ended_is_taken_up_again_by_an_extension(seat):
+    experiment = ExperimentFactory(time_budget=60.0, spent=56.39)
+    trial = TrialFactory(experiment=experiment, state="waiting")
+
+    def until_told(*, on_tick, **_):
+        while on_tick(0.1):
+            pass
+        return outcome("cancelled")
+
+    seat.answers["evaluate"] = until_told
+    evaluate_trial("evaluate@here")
+    assert (again(trial).state, trial.cut_short) == ("cancelled", True)
+
+    stop_experiment(again(experiment))
+    extend_experiment(experiment, seconds=60)
+    assert (again(trial).state, trial.cut_short, trial.error) == ("waiting", False, "")
+
+
+# --- Change -------------------------------------------------------------------------------------
+
+
+def test_fewer_seats_take_the_newest_trials_back_at_once():
+    experiment = ExperimentFactory()
+    for _ in range(3):
+        TrialFactory(experiment=experiment, state="running")
+
+    change_experiment(experiment, {"seats": 1})
+
+    assert states(experiment) == ["running", "waiting", "waiting"]
+    assert claim_trial("evaluate@here") is None
+
+
+def test_an_experiment_uses_no_more_seats_than_it_may_and_others_are_served():
+    few = ExperimentFactory(seats=1)
+    for _ in range(9):
+        TrialFactory(experiment=few, state="waiting")
+    other = TrialFactory(state="waiting")
+
+    claimed = [claim_trial("evaluate@here") for _ in range(3)]
+
+    assert [trial and trial.experiment_id for trial in claimed] == [few.id, other.experiment_id, None]
+
+
+def test_a_search_plans_for_the_seats_it_may_use(monkeypatch):
+    monkeypatch.setattr("automl.core.seats.seat_plan", lambda: type("Plan", (), {"seats": 4, "threads": 1}))
+    experiment = ExperimentFactory(seats=2, started_at=None)
+
+    plan_trials(experiment.id)
+
+    assert experiment.trials.count() == 2
+
+
+def test_more_seats_are_taken_at_once(sent, django_capture_on_commit_callbacks):
+    experiment = ExperimentFactory(seats=1)
+    waiting = TrialFactory(experiment=experiment, state="waiting")
+
+    with django_capture_on_commit_callbacks(execute=True):
+        change_experiment(experiment, {"seats": None})
+
+    assert again(experiment).seats is None
+    assert sent == [("evaluate", waiting.id), ("plan", experiment.id)]
+
+
+def test_the_same_change_twice_changes_once():
+    experiment = ExperimentFactory()
+
+    assert [change_experiment(experiment, {"max_trials": 9}) for _ in range(2)] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"seats": 0}, "0 is out of range: from 1"),
+        ({"seats": 100_000}, "100000 is out of range"),
+        ({"max_trials": 0}, "0 is out of range: from 1"),
+        ({"time_budget": 3.0}, "3 s is out of range: from 5"),
+        ({"time_budget": 20.0}, "20 s is less than the 30 s that are spent"),
+    ],
+)
+def test_a_limit_that_can_not_be_used_is_named(changes, words):
+    experiment = ExperimentFactory()
+
+    with pytest.raises(InvalidInput) as caught:
+        change_experiment(experiment, changes)
+
+    assert words in caught.value.fields[next(iter(changes))]
+
+
+def test_fewer_trials_than_have_run_end_the_search_at_the_next_plan():
+    experiment = ExperimentFactory()
+    for _ in range(3):
+        TrialFactory(experiment=experiment)
+
+    change_experiment(experiment, {"max_trials": 2})
+    plan_trials(experiment.id)
+
+    assert again(experiment).state == "stopping"
+
+
+def test_more_trials_of_a_finished_experiment_do_not_restart_it():
+    experiment = ExperimentFactory(state="complete", max_trials=2)
+
+    change_experiment(experiment, {"max_trials": 20})
+
+    assert (again(experiment).state, experiment.max_trials) == ("complete", 20)
+
+
+def test_the_time_of_a_finished_experiment_is_not_changed_but_extended():
+    with pytest.raises(Conflict, match="extend it to go on"):
+        change_experiment(ExperimentFactory(state="complete"), {"time_budget": 600.0})
+
+
+def test_a_change_of_seats_while_it_ends_does_not_disturb_the_end(seat):
+    experiment = ExperimentFactory(state="stopping")
+    TrialFactory(experiment=experiment)
+
+    def changed_in_the_middle(**_):
+        change_experiment(experiment, {"seats": 1})
+        return outcome(result=RESULTS["package"])
+
+    seat.answers["package"] = changed_in_the_middle
+    finish_experiment(experiment.id)
+
+    assert again(experiment).state == "complete"
+
+
+# --- All of it together -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def inline(monkeypatch):
+    """Work is done in this process, at once."""
+    carrier = InlineDispatcher()
+    monkeypatch.setattr(dispatch, "_dispatcher", lambda path: carrier)
+    return carrier
+
+
+def proposals(experiment) -> list[tuple]:
+    rows = experiment.trials.order_by("number")
+    return [(trial.number, trial.family, trial.hyperparameters, trial.state) for trial in rows]
+
+
+def test_a_pause_in_the_middle_changes_nothing_of_what_is_tried(
+    seat, inline, django_capture_on_commit_callbacks
+):
+    """The same seed and trials: the paused search tries what the undisturbed one tries."""
+
+    def search(disturb) -> list[tuple]:
+        experiment = ExperimentFactory(max_trials=12, started_at=None, seed=5, time_budget=600.0)
+        calls = []
+
+        def fit(*, args, **_):
+            calls.append(args)
+            disturb(experiment, len(calls))
+            return outcome(result=RESULTS["evaluate"])
+
+        seat.answers["evaluate"] = fit
+        with django_capture_on_commit_callbacks(execute=True):
+            plan_trials(experiment.id)
+        for _ in range(60):
+            with django_capture_on_commit_callbacks(execute=True):
+                if again(experiment).state == "paused":
+                    resume_experiment(experiment)
+                plan_trials(experiment.id)
+                evaluate_trial("inline")
+        assert again(experiment).state == "complete"
+        return proposals(experiment)
+
+    def pause_now_and_then(experiment, call):
+        if call in (2, 5, 6):
+            pause_experiment(experiment)
+
+    undisturbed = search(lambda experiment, call: None)
+    assert len(undisturbed) == 12
+    assert search(pause_now_and_then) == undisturbed
+
+
+def test_an_extended_search_is_complete_again_with_more_trials_and_all_the_earlier_ones(
+    seat, inline, django_capture_on_commit_callbacks
+):
+    experiment = ExperimentFactory(max_trials=3, started_at=None, time_budget=600.0)
+
+    def work():
+        for _ in range(30):
+            with django_capture_on_commit_callbacks(execute=True):
+                plan_trials(experiment.id)
+                evaluate_trial("inline")
+
+    work()
+    assert again(experiment).state == "complete"
+    before = proposals(experiment)
+
+    with django_capture_on_commit_callbacks(execute=True):
+        extend_experiment(experiment, max_trials=6)
+    work()
+
+    assert again(experiment).state == "complete"
+    assert proposals(experiment)[:3] == before
+    assert len(proposals(experiment)) == 6
+
+
+def test_attempts_count_losses_and_not_what_was_given_back():
+    experiment = ExperimentFactory()
+    made = [
+        TrialFactory(experiment=experiment, state=state, attempt=attempt, losses=losses)
+        for state, attempt, losses in [
+            ("waiting", 0, 0),
+            ("running", 1, 0),
+            ("running", 4, 0),
+            ("running", 3, 1),
+            ("failed", 3, 3),
+        ]
+    ]
+    assert [Trial.objects.get(id=trial.id).attempts for trial in made] == [0, 1, 1, 2, 3]
