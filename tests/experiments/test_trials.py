@@ -1,6 +1,7 @@
 from datetime import timedelta
 
 import pytest
+from django.conf import settings
 from django.utils import timezone
 
 from automl.core import storage
@@ -193,18 +194,23 @@ def test_a_trial_is_claimed_once():
     assert claim_trial("two") is None
 
 
-def test_an_expired_lease_gives_the_trial_back(sent):
+def test_an_expired_lease_gives_the_trial_back_and_counts_a_loss(sent, django_capture_on_commit_callbacks):
     trial = TrialFactory(state="running", attempt=1, lease_expires_at=timezone.now() - timedelta(seconds=1))
     kept = TrialFactory(state="running")
     half_written = storage.make_folder(trial.folder)
+    draft = storage.make_folder(
+        f"{half_written.parent.relative_to(settings.FILES_ROOT)}/.{half_written.name}.77"
+    )
 
-    reap_trials()
+    with django_capture_on_commit_callbacks(execute=True):
+        reap_trials()
 
     trial.refresh_from_db()
     kept.refresh_from_db()
-    assert (trial.state, trial.attempt, kept.state) == ("waiting", 1, "running")
+    assert (trial.state, trial.attempt, trial.losses, kept.state) == ("waiting", 1, 1, "running")
     assert ("evaluate", trial.id) in sent
     assert not half_written.exists()
+    assert not draft.exists()
 
 
 def test_a_trial_told_while_the_sweep_looks_keeps_its_files(sent, monkeypatch):
@@ -225,12 +231,14 @@ def test_a_trial_told_while_the_sweep_looks_keeps_its_files(sent, monkeypatch):
 
 
 def test_a_trial_lost_three_times_fails_with_a_reason_and_the_search_goes_on(sent):
-    trial = TrialFactory(state="running", attempt=3, lease_expires_at=timezone.now() - timedelta(seconds=1))
+    trial = TrialFactory(
+        state="running", attempt=7, losses=2, lease_expires_at=timezone.now() - timedelta(seconds=1)
+    )
 
     reap_trials()
 
     trial.refresh_from_db()
-    assert trial.state == "failed"
+    assert (trial.state, trial.losses) == ("failed", 3)
     assert trial.error.startswith("Lost 3 times")
     assert ("plan", trial.experiment_id) in sent
 

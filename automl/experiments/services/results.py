@@ -12,7 +12,7 @@ from django.db import transaction
 from django.db.models import F, QuerySet
 from django.utils import timezone
 
-from automl.core import leases, seats, storage
+from automl.core import leases, leaving, seats, storage
 from automl.core.dispatch import dispatcher
 from automl.core.errors import Conflict
 from automl.engine.trial import TrialState
@@ -41,6 +41,11 @@ def finish_experiment(experiment_id: UUID) -> None:
         return
     experiment = rows.get()
     held = rows.filter(attempt=experiment.attempt)
+    with leases.kept(experiment, held, send_again=lambda: dispatcher().finish(experiment.id)):
+        _finish(experiment, held)
+
+
+def _finish(experiment: Experiment, held: QuerySet[Experiment]) -> None:
     heartbeat = leases.Heartbeat(lambda: held)
     trials = list(_complete(experiment)[:CANDIDATES])
     if not trials:
@@ -48,12 +53,18 @@ def finish_experiment(experiment_id: UUID) -> None:
         return
     if len(trials) > 1:
         _blend(experiment, trials, heartbeat)
+    if heartbeat.lost:
+        return
     held.update(phase=Phase.PACKAGING, version=F("version") + 1)
     model = _best_model(experiment)
-    if heartbeat.lost or not _package(model, heartbeat):
-        if not heartbeat.lost:
-            model.refresh_from_db()
-            fail_experiment(experiment, f"The best model could not be packaged: {model.error}")
+    if not _package(model, heartbeat):
+        if heartbeat.lost:
+            return
+        model.refresh_from_db()
+        if model.state == ModelState.PACKAGING:
+            # Cut off, which its own attempts count, or at work elsewhere because somebody asked for it.
+            raise leases.CutOff(counted=False, at_once=leaving.is_asked())
+        fail_experiment(experiment, f"The best model could not be packaged: {model.error}")
         return
     advance_experiment(
         held,
@@ -105,6 +116,7 @@ def _blend(experiment: Experiment, trials: list[Trial], heartbeat: leases.Heartb
         seconds=60.0,
         on_tick=heartbeat,
     )
+    heartbeat.check(outcome)
     if outcome.result is None:
         log.warning("blend_failed", experiment=str(experiment.id), error=outcome.error, detail=outcome.detail)
         return
@@ -114,8 +126,12 @@ def _blend(experiment: Experiment, trials: list[Trial], heartbeat: leases.Heartb
             tied_with_best=False
         )
         experiment.trials.filter(id__in=found["tied"]).update(tied_with_best=True)
-        experiment.ensembles.filter(model=None).delete()
-        if found["weights"]:
+        # One of an attempt that was cut off later on may be packaged already.
+        same = [
+            ensemble.id for ensemble in experiment.ensembles.all() if ensemble.weights == found["weights"]
+        ]
+        experiment.ensembles.filter(model=None).exclude(id__in=same).delete()
+        if found["weights"] and not same:
             members = [trial for trial in trials if str(trial.id) in found["weights"]]
             Ensemble.objects.create(
                 experiment=experiment,
@@ -216,14 +232,24 @@ def _package(model: TrainedModel, outer: leases.Heartbeat | None) -> bool:
         return False
     model = rows.select_related("experiment__dataset", "experiment__test_dataset", "trial", "ensemble").get()
     held = rows.filter(attempt=model.attempt)
+    # Inside of an experiment's end it is that which is sent again.
+    send_again = (lambda: None) if outer else (lambda: dispatcher().package(model.id))
+    with leases.kept(model, held, send_again=send_again):
+        return _write_bundle(model, held, outer)
+    return False
+
+
+def _write_bundle(model: TrainedModel, held: QuerySet[TrainedModel], outer: leases.Heartbeat | None) -> bool:
     own = leases.Heartbeat(lambda: held)
     storage.make_folder(f"models/{model.id}")
+    storage.remove_drafts(model.bundle)
     outcome = seats.run(
         "package",
         _package_args(model),
         seconds=600.0,
         on_tick=lambda elapsed: own(elapsed) and (outer is None or outer(elapsed)),
     )
+    own.check(outcome)
     if own.lost or (outer is not None and outer.lost):
         return False
     if outcome.result is None:

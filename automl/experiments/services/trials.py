@@ -11,18 +11,19 @@ from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db import IntegrityError, transaction
-from django.db.models import F, Max, Q
+from django.db import DatabaseError, IntegrityError, close_old_connections, transaction
+from django.db.models import F, Max, Q, QuerySet
 from django.utils import timezone
 
 from automl.accounts.models import User
-from automl.core import leases, seats, storage
+from automl.core import holdings, leases, leaving, seats, storage
 from automl.core.dispatch import dispatcher
 from automl.core.errors import Conflict, InvalidInput
 from automl.core.health import live_workers
 from automl.engine.errors import UserError
 from automl.engine.isolation import Outcome
 from automl.engine.learners import LEARNERS, get_learner
+from automl.engine.study import Study
 from automl.engine.trial import Origin, ParamValue, Proposal, TrialState
 from automl.experiments import clock
 from automl.experiments.models import Experiment, ExperimentState, Phase, Trial
@@ -182,20 +183,38 @@ def evaluate_trial(worker: str) -> bool:
     From `waiting` to `complete`, `pruned`, `failed` or `cancelled`. A worker that lost its lease
     meanwhile writes nothing.
     """
+    if leaving.is_asked():
+        pass_on()
+        return False
     trial = claim_trial(worker)
     if trial is None:
         return False
-    with structlog.contextvars.bound_contextvars(
-        experiment=str(trial.experiment_id), trial=str(trial.id), attempt=trial.attempt
+    with (
+        structlog.contextvars.bound_contextvars(
+            experiment=str(trial.experiment_id), trial=str(trial.id), attempt=trial.attempt
+        ),
+        holdings.noted(holdings.Holding(trial._meta.label_lower, trial.id, trial.attempt)),
     ):
         _evaluate(trial)
     return True
 
 
+def pass_on() -> None:
+    """Send a wake-up call again that a leaving worker has taken: another worker is to have it."""
+    waiting = Trial.objects.filter(
+        state=TrialState.WAITING.value, experiment__state=ExperimentState.RUNNING
+    ).first()
+    if waiting is not None:
+        # Until this worker's connection is closed the call may come back to it.
+        time.sleep(0.2)
+        dispatcher().evaluate(waiting.id)
+
+
 def _evaluate(trial: Trial) -> None:
     experiment = trial.experiment
     deadline = time.monotonic() + time_left(experiment)
-    held = Trial.objects.filter(id=trial.id, attempt=trial.attempt, state=TrialState.RUNNING.value)
+    ours = Trial.objects.filter(id=trial.id, attempt=trial.attempt)
+    held = ours.filter(state=TrialState.RUNNING.value)
     heartbeat = leases.Heartbeat(lambda: held, deadline=deadline)
     study = study_of(experiment)
     began = time.monotonic()
@@ -204,11 +223,13 @@ def _evaluate(trial: Trial) -> None:
         if report.get("event") != "fold":
             return "go"
         trial.fold_scores = [*trial.fold_scores, report["score"]]
-        if not held.update(fold_scores=trial.fold_scores, lease_expires_at=leases.lease_end()):
-            return "stop"
-        if report["fold"] + 1 >= report["folds"]:
+        try:
+            return _after_fold(trial, held, study, last=report["fold"] + 1 >= report["folds"])
+        except DatabaseError as error:
+            # As for a heartbeat: a database that is away for a moment must not cost a fit.
+            log.warning("fold_not_stored", error=str(error))
+            close_old_connections()
             return "go"
-        return "stop" if study.should_prune(record_of(trial), history_of(experiment)) else "go"
 
     folder = storage.path_of(trial.folder)
     storage.make_folder(f"{experiment.folder}/trials")
@@ -228,13 +249,42 @@ def _evaluate(trial: Trial) -> None:
         on_report=on_report,
         on_tick=heartbeat,
     )
-    told = tell_trial(trial, outcome, out_of_time=heartbeat.out_of_time, seconds=time.monotonic() - began)
-    if not told or outcome.status != "ok":
-        storage.remove(trial.folder)
+    told = False
+    if heartbeat.leaving and outcome.status == "cancelled":
+        give_back(held)
+    else:
+        seconds = time.monotonic() - began
+        told = leases.patiently(
+            lambda: tell_trial(trial, outcome, out_of_time=heartbeat.out_of_time, seconds=seconds)
+        )
+    # A write that went through without our hearing so is found done at the next try.
+    if outcome.status != "ok" or (not told and not ours.filter(state=TrialState.COMPLETE.value).exists()):
+        _remove_files(trial)
+
+
+def _after_fold(trial: Trial, held: QuerySet[Trial], study: Study, *, last: bool) -> str:
+    """Store the scores so far and say whether the fit may go on."""
+    if not held.update(fold_scores=trial.fold_scores, lease_expires_at=leases.lease_end()):
+        return "stop"
+    if last:
+        return "go"
+    return "stop" if study.should_prune(record_of(trial), history_of(trial.experiment)) else "go"
+
+
+def _remove_files(trial: Trial) -> None:
+    """Remove what an attempt has written, also the half of it."""
+    storage.remove(trial.folder)
+    storage.remove_drafts(trial.folder)
 
 
 def tell_trial(trial: Trial, outcome: Outcome, *, out_of_time: bool, seconds: float) -> bool:
-    """Record what came of an attempt and plan again; False if the attempt no longer counts."""
+    """Record what came of an attempt and plan again; False if the attempt no longer counts.
+
+    Where the fit was ended from outside there is nothing to record: the trial is tried again.
+    """
+    if outcome.lost and not out_of_time:
+        lose_trial(trial)
+        return False
     state, fields = _outcome_fields(outcome, out_of_time=out_of_time)
     if state is TrialState.FAILED:
         log.warning("trial_failed", error=fields["error"], detail=outcome.detail)
@@ -279,30 +329,64 @@ def _outcome_fields(outcome: Outcome, *, out_of_time: bool) -> tuple[TrialState,
     return TrialState.FAILED, {"error": outcome.error or "The fit ended without a word."}
 
 
+def give_back(trials: QuerySet[Trial]) -> int:
+    """Put running trials back among the waiting ones, to be taken at once; that is no loss of theirs."""
+    running = trials.filter(state=TrialState.RUNNING.value)
+    with transaction.atomic():
+        ids = list(running.values_list("id", flat=True))
+        given = running.update(
+            state=TrialState.WAITING.value, lease_expires_at=None, nudged_at=timezone.now()
+        )
+        Experiment.objects.filter(trials__in=ids).update(version=F("version") + 1)
+        for trial_id in ids[:given]:
+            transaction.on_commit(partial(dispatcher().evaluate, trial_id))
+    return given
+
+
+def lose_trial(trial: Trial, **still: Any) -> bool:
+    """Count an attempt that ended with its process: the trial waits again, or fails after the last one.
+
+    False if the attempt no longer counts, or what must `still` hold of the row does not.
+    """
+    now, losses = timezone.now(), trial.losses + 1
+    given_up = losses >= settings.MAX_ATTEMPTS
+    changes: dict[str, Any] = {"to": TrialState.WAITING, "nudged_at": now}
+    if given_up:
+        changes = {"to": TrialState.FAILED, "finished_at": now, "error": _why_given_up(trial, losses)}
+    with transaction.atomic():
+        taken = advance_trial(
+            Trial.objects.filter(id=trial.id, attempt=trial.attempt, losses=trial.losses, **still),
+            losses=losses,
+            lease_expires_at=None,
+            **changes,
+        )
+        if taken:
+            Experiment.objects.filter(id=trial.experiment_id).update(version=F("version") + 1)
+            if given_up:
+                transaction.on_commit(partial(dispatcher().plan, trial.experiment_id))
+            else:
+                transaction.on_commit(partial(dispatcher().evaluate, trial.id))
+    if taken:
+        _remove_files(trial)
+        log.warning(
+            "trial_lost", trial=str(trial.id), attempt=trial.attempt, losses=losses, worker=trial.worker
+        )
+    return taken
+
+
+def _why_given_up(trial: Trial, losses: int) -> str:
+    return (
+        f"Lost {losses} times: the process that fitted it was killed each time, last on {trial.worker}. "
+        "The machine may have run out of memory: use fewer rows, or fewer seats."
+    )
+
+
 def reap_trials() -> None:
     """Take trials back from seats that were lost, nudge waiting ones, and plan where nothing goes on."""
     now = timezone.now()
-    lost = Trial.objects.filter(state=TrialState.RUNNING.value, lease_expires_at__lt=now)
-    for trial in lost.select_related("experiment")[:100]:
-        attempts = Trial.objects.filter(id=trial.id, attempt=trial.attempt, lease_expires_at__lt=now)
-        given_up = trial.attempt >= settings.MAX_ATTEMPTS
-        if given_up:
-            taken = advance_trial(
-                attempts,
-                to=TrialState.FAILED,
-                error=f"Lost {trial.attempt} times: the process that fitted it died each time, "
-                f"last on {trial.worker}. It may need more memory than a seat has.",
-                lease_expires_at=None,
-                finished_at=now,
-            )
-        else:
-            taken = advance_trial(attempts, to=TrialState.WAITING, lease_expires_at=None, nudged_at=now)
-        if not taken:  # the worker was only late, and has told or renewed meanwhile
-            continue
-        storage.remove(trial.folder)
-        if not given_up:
-            dispatcher().evaluate(trial.id)
-        log.warning("trial_taken_back", trial=str(trial.id), attempt=trial.attempt, worker=trial.worker)
+    for trial in Trial.objects.filter(state=TrialState.RUNNING.value, lease_expires_at__lt=now)[:100]:
+        # The worker may have been only late, and have told or renewed meanwhile.
+        lose_trial(trial, lease_expires_at__lt=now)
     _nudge()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import io
 import time
@@ -48,6 +49,8 @@ class Command(BaseCommand):
                     self._say("Stopping. Press Ctrl-C again to stop at once.")
         except (UserError, RuntimeError) as error:
             raise CommandError(str(error)) from error
+        with contextlib.suppress(OSError):  # the broker's socket is there when its own path is too long
+            broker.short_folder(settings.HOME).rmdir()
         self._say("Stopped.")
 
     def _run(self, supervisor: Supervisor, listener: Any) -> None:
