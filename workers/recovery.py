@@ -1,4 +1,4 @@
-"""What processes of this worker held when they died is taken back at once, and not only when leases run out."""
+"""What processes of this worker held when they died is taken back at once, not when leases run out."""
 
 from __future__ import annotations
 

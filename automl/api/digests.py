@@ -77,6 +77,6 @@ def _shown_trial(trial: Trial, row: LeaderboardRow | None) -> Shown:
     )
     return Shown(
         trial,
-        **{**found, "trial": trial.id, "status": trial.state, "attempts": trial.attempt},
+        **{**found, "trial": trial.id, "status": trial.state, "attempts": trial.attempts},
         experiment=trial.experiment_id,
     )

@@ -37,7 +37,7 @@ _place = 0
 
 
 def open_notes(folder: Path, name: str) -> list[Holding]:
-    """Keep the notes of the worker of that name, shared with what it forks; give those of its dead predecessor."""
+    """Begin the notes of the worker of that name, shared with what it forks; give those of a dead one."""
     global _memory  # noqa: PLW0603 - one worker a process
     folder.mkdir(parents=True, exist_ok=True)
     number = os.open(folder / name, os.O_RDWR | os.O_CREAT, 0o600)
@@ -45,7 +45,7 @@ def open_notes(folder: Path, name: str) -> list[Holding]:
     try:
         # The descriptor stays open, here and in the forks: the lock lasts as long as any of them.
         fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Written, not only made that long: on a full disk a page that is missing would kill whoever touches it.
+        # Written, not only made that long: on a full disk a missing page would kill whoever touches it.
         if os.fstat(number).st_size < size:
             os.pwrite(number, bytes(size), 0)
         _memory = mmap.mmap(number, size)
@@ -80,7 +80,7 @@ def noted(holding: Holding) -> Iterator[None]:
 
 
 def left_behind(*, here: bool = False) -> list[tuple[int, Holding]]:
-    """What processes that are gone held, with its place; `here`, what this very process's place still says."""
+    """What processes that are gone held, and where; `here`: what the place of this process still says."""
     found = []
     for place in [_place] if here else range(PLACES):
         process, holding = _read(place)

@@ -42,7 +42,7 @@ def claim(rows: QuerySet[Any], **fields: Any) -> bool:
 
 
 def patiently(write: Callable[[], Answer]) -> Answer:
-    """Do a write again while the database is away, as long as a lease lasts; it must be one that may be repeated."""
+    """Do a write that may be repeated again while the database is away, as long as a lease lasts."""
     until = time.monotonic() + settings.LEASE_SECONDS
     while True:
         try:

@@ -1,7 +1,7 @@
 """Whether this worker was told to leave: one byte that its pool processes share with it.
 
-A signal reaches the worker's main process only, and its pool processes wait there for fits. Each of them looks
-at this byte a few times a second, gives its lease back, and is free to end.
+A signal reaches the worker's main process only, while its pool processes wait for fits. Each of them looks at
+this byte a few times a second, gives its lease back, and is free to end.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def is_asked_here() -> bool:
 
 def take_back() -> None:
     """Forget that anybody asked."""
-    global _asked_here  # noqa: PLW0603
+    global _asked_here
     _asked[0], _asked_here = 0, False
 
 

@@ -209,7 +209,8 @@ class _Child:
         if self._due is None:
             self._sweep()
             # One that ended in order was asked to, by somebody who wants a new one.
-            if now - self._started > STEADY_SECONDS or self._process.returncode == 0:
+            asked = self._process.returncode in (0, -signal.SIGTERM)
+            if now - self._started > STEADY_SECONDS or asked:
                 self._delay = FIRST_DELAY
             self._due = now + self._delay
             lived, delay = now - self._started, self._delay

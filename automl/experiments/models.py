@@ -137,6 +137,11 @@ class Trial(Identified):
         return f"{self.family} #{self.number}"
 
     @property
+    def attempts(self) -> int:
+        """How often it was begun, not counting what was given back."""
+        return min(self.losses + 1, settings.MAX_ATTEMPTS) if self.attempt else 0
+
+    @property
     def folder(self) -> str:
         """Key of the folder that this attempt writes; a dead attempt's folder is never read."""
         return f"experiments/{self.experiment_id}/trials/{self.number:05d}-{self.attempt}"

@@ -289,8 +289,11 @@ def tell_trial(trial: Trial, outcome: Outcome, *, out_of_time: bool, seconds: fl
     if state is TrialState.FAILED:
         log.warning("trial_failed", error=fields["error"], detail=outcome.detail)
     with transaction.atomic():
+        # The experiment's row first, as everywhere: two locks taken in two orders would wait for each other.
+        Experiment.objects.filter(id=trial.experiment_id).update(version=F("version") + 1)
         told = advance_trial(
-            Trial.objects.filter(id=trial.id, attempt=trial.attempt),
+            # One that was given back waits under the same attempt: it is no longer this worker's to end.
+            Trial.objects.filter(id=trial.id, attempt=trial.attempt, state=TrialState.RUNNING.value),
             to=state,
             seconds=seconds,
             peak_memory=outcome.peak_bytes or None,
@@ -298,8 +301,6 @@ def tell_trial(trial: Trial, outcome: Outcome, *, out_of_time: bool, seconds: fl
             finished_at=timezone.now(),
             **fields,
         )
-        if told:
-            Experiment.objects.filter(id=trial.experiment_id).update(version=F("version") + 1)
         transaction.on_commit(lambda: dispatcher().plan(trial.experiment_id))
     return told
 
@@ -326,21 +327,32 @@ def _outcome_fields(outcome: Outcome, *, out_of_time: bool) -> tuple[TrialState,
         return TrialState.PRUNED, {"error": "Stopped early: its first folds showed that it could not win."}
     if outcome.status == "cancelled":
         return TrialState.CANCELLED, {"error": "Cancelled."}
-    return TrialState.FAILED, {"error": outcome.error or "The fit ended without a word."}
+    error = outcome.error or "The fit ended without a word."
+    if outcome.status == "memory":
+        error += (
+            " A seat has more with a higher AUTOML_MEMORY_PER_SEAT_MB, or with fewer seats (AUTOML_SEATS)."
+        )
+    return TrialState.FAILED, {"error": error}
 
 
 def give_back(trials: QuerySet[Trial]) -> int:
-    """Put running trials back among the waiting ones, to be taken at once; that is no loss of theirs."""
-    running = trials.filter(state=TrialState.RUNNING.value)
+    """Put running trials back among the waiting ones, without a loss; gives how many.
+
+    Whoever ran one finds its lease gone at the next heartbeat, kills the fit and writes nothing.
+    """
     with transaction.atomic():
-        ids = list(running.values_list("id", flat=True))
-        given = running.update(
-            state=TrialState.WAITING.value, lease_expires_at=None, nudged_at=timezone.now()
+        running = trials.filter(state=TrialState.RUNNING.value)
+        found = list(running.values_list("id", "experiment_id"))
+        long_ago = timezone.now() - timedelta(seconds=NUDGE_SECONDS)
+        Experiment.objects.filter(id__in={experiment_id for _, experiment_id in found}).update(
+            version=F("version") + 1
         )
-        Experiment.objects.filter(trials__in=ids).update(version=F("version") + 1)
-        for trial_id in ids[:given]:
+        count = running.filter(id__in=[trial_id for trial_id, _ in found]).update(
+            state=TrialState.WAITING.value, lease_expires_at=None, fold_scores=[], nudged_at=long_ago
+        )
+        for trial_id, _ in found:
             transaction.on_commit(partial(dispatcher().evaluate, trial_id))
-    return given
+    return count
 
 
 def lose_trial(trial: Trial, **still: Any) -> bool:
@@ -354,18 +366,17 @@ def lose_trial(trial: Trial, **still: Any) -> bool:
     if given_up:
         changes = {"to": TrialState.FAILED, "finished_at": now, "error": _why_given_up(trial, losses)}
     with transaction.atomic():
+        Experiment.objects.filter(id=trial.experiment_id).update(version=F("version") + 1)
         taken = advance_trial(
             Trial.objects.filter(id=trial.id, attempt=trial.attempt, losses=trial.losses, **still),
             losses=losses,
             lease_expires_at=None,
             **changes,
         )
-        if taken:
-            Experiment.objects.filter(id=trial.experiment_id).update(version=F("version") + 1)
-            if given_up:
-                transaction.on_commit(partial(dispatcher().plan, trial.experiment_id))
-            else:
-                transaction.on_commit(partial(dispatcher().evaluate, trial.id))
+        if taken and given_up:
+            transaction.on_commit(partial(dispatcher().plan, trial.experiment_id))
+        elif taken:
+            transaction.on_commit(partial(dispatcher().evaluate, trial.id))
     if taken:
         _remove_files(trial)
         log.warning(
