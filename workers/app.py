@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import structlog
 from celery import Celery, bootsteps
 from celery.signals import (
     celeryd_init,
@@ -25,12 +26,12 @@ django.setup()
 from django.conf import settings  # noqa: E402 - the services need the apps to be ready
 from django.core.exceptions import ImproperlyConfigured  # noqa: E402
 
-from automl.core import leaving  # noqa: E402
-
+from automl.core import leaving, seats  # noqa: E402
 from workers import recovery  # noqa: E402
 from workers.heartbeat import WorkerHeartbeat  # noqa: E402
 from workers.schedule import SCHEDULE  # noqa: E402
 
+log = structlog.get_logger(__name__)
 LONGEST = settings.LONGEST_JOB_SECONDS
 
 app = Celery("bakeoff")
@@ -138,6 +139,8 @@ def keep_our_logging(**_: Any) -> None:
 def begin(sender: str, conf: Any, **_: Any) -> None:
     """Check the configuration in effect, whatever it came from, and read what a dead predecessor held."""
     check_configuration(conf)
+    seats.refuse_too_much()
+    log.info("worker_begins", worker=sender, seats=seats.described())
     recovery.open_notes(sender)
 
 
@@ -150,8 +153,6 @@ def give_back(**_: Any) -> None:
 @worker_process_init.connect
 def warm_the_seat(**_: Any) -> None:
     """Each pool process is a seat: its server imports the learners while the first message is on its way."""
-    from automl.core import seats  # noqa: PLC0415 - beat and the command line need no seat
-
     recovery.sit()
     seats.warm_up()
 
@@ -172,6 +173,4 @@ def end_if_asked(**_: Any) -> None:
 @worker_process_shutdown.connect
 def close_the_seat(**_: Any) -> None:
     """Leave no server behind."""
-    from automl.core import seats  # noqa: PLC0415
-
     seats.close()
