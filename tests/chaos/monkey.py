@@ -49,6 +49,8 @@ class Monkey:
         self._database = database
         # What must not be killed now: a third loss is meant to fail a trial.
         self._spare = spare
+        # The long pause comes once, somewhere in the middle; others are short.
+        self._long_pause_at = self._chance.randrange(10, 60)
         self._paused_long = False
         self.done: Counter[str] = Counter()
         self.spared = 0
@@ -57,6 +59,8 @@ class Monkey:
         """Do one bad thing and say which; nothing when the one drawn had to be spared, or is not there."""
         kinds = [kind for kind in WEIGHTS if kind != "database" or self._database is not None]
         kind = self._chance.choices(kinds, [WEIGHTS[kind] for kind in kinds])[0]
+        if sum(self.done.values()) >= self._long_pause_at and not self._paused_long:
+            kind = "broker paused"
         if kind in self._spare():
             self.spared += 1
             return ""
@@ -92,15 +96,18 @@ class Monkey:
 
     def _pause(self) -> str:
         brokers = self._find("broker")
-        seconds = SHORT_PAUSE if self._paused_long else LONG_PAUSE
-        self._paused_long = True
+        if not brokers:
+            return ""
+        due = not self._paused_long and sum(self.done.values()) >= self._long_pause_at
+        self._paused_long = self._paused_long or due
+        seconds = LONG_PAUSE if due else SHORT_PAUSE
         for process in brokers:
             process.suspend()
         time.sleep(seconds)
         for process in brokers:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.resume()
-        return f"broker paused {seconds:.0f} s" if brokers else ""
+        return f"broker paused {seconds:.0f} s"
 
     def _redis(self) -> redis.Redis:
         path = socket_path(Path(self._service.home))
