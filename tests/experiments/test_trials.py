@@ -8,12 +8,12 @@ from automl.core import storage
 from automl.core.errors import Conflict, InvalidInput
 from automl.experiments.models import Experiment, Trial
 from automl.experiments.services.lifecycle import cancel_experiment
+from automl.experiments.services.losses import reap_trials
 from automl.experiments.services.trials import (
     add_trial,
     claim_trial,
     evaluate_trial,
     plan_trials,
-    reap_trials,
 )
 from automl.experiments.states import advance_trial
 from tests.factories import ExperimentFactory, TrialFactory, UserFactory
@@ -221,7 +221,7 @@ def test_a_trial_told_while_the_sweep_looks_keeps_its_files(sent, monkeypatch):
         Trial.objects.filter(id=trial.id).update(state="complete", lease_expires_at=None)
         return advance_trial(trials, **changes)
 
-    monkeypatch.setattr("automl.experiments.services.trials.advance_trial", told_first)
+    monkeypatch.setattr("automl.experiments.services.losses.advance_trial", told_first)
     reap_trials()
 
     trial.refresh_from_db()

@@ -15,8 +15,8 @@ from automl.datasets.services import purge_datasets, reap_datasets
 from automl.experiments import clock
 from automl.experiments.models import Experiment, Trial
 from automl.experiments.services.lifecycle import purge_experiments
+from automl.experiments.services.losses import lose_trial, reap_trials
 from automl.experiments.services.results import reap_results
-from automl.experiments.services.trials import lose_trial, reap_trials
 
 log = structlog.get_logger(__name__)
 

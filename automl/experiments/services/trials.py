@@ -11,8 +11,8 @@ from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, IntegrityError, close_old_connections, transaction
-from django.db.models import F, Max, Q, QuerySet
+from django.db import IntegrityError, transaction
+from django.db.models import F, Max, QuerySet
 from django.utils import timezone
 
 from automl.accounts.models import User
@@ -26,14 +26,13 @@ from automl.engine.learners import LEARNERS, get_learner
 from automl.engine.study import Study
 from automl.engine.trial import Origin, ParamValue, Proposal, TrialState
 from automl.experiments import clock
-from automl.experiments.models import Experiment, ExperimentState, Phase, Trial
+from automl.experiments.models import Experiment, ExperimentState, Trial
 from automl.experiments.records import budget_of, history_of, profile_of, record_of, study_of
 from automl.experiments.services.lifecycle import stop_experiment
+from automl.experiments.services.losses import NUDGE_SECONDS, lose_trial, remove_files
 from automl.experiments.states import FINAL, advance_trial
 
 log = structlog.get_logger(__name__)
-# A message for a waiting trial may have been lost: after this long another is sent.
-NUDGE_SECONDS = 5
 
 
 def plan_trials(experiment_id: UUID) -> None:
@@ -223,13 +222,9 @@ def _evaluate(trial: Trial) -> None:
         if report.get("event") != "fold":
             return "go"
         trial.fold_scores = [*trial.fold_scores, report["score"]]
-        try:
-            return _after_fold(trial, held, study, last=report["fold"] + 1 >= report["folds"])
-        except DatabaseError as error:
-            # As for a heartbeat: a database that is away for a moment must not cost a fit.
-            log.warning("fold_not_stored", error=str(error))
-            close_old_connections()
-            return "go"
+        last = report["fold"] + 1 >= report["folds"]
+        # The fit waits for the answer, so that what it is does not depend on a database that was away.
+        return leases.patiently(lambda: _after_fold(trial, held, study, last=last))
 
     folder = storage.path_of(trial.folder)
     storage.make_folder(f"{experiment.folder}/trials")
@@ -259,7 +254,7 @@ def _evaluate(trial: Trial) -> None:
         )
     # A write that went through without our hearing so is found done at the next try.
     if outcome.status != "ok" or (not told and not ours.filter(state=TrialState.COMPLETE.value).exists()):
-        _remove_files(trial)
+        remove_files(trial)
 
 
 def _after_fold(trial: Trial, held: QuerySet[Trial], study: Study, *, last: bool) -> str:
@@ -269,12 +264,6 @@ def _after_fold(trial: Trial, held: QuerySet[Trial], study: Study, *, last: bool
     if last:
         return "go"
     return "stop" if study.should_prune(record_of(trial), history_of(trial.experiment)) else "go"
-
-
-def _remove_files(trial: Trial) -> None:
-    """Remove what an attempt has written, also the half of it."""
-    storage.remove(trial.folder)
-    storage.remove_drafts(trial.folder)
 
 
 def tell_trial(trial: Trial, outcome: Outcome, *, out_of_time: bool, seconds: float) -> bool:
@@ -353,63 +342,3 @@ def give_back(trials: QuerySet[Trial]) -> int:
         for trial_id, _ in found:
             transaction.on_commit(partial(dispatcher().evaluate, trial_id))
     return count
-
-
-def lose_trial(trial: Trial, **still: Any) -> bool:
-    """Count an attempt that ended with its process: the trial waits again, or fails after the last one.
-
-    False if the attempt no longer counts, or what must `still` hold of the row does not.
-    """
-    now, losses = timezone.now(), trial.losses + 1
-    given_up = losses >= settings.MAX_ATTEMPTS
-    changes: dict[str, Any] = {"to": TrialState.WAITING, "nudged_at": now}
-    if given_up:
-        changes = {"to": TrialState.FAILED, "finished_at": now, "error": _why_given_up(trial, losses)}
-    with transaction.atomic():
-        Experiment.objects.filter(id=trial.experiment_id).update(version=F("version") + 1)
-        taken = advance_trial(
-            Trial.objects.filter(id=trial.id, attempt=trial.attempt, losses=trial.losses, **still),
-            losses=losses,
-            lease_expires_at=None,
-            **changes,
-        )
-        if taken and given_up:
-            transaction.on_commit(partial(dispatcher().plan, trial.experiment_id))
-        elif taken:
-            transaction.on_commit(partial(dispatcher().evaluate, trial.id))
-    if taken:
-        _remove_files(trial)
-        log.warning(
-            "trial_lost", trial=str(trial.id), attempt=trial.attempt, losses=losses, worker=trial.worker
-        )
-    return taken
-
-
-def _why_given_up(trial: Trial, losses: int) -> str:
-    return (
-        f"Lost {losses} times: the process that fitted it was killed each time, last on {trial.worker}. "
-        "The machine may have run out of memory: use fewer rows, or fewer seats."
-    )
-
-
-def reap_trials() -> None:
-    """Take trials back from seats that were lost, nudge waiting ones, and plan where nothing goes on."""
-    now = timezone.now()
-    for trial in Trial.objects.filter(state=TrialState.RUNNING.value, lease_expires_at__lt=now)[:100]:
-        # The worker may have been only late, and have told or renewed meanwhile.
-        lose_trial(trial, lease_expires_at__lt=now)
-    _nudge()
-
-
-def _nudge() -> None:
-    now = timezone.now()
-    old = now - timedelta(seconds=NUDGE_SECONDS)
-    stuck = Trial.objects.filter(
-        Q(nudged_at__lt=old), state=TrialState.WAITING.value, experiment__state=ExperimentState.RUNNING
-    )
-    for trial_id in list(stuck.values_list("id", flat=True)[:200]):
-        Trial.objects.filter(id=trial_id).update(nudged_at=now)
-        dispatcher().evaluate(trial_id)
-    running = Experiment.objects.filter(state=ExperimentState.RUNNING, phase=Phase.SEARCHING)
-    for experiment_id in running.values_list("id", flat=True):
-        dispatcher().plan(experiment_id)
