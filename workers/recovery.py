@@ -28,7 +28,7 @@ def open_notes(worker: str) -> None:
 
 def sit() -> None:
     """Take this pool process's place, and leave in order when a signal asks this process alone."""
-    holdings.sit(current_process().index)
+    holdings.sit(getattr(current_process(), "index", 0))
     signal.signal(signal.SIGTERM, _leave)
 
 

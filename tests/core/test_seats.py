@@ -15,11 +15,11 @@ GB = 2**30
 def machine(monkeypatch, settings):
     """A machine of so many processors and bytes, with seats as the settings say."""
 
-    def make(processors: int, memory: int, **wanted: int):
+    def make(processors: int, there: int, *, count: int = 0, memory: int = 0):
         monkeypatch.setattr("automl.engine.isolation.limits.cpu_quota", lambda: processors)
-        monkeypatch.setattr("automl.engine.isolation.limits.memory_limit", lambda: memory)
-        monkeypatch.setattr("automl.core.seats.memory_limit", lambda: memory)
-        settings.SEATS, settings.MEMORY_PER_SEAT = wanted.get("seats", 0), wanted.get("memory", 0)
+        monkeypatch.setattr("automl.engine.isolation.limits.memory_limit", lambda: there)
+        monkeypatch.setattr("automl.core.seats.memory_limit", lambda: there)
+        settings.SEATS, settings.MEMORY_PER_SEAT = count, memory
         seats.seat_plan.cache_clear()
 
     yield make
@@ -35,7 +35,7 @@ def test_seats_and_short_work_together_fit_the_machine_with_room_to_spare(machin
 
 
 def test_seats_that_could_use_more_than_there_is_are_refused_with_what_to_set(machine):
-    machine(8, 16 * GB, seats=8, memory=4 * GB)
+    machine(8, 16 * GB, count=8, memory=4 * GB)
     with pytest.raises(
         UserError, match=r"8 seats of 4\.0 GiB.*16\.0 GiB there are\. Set AUTOML_SEATS or AUTOML_MEM"
     ):

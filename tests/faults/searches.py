@@ -60,7 +60,7 @@ class Search:
 
     def board(self) -> list[tuple[Any, ...]]:
         """What the search has found, without what differs from run to run: times, identifiers."""
-        rows = self._service.client.get(f"{self.path}leaderboard/").json()
+        rows = self._service.client.get(f"{self.path}leaderboard/?limit=500").json()["results"]
         trials = [
             (number_of(t), t["family"], json.dumps(t["hyperparameters"], sort_keys=True), t["status"])
             for t in self.trials()
