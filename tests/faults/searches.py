@@ -88,3 +88,13 @@ def part(service: Service, name: str, *, within: float = 10) -> list[psutil.Proc
         lambda: processes_by_part(service).get(name), within=within, what=f"a {name}"
     )
     return found
+
+
+def kill(service: Service, name: str) -> None:
+    """Kill one process of a part; a fit that has just ended by itself is no victim."""
+    while True:
+        try:
+            part(service, name)[-1].kill()
+            return
+        except psutil.NoSuchProcess:
+            continue

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import signal
+import time
 
 import pytest
 
 from tests.faults.conftest import LEASE_SECONDS
-from tests.faults.searches import Search, misbehave, part
+from tests.faults.searches import Search, kill, misbehave, part
 from tests.service import Service
 
 pytestmark = pytest.mark.slow
@@ -23,7 +24,7 @@ def whole(search: Search, undisturbed: list) -> None:
 def test_kill_9_in_the_middle_of_a_search_changes_no_leaderboard(
     faulty: Service, search: Search, undisturbed: list, victim: str
 ):
-    part(faulty, victim)[-1].kill()
+    kill(faulty, victim)
 
     whole(search, undisturbed)
     assert search.losses() <= 2
@@ -33,7 +34,7 @@ def test_a_short_worker_killed_at_the_end_of_a_search_leaves_one_whole_model(
     faulty: Service, search: Search, undisturbed: list
 ):
     faulty.wait_for(lambda: search.get()["status"] == "stopping", within=60, what="the end to begin")
-    part(faulty, "short worker")[-1].kill()
+    kill(faulty, "short worker")
 
     whole(search, undisturbed)
     assert faulty.client.get(f"models/{search.get()['model']}/").json()["status"] == "ready"
@@ -47,7 +48,6 @@ def test_what_a_killed_pool_child_was_at_goes_on_before_its_lease_would_have_end
     search.wait_until_running(2)
     misbehave(healthy)
 
-    part(healthy, "pool child")
     for process in part(healthy, "seat server"):
         owner = process.parent()
         if owner is not None and "evaluate" in " ".join(owner.cmdline()):
@@ -69,6 +69,7 @@ def test_a_process_stopped_past_its_lease_writes_nothing_when_it_goes_on(
     finally:
         for process in late:
             process.resume()
+    time.sleep(2)
     assert search.board() == undisturbed
     assert search.losses() <= 1
 

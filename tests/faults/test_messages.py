@@ -9,7 +9,7 @@ from celery import Celery
 from redis import Redis
 
 from automl.core.broker import embedded_url, socket_path
-from tests.faults.searches import Search, misbehave, part
+from tests.faults.searches import Search, kill, misbehave, part
 from tests.service import Service
 
 pytestmark = pytest.mark.slow
@@ -49,7 +49,7 @@ def test_a_broker_that_stands_still_for_30_s_loses_nothing_and_requests_still_su
 def test_a_broker_that_is_killed_and_started_again_loses_nothing(
     embedded: Service, search: Search, undisturbed: list
 ):
-    part(embedded, "broker")[0].kill()
+    kill(embedded, "broker")
 
     whole(search, undisturbed)
 
@@ -64,7 +64,7 @@ def test_an_emptied_broker_loses_nothing(embedded: Service, search: Search, undi
 def test_a_commit_while_the_broker_is_down_is_found_by_the_sweep(
     embedded: Service, dataset: dict, undisturbed: list
 ):
-    part(embedded, "broker")[0].kill()
+    kill(embedded, "broker")
     search = Search(embedded, dataset)
 
     whole(search, undisturbed)
