@@ -23,7 +23,7 @@ from tests.postgres import Postgres
 from tests.service import Service
 
 # A kill comes when its share of the trials has ended, but not sooner or later than this after the last.
-LEAST_GAP, LONGEST_GAP = 0.4, 1.8
+LEAST_GAP, LONGEST_GAP = 0.3, 1.2
 LONGEST_RUN = 900
 
 
@@ -240,7 +240,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--experiments", type=int, default=20)
-    parser.add_argument("--trials", type=int, default=12)
+    parser.add_argument("--trials", type=int, default=10)
     parser.add_argument("--database", choices=["sqlite", "postgresql"], default="sqlite")
     parser.add_argument("--keep", action="store_true", help="leave the folder")
     parser.add_argument("--verbose", action="store_true", help="tell every kill")
