@@ -1,6 +1,6 @@
 # Everything stands on `setup`, which takes no time when the requirements did not change.
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-fast lint format types layers check bench ci token requirements schema screenshots clean
+.PHONY: help setup run demo test test-fast lint format types layers check bench chaos ci token requirements schema screenshots clean
 
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -68,6 +68,11 @@ ci: ## What CI runs
 
 bench: setup ## Measure (benchmarks/)
 	$(PY) -m benchmarks.run
+
+SEED ?= 1
+DATABASE ?= sqlite
+chaos: setup ## 20 searches while a monkey kills parts of the service (SEED=1 DATABASE=sqlite|postgresql)
+	$(PY) -m tests.chaos --seed $(SEED) --database $(DATABASE)
 
 token: setup ## make -s token USER=NAME prints an API token for NAME
 	@$(PY) manage.py migrate --verbosity 0 >&2

@@ -257,6 +257,7 @@ BROKER_IS_EMBEDDED = embedded_url(HOME) == BROKER_URL
 SEATS = env.int("AUTOML_SEATS", default=0)  # 0: one a core of the quota
 THREADS_PER_SEAT = env.int("AUTOML_THREADS_PER_SEAT", default=0)  # 0: the quota shared out
 MEMORY_PER_SEAT = env.int("AUTOML_MEMORY_PER_SEAT_MB", default=0) * 2**20  # 0: 80 % of the machine shared out
+ENGINE_JOBS = "automl.engine.jobs"
 LEASE_SECONDS = env.float("AUTOML_LEASE_SECONDS", default=15.0)
 HEARTBEAT_SECONDS = 1.0
 MAX_ATTEMPTS = 3

@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import structlog
 from celery import Celery, bootsteps
 from celery.signals import (
     celeryd_init,
     setup_logging,
+    task_postrun,
+    task_prerun,
     worker_process_init,
     worker_process_shutdown,
+    worker_shutting_down,
 )
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "automl.settings")
@@ -22,9 +26,12 @@ django.setup()
 from django.conf import settings  # noqa: E402 - the services need the apps to be ready
 from django.core.exceptions import ImproperlyConfigured  # noqa: E402
 
+from automl.core import leaving, seats  # noqa: E402
+from workers import recovery  # noqa: E402
 from workers.heartbeat import WorkerHeartbeat  # noqa: E402
 from workers.schedule import SCHEDULE  # noqa: E402
 
+log = structlog.get_logger(__name__)
 LONGEST = settings.LONGEST_JOB_SECONDS
 
 app = Celery("bakeoff")
@@ -92,26 +99,32 @@ def check_configuration(conf: Any) -> None:
 
 
 class Heartbeat(bootsteps.StartStopStep):
-    """Writes the worker's row from the consumer's event loop: it stops when the loop does."""
+    """Writes the worker's row from the consumer's event loop: it stops when the loop does.
+
+    The loop sees that it is to end only when it wakes up: so it is woken up twice a second.
+    """
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
 
     def __init__(self, parent: Any, **kwargs: Any) -> None:
         super().__init__(parent, **kwargs)
-        self._timer: Any = None
+        self._timers: list[Any] = []
 
     def start(self, parent: Any) -> None:
         """Begin to beat; called again after every reconnection."""
         queues = sorted(queue.name for queue in parent.task_consumer.queues)
         beat = WorkerHeartbeat(parent.hostname, queue=queues[0], seats=parent.pool.num_processes)
         beat()
-        self._timer = parent.timer.call_repeatedly(2.0, beat)
+        recovery.from_dead_processes()
+        self._timers = [
+            parent.timer.call_repeatedly(2.0, beat),
+            parent.timer.call_repeatedly(0.5, recovery.from_dead_processes),
+        ]
 
     def stop(self, parent: Any) -> None:
         """Stop to beat: without a connection nothing is consumed."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        while self._timers:
+            self._timers.pop().cancel()
 
 
 app.steps["consumer"].add(Heartbeat)
@@ -123,22 +136,41 @@ def keep_our_logging(**_: Any) -> None:
 
 
 @celeryd_init.connect
-def refuse_wrong_configuration(conf: Any, **_: Any) -> None:
-    """Check the configuration in effect, whatever it came from."""
+def begin(sender: str, conf: Any, **_: Any) -> None:
+    """Check the configuration in effect, whatever it came from, and read what a dead predecessor held."""
     check_configuration(conf)
+    seats.refuse_too_much()
+    log.info("worker_begins", worker=sender, seats=seats.described())
+    recovery.open_notes(sender)
+
+
+@worker_shutting_down.connect
+def give_back(**_: Any) -> None:
+    """On SIGTERM, before anything else: the pool processes give back what they hold, instead of ending it."""
+    leaving.ask()
 
 
 @worker_process_init.connect
 def warm_the_seat(**_: Any) -> None:
     """Each pool process is a seat: its server imports the learners while the first message is on its way."""
-    from automl.core import seats  # noqa: PLC0415 - beat and the command line need no seat
-
+    recovery.sit()
     seats.warm_up()
+
+
+@task_prerun.connect
+def look_at_what_was_left(**_: Any) -> None:
+    """Before this process holds anything new: what it, or the one whose place it took, did not give back."""
+    recovery.from_this_place()
+
+
+@task_postrun.connect
+def end_if_asked(**_: Any) -> None:
+    """End a process that was asked to leave in the middle of its work; the worker starts another."""
+    if leaving.is_asked_here():
+        os._exit(0)
 
 
 @worker_process_shutdown.connect
 def close_the_seat(**_: Any) -> None:
     """Leave no server behind."""
-    from automl.core import seats  # noqa: PLC0415
-
     seats.close()

@@ -9,15 +9,21 @@ from celery import Task
 from kombu.exceptions import OperationalError
 
 from workers import tasks
-from workers.app import app  # noqa: F401 - the tasks are bound to this application
+from workers.app import app
 
 log = structlog.get_logger(__name__)
 # A broker that does not answer must not hold up a request: the sweep sends the message again.
+SEND_SECONDS = 3.0
 RETRY = {"max_retries": 1, "interval_start": 0.0, "interval_step": 0.1, "interval_max": 0.2}
 
 
 class CeleryDispatcher:
     """Sends messages. One that can't be sent is only late: the waiting row is found by the sweep."""
+
+    def __init__(self) -> None:
+        # A worker may wait long for a message, but nobody long for a broker that takes one and is silent.
+        options = {**app.conf.broker_transport_options, "socket_timeout": SEND_SECONDS}
+        app.conf.broker_transport_options = options
 
     def profile(self, dataset_id: UUID) -> None:
         _send(tasks.profile_dataset, dataset_id)

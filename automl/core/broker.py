@@ -31,8 +31,13 @@ def socket_path(home: Path) -> Path:
     # Kombu does not decode the path of a socket's URL: a blank in it would have to stay a blank.
     if len(os.fsencode(name)) <= LONGEST_SOCKET_PATH and quote(name) == name:
         return path
+    return short_folder(home) / "broker.sock"
+
+
+def short_folder(home: Path) -> Path:
+    """A folder with a short name for the service whose folder is `home`."""
     digest = hashlib.sha256(os.fsencode(home)).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"bakeoff-{os.getuid()}-{digest}" / "broker.sock"
+    return Path(tempfile.gettempdir()) / f"bakeoff-{os.getuid()}-{digest}"
 
 
 def socket_of(url: str) -> Path:
@@ -66,7 +71,7 @@ def server_binary() -> Path:
 def command(path: Path, folder: Path) -> list[str]:
     """The command line of the server; makes the folders it needs."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    _make_private(path.parent)
+    make_private(path.parent)
     options = {
         "port": "0",
         "unixsocket": str(path),
@@ -110,7 +115,7 @@ def set_aside(folder: Path) -> Path | None:
     return target
 
 
-def _make_private(folder: Path) -> None:
+def make_private(folder: Path) -> None:
     """Make a folder that only this user can enter, or refuse one that somebody else made."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     if folder.is_symlink() or folder.stat().st_uid != os.getuid():

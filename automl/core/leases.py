@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, close_old_connections
+from django.db import DatabaseError, InterfaceError, OperationalError, close_old_connections
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
+from automl.core import holdings, leaving
+from automl.engine.isolation import Outcome
+
 log = structlog.get_logger(__name__)
+Answer = TypeVar("Answer")
 
 
 def lease_end() -> datetime:
@@ -36,6 +41,50 @@ def claim(rows: QuerySet[Any], **fields: Any) -> bool:
     )
 
 
+def patiently(write: Callable[[], Answer]) -> Answer:
+    """Do a write that may be repeated again while the database is away, as long as a lease lasts."""
+    until = time.monotonic() + settings.LEASE_SECONDS
+    while True:
+        try:
+            return write()
+        except (OperationalError, InterfaceError) as error:
+            if time.monotonic() > until:
+                raise
+            log.warning("database_away", error=str(error))
+            close_old_connections()
+            time.sleep(0.5)
+
+
+class CutOff(Exception):
+    """The work of a lease ended undone.
+
+    Parameters
+    ----------
+    counted : bool
+        It was an attempt; not so when the worker gave it back of its own accord.
+    at_once : bool
+        Somebody else may begin now; else the next sweep will see.
+    """
+
+    def __init__(self, *, counted: bool, at_once: bool = True) -> None:
+        super().__init__("cut off")
+        self.counted = counted
+        self.at_once = at_once
+
+
+@contextlib.contextmanager
+def kept(row: Any, held: QuerySet[Any], *, send_again: Callable[[], object]) -> Iterator[None]:
+    """Hold the lease of a row while its work goes on; on `CutOff` let go of it, for somebody else at once."""
+    with holdings.noted(holdings.Holding(row._meta.label_lower, row.pk, row.attempt)):
+        try:
+            yield
+        except CutOff as cut:
+            # The claim after this one may have the same number: nobody writes for this attempt any more.
+            attempts = {} if cut.counted else {"attempt": F("attempt") - 1}
+            if held.update(lease_expires_at=None, **attempts) and cut.at_once:
+                send_again()
+
+
 class Heartbeat:
     """Renews the lease of one row about once a second while its work goes on.
 
@@ -54,6 +103,8 @@ class Heartbeat:
         The lease went to somebody else, or the work was cancelled.
     out_of_time : bool
         The deadline passed.
+    leaving : bool
+        The worker was told to end: what it holds is to be given back.
     """
 
     def __init__(
@@ -69,10 +120,21 @@ class Heartbeat:
         self._beat_at = self._kept_at = time.monotonic()
         self.lost = False
         self.out_of_time = False
+        self.leaving = False
+
+    def check(self, outcome: Outcome) -> None:
+        """Raise `CutOff` if a job was ended from outside, and so says nothing about its work."""
+        if outcome.lost:
+            raise CutOff(counted=True)
+        if self.leaving and outcome.status == "cancelled":
+            raise CutOff(counted=False)
 
     def __call__(self, _elapsed: float = 0.0) -> bool:
         """Beat if it is time to; False when the work must stop."""
         now = time.monotonic()
+        if leaving.is_asked():
+            self.leaving = True
+            return False
         if self._deadline is not None and now >= self._deadline:
             self._deadline = now + self._added()
             if now >= self._deadline:

@@ -16,7 +16,7 @@ from automl.engine.errors import UserError
 WEB_THREADS = 8
 SHORT_WORKERS = 2
 SCHEDULE_FILE = "scheduler.db"
-# A worker gives its leases back on SIGTERM; SIGQUIT ends one that still waits for a fit.
+# A worker gives its leases back on SIGTERM, and ends; SIGQUIT ends one that does not.
 WORKER_STOP: Stop = ((signal.SIGTERM, 3.0), (signal.SIGQUIT, 2.0))
 
 
@@ -61,7 +61,12 @@ def worker(queue: str, seats: int) -> Program:
     line = celery("worker", "-Q", queue, "-c", str(seats), "-n", f"{queue}@%h")
     # Workers tell their state in rows; what they would tell each other nobody hears.
     line += ["--without-gossip", "--without-mingle", "-l", settings.LOG_LEVEL]
-    return Program(queue, line, stop=WORKER_STOP, environment=_plain_threads())
+    # Sockets may be made there, and their paths must be short.
+    scratch = broker.short_folder(settings.HOME)
+    broker.make_private(scratch)
+    return Program(
+        queue, line, stop=WORKER_STOP, environment=_plain_threads(), scratch=scratch / f"{queue}.tmp"
+    )
 
 
 def scheduler() -> Program:

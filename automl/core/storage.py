@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import shutil
 from collections.abc import Iterator
@@ -46,6 +47,16 @@ def writing(key: str) -> Iterator[Path]:
         draft.replace(target)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def remove_drafts(key: str) -> None:
+    """Delete what was begun for a key by processes that were killed over it."""
+    path = path_of(key)
+    for draft in path.parent.glob(f".{glob.escape(path.name)}.*"):
+        if draft.is_dir():
+            shutil.rmtree(draft, ignore_errors=True)
+        else:
+            draft.unlink(missing_ok=True)
 
 
 def remove(key: str) -> None:

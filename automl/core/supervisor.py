@@ -10,6 +10,7 @@ import fcntl
 import math
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -25,8 +26,8 @@ from automl.core import processes
 from automl.engine.errors import UserError
 
 POLL_SECONDS = 0.1
-FIRST_DELAY, LONGEST_DELAY = 0.5, 30.0
-STEADY_SECONDS = 30.0  # a program that has lived this long is started again without delay
+FIRST_DELAY, LONGEST_DELAY = 0.5, 10.0
+STEADY_SECONDS = 10.0  # a program that has lived this long is started again without delay
 LOG_BYTES = 5 * 2**20
 LOGS_KEPT = 3
 MOST_LINES = 15  # of a program's log, shown in the terminal at once
@@ -61,6 +62,9 @@ class Program:
         Open files that it inherits.
     last : bool
         Stopped only when the others have gone.
+    scratch : Path or None
+        A folder for its temporary files, emptied at each start and gone at the end: what a killed process
+        leaves there nobody else would remove.
     """
 
     name: str
@@ -69,6 +73,7 @@ class Program:
     environment: Mapping[str, str] = field(default_factory=dict)
     keep: Sequence[int] = ()
     last: bool = False
+    scratch: Path | None = None
 
 
 class Stopped(Exception):
@@ -140,6 +145,8 @@ class Supervisor:
         for last in (False, True):
             self._stop_all([child for child in self._children if child.program.last == last])
         processes.end(self.mark)
+        for child in self._children:
+            child.tidy()
         self._children.clear()
         if self._guard.stdin is not None:
             self._guard.stdin.close()
@@ -201,7 +208,9 @@ class _Child:
         now = time.monotonic()
         if self._due is None:
             self._sweep()
-            if now - self._started > STEADY_SECONDS:
+            # One that ended in order was asked to, by somebody who wants a new one.
+            asked = self._process.returncode in (0, -signal.SIGTERM)
+            if now - self._started > STEADY_SECONDS or asked:
                 self._delay = FIRST_DELAY
             self._due = now + self._delay
             lived, delay = now - self._started, self._delay
@@ -232,12 +241,22 @@ class _Child:
         self._process.wait()
         self._sweep()
 
+    def tidy(self) -> None:
+        """Remove its temporary files, once it has ended."""
+        if self.program.scratch is not None:
+            shutil.rmtree(self.program.scratch, ignore_errors=True)
+
     def _sweep(self) -> None:
         """End what the process started and left; its own children may have sessions of their own."""
         processes.end(self._mark)
 
     def _start(self) -> subprocess.Popen[bytes]:
         self._started = time.monotonic()
+        self.tidy()
+        scratch = {}
+        if self.program.scratch is not None:
+            self.program.scratch.mkdir(parents=True, mode=0o700)
+            scratch = {"TMPDIR": str(self.program.scratch)}
         with self.log.path.open("ab") as output:
             return subprocess.Popen(  # noqa: S603 - the programs of this service
                 list(self.program.command),
@@ -245,7 +264,7 @@ class _Child:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=self._cwd,
-                env={**os.environ, **self.program.environment, processes.MARK: self._mark},
+                env={**os.environ, **scratch, **self.program.environment, processes.MARK: self._mark},
                 pass_fds=tuple(self.program.keep),
                 process_group=0,
                 # Safe here: the supervisor has one thread, and the call is one system call.

@@ -12,7 +12,7 @@ import structlog
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
-from django.db.models import F, Sum
+from django.db.models import F, QuerySet, Sum
 from django.utils import timezone
 
 from automl.accounts.models import User
@@ -87,7 +87,13 @@ def profile_dataset(dataset_id: UUID) -> None:
         return
     dataset = waiting.get()
     held = waiting.filter(attempt=dataset.attempt)
+    with leases.kept(dataset, held, send_again=lambda: dispatcher().profile(dataset.id)):
+        _profile(dataset, held)
+
+
+def _profile(dataset: Dataset, held: QuerySet[Dataset]) -> None:
     folder = storage.make_folder(dataset.folder)
+    storage.remove_drafts(f"{dataset.folder}/table.arrow")
     heartbeat = leases.Heartbeat(lambda: held)
     outcome = seats.run(
         "profile",
@@ -101,6 +107,7 @@ def profile_dataset(dataset_id: UUID) -> None:
         on_tick=heartbeat,
         on_report=lambda report: _show_progress(held, report),
     )
+    heartbeat.check(outcome)
     if heartbeat.lost:
         return
     if outcome.result is not None:

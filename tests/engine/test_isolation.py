@@ -151,7 +151,7 @@ def test_a_fit_that_eats_memory_is_killed_and_told_how_much_it_had(run):
     outcome = run("eat_memory", limits=Limits(memory_bytes=200 * MB))
     assert outcome.status == "memory"
     assert outcome.error.startswith("memory: the fit used 2")
-    assert "its limit is 210 MB; use fewer rows or a smaller model." in outcome.error
+    assert "its limit is 210 MB; use fewer rows, or fewer trees, leaves or levels." in outcome.error
     assert 200 * MB < outcome.peak_bytes < 400 * MB
 
 

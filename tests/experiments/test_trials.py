@@ -1,18 +1,19 @@
 from datetime import timedelta
 
 import pytest
+from django.conf import settings
 from django.utils import timezone
 
 from automl.core import storage
 from automl.core.errors import Conflict, InvalidInput
 from automl.experiments.models import Experiment, Trial
 from automl.experiments.services.lifecycle import cancel_experiment
+from automl.experiments.services.losses import reap_trials
 from automl.experiments.services.trials import (
     add_trial,
     claim_trial,
     evaluate_trial,
     plan_trials,
-    reap_trials,
 )
 from automl.experiments.states import advance_trial
 from tests.factories import ExperimentFactory, TrialFactory, UserFactory
@@ -113,7 +114,9 @@ def test_a_learner_that_breaks_is_a_failed_trial_with_the_reason(seat):
     evaluate_trial("evaluate@here")
 
     trial.refresh_from_db()
-    assert (trial.state, trial.error) == ("failed", "memory: the fit used 1.2 GB, its limit is 1.0 GB.")
+    assert trial.state == "failed"
+    assert trial.error.startswith("memory: the fit used 1.2 GB, its limit is 1.0 GB.")
+    assert "AUTOML_MEMORY_PER_SEAT_MB" in trial.error
 
 
 def test_a_cancelled_trial_stops_at_its_next_report_and_is_not_told(seat, settings):
@@ -193,18 +196,23 @@ def test_a_trial_is_claimed_once():
     assert claim_trial("two") is None
 
 
-def test_an_expired_lease_gives_the_trial_back(sent):
+def test_an_expired_lease_gives_the_trial_back_and_counts_a_loss(sent, django_capture_on_commit_callbacks):
     trial = TrialFactory(state="running", attempt=1, lease_expires_at=timezone.now() - timedelta(seconds=1))
     kept = TrialFactory(state="running")
     half_written = storage.make_folder(trial.folder)
+    draft = storage.make_folder(
+        f"{half_written.parent.relative_to(settings.FILES_ROOT)}/.{half_written.name}.77"
+    )
 
-    reap_trials()
+    with django_capture_on_commit_callbacks(execute=True):
+        reap_trials()
 
     trial.refresh_from_db()
     kept.refresh_from_db()
-    assert (trial.state, trial.attempt, kept.state) == ("waiting", 1, "running")
+    assert (trial.state, trial.attempt, trial.losses, kept.state) == ("waiting", 1, 1, "running")
     assert ("evaluate", trial.id) in sent
     assert not half_written.exists()
+    assert not draft.exists()
 
 
 def test_a_trial_told_while_the_sweep_looks_keeps_its_files(sent, monkeypatch):
@@ -215,7 +223,7 @@ def test_a_trial_told_while_the_sweep_looks_keeps_its_files(sent, monkeypatch):
         Trial.objects.filter(id=trial.id).update(state="complete", lease_expires_at=None)
         return advance_trial(trials, **changes)
 
-    monkeypatch.setattr("automl.experiments.services.trials.advance_trial", told_first)
+    monkeypatch.setattr("automl.experiments.services.losses.advance_trial", told_first)
     reap_trials()
 
     trial.refresh_from_db()
@@ -225,12 +233,14 @@ def test_a_trial_told_while_the_sweep_looks_keeps_its_files(sent, monkeypatch):
 
 
 def test_a_trial_lost_three_times_fails_with_a_reason_and_the_search_goes_on(sent):
-    trial = TrialFactory(state="running", attempt=3, lease_expires_at=timezone.now() - timedelta(seconds=1))
+    trial = TrialFactory(
+        state="running", attempt=7, losses=2, lease_expires_at=timezone.now() - timedelta(seconds=1)
+    )
 
     reap_trials()
 
     trial.refresh_from_db()
-    assert trial.state == "failed"
+    assert (trial.state, trial.losses) == ("failed", 3)
     assert trial.error.startswith("Lost 3 times")
     assert ("plan", trial.experiment_id) in sent
 

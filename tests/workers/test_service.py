@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import random
-import signal
 import subprocess
 import sys
 import zipfile
@@ -79,56 +78,6 @@ def test_from_upload_to_predictions_of_a_downloaded_model(service: Service, tabl
     assert answer.status_code == 200, answer.text
     assert answer.json()["predictions"] == ["yes"]
     assert answer.json()["probabilities"][0][1] == pytest.approx(float(lines[1].split(",")[2]), abs=1e-6)
-
-
-def test_a_killed_fit_server_costs_no_trial(service: Service, table: Path):
-    dataset = service.upload(table)
-    experiment = service.experiment(dataset, "bought", time_budget=60, max_trials=6)
-    path = f"experiments/{experiment['id']}/"
-    service.wait_for(
-        lambda: service.client.get(path).json()["trials"]["running"], within=30, what="a trial to run"
-    )
-
-    for process in service.named("isolation.server"):
-        process.send_signal(signal.SIGKILL)
-
-    done = service.settled(path, within=60)
-    trials = service.client.get(f"{path}trials/?limit=100").json()["results"]
-    assert done["status"] == "complete", done["error"]
-    assert sorted(trial["name"].split("#")[1] for trial in trials) == sorted(str(n) for n in range(6))
-    assert {trial["status"] for trial in trials} <= {"complete", "pruned", "failed"}
-
-
-def test_a_killed_worker_gives_its_trials_back(service: Service, table: Path):
-    dataset = service.upload(table)
-    experiment = service.experiment(dataset, "bought", time_budget=90, max_trials=6)
-    path = f"experiments/{experiment['id']}/"
-    service.wait_for(
-        lambda: service.client.get(path).json()["trials"]["running"], within=30, what="a trial to run"
-    )
-
-    for process in service.named("celery", "evaluate"):
-        process.send_signal(signal.SIGKILL)
-
-    done = service.settled(path, within=90)
-    trials = service.client.get(f"{path}trials/?limit=100").json()["results"]
-    assert done["status"] == "complete", done["error"]
-    assert len(trials) == 6
-    assert max(trial["attempts"] for trial in trials) in (2, 3)
-    assert all(trial["status"] in ("complete", "pruned") for trial in trials)
-
-
-def test_a_broker_emptied_in_the_middle_of_a_search_loses_nothing(service: Service, table: Path):
-    dataset = service.upload(table)
-    experiment = service.experiment(dataset, "bought", time_budget=60, max_trials=6)
-    path = f"experiments/{experiment['id']}/"
-
-    for process in service.named("valkey-server") or service.named("redis-server"):
-        process.send_signal(signal.SIGKILL)
-
-    done = service.settled(path, within=90)
-    assert done["status"] == "complete", done["error"]
-    assert done["trials"]["total"] == 6
 
 
 def test_an_experiment_cancelled_in_the_middle_stops_within_two_seconds(service: Service, table: Path):

@@ -236,3 +236,23 @@ def test_a_child_without_the_mark_is_found_by_its_parent():
         parent.kill()
         parent.wait()
     assert processes.find(mark) == []
+
+
+def test_what_a_killed_program_left_in_its_scratch_folder_is_gone_at_the_next_start(tmp_path):
+    from automl.core.supervisor import Program, Supervisor
+
+    scratch = tmp_path / "scratch"
+    code = (
+        "import os, sys, tempfile, time; from pathlib import Path; "
+        "print(sorted(os.listdir(tempfile.gettempdir())), flush=True); tempfile.mkdtemp(prefix='left-'); "
+        "time.sleep(600)"
+    )
+    with Supervisor(folder=tmp_path / "home", say=print) as supervisor:
+        supervisor.start(Program("a", [sys.executable, "-c", code], scratch=scratch))
+        supervisor.wait(lambda: any(scratch.glob("left-*")), seconds=10)
+        first = next(scratch.glob("left-*"))
+        for process in processes.find(supervisor.mark):
+            process.kill()
+        assert supervisor.wait(lambda: any(scratch.glob("left-*")) and not first.exists(), seconds=10)
+    assert not scratch.exists()
+    assert (tmp_path / "home" / "logs" / "a.log").read_text().splitlines() == ["[]", "[]"]

@@ -243,14 +243,15 @@ class Errand:
         if self._verdict is not None:
             return Outcome(self._verdict, error=self._sentence(seconds), detail=printed, **common)
         number, code = (self._exit or {}).get("signal"), (self._exit or {}).get("code")
-        return Outcome("crashed", error=crash_sentence(number, code), detail=printed, signal=number, **common)
+        common |= {"signal": number, "lost": number == signal.SIGKILL}
+        return Outcome("crashed", error=crash_sentence(number, code), detail=printed, **common)
 
     def _sentence(self, seconds: float) -> str:
         if self._verdict == "memory":
             limit = self.job.limits.memory_bytes or 0
             return (
                 f"memory: the fit used {readable(self.peak)}, its limit is {readable(limit)}; "
-                "use fewer rows or a smaller model."
+                "use fewer rows, or fewer trees, leaves or levels."
             )
         if self._verdict == "timeout":
             return f"timeout: the fit was stopped after {seconds:.1f} s; use fewer rows or a smaller model."

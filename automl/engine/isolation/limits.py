@@ -37,7 +37,7 @@ class SeatPlan:
 
 
 def plan_seats(
-    *, seats: int | None = None, threads: int | None = None, memory: int | None = None
+    *, seats: int | None = None, threads: int | None = None, memory: int | None = None, beside: int = 0
 ) -> SeatPlan:
     """Share the machine out: as many seats as processors, unless told otherwise.
 
@@ -48,6 +48,8 @@ def plan_seats(
     memory : int, optional
         Bytes for each fit. Left out, four fifths of what there is are shared out evenly, among
         fewer seats where each would get less than 512 MB.
+    beside : int
+        Shares of the same size that are kept back for other work.
 
     Examples
     --------
@@ -58,8 +60,8 @@ def plan_seats(
     available = int(SHARE_FOR_SEATS * memory_limit())
     count = seats or max(1, quota // (threads or 1))
     if seats is None:
-        count = max(1, min(count, available // (SERVER_BYTES + (memory or SMALLEST_SEAT))))
-    each = memory or max(available // count - SERVER_BYTES, SMALLEST_SEAT)
+        count = max(1, min(count, available // (SERVER_BYTES + (memory or SMALLEST_SEAT)) - beside))
+    each = memory or max(available // (count + beside) - SERVER_BYTES, SMALLEST_SEAT)
     return SeatPlan(count, threads or max(1, quota // count), each)
 
 

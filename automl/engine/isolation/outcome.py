@@ -48,6 +48,9 @@ class Outcome:
         The most memory seen.
     signal : int or None
         The signal that the process died of, if it was not sent from here.
+    lost : bool
+        Somebody else ended the process, or its server: that says nothing about the job, which may be
+        tried again.
     """
 
     status: Status
@@ -58,3 +61,4 @@ class Outcome:
     seconds: float = 0.0
     peak_bytes: int = 0
     signal: int | None = None
+    lost: bool = False

@@ -120,7 +120,8 @@ class Seat:
                     self._drop()
                     # A job that had begun may have left traces: it is not ours to run it twice.
                     if last_try or (errand is not None and errand.pid is not None):
-                        return Outcome("crashed", error=f"The fit was lost: {gone}; it can be tried again.")
+                        sentence = f"The fit was lost: {gone}; it can be tried again."
+                        return Outcome("crashed", error=sentence, lost=True)
         raise AssertionError("the second try returns")
 
     def close(self) -> None:

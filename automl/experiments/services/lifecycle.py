@@ -191,7 +191,13 @@ def prepare_experiment(experiment_id: UUID) -> None:
         return
     experiment = rows.select_related("dataset").get()
     held = rows.filter(attempt=experiment.attempt, state=ExperimentState.RUNNING)
+    with leases.kept(experiment, held, send_again=lambda: dispatcher().prepare(experiment.id)):
+        _prepare(experiment, held)
+
+
+def _prepare(experiment: Experiment, held: QuerySet[Experiment]) -> None:
     heartbeat = leases.Heartbeat(lambda: held)
+    storage.remove_drafts(f"{experiment.folder}/prepared")
     outcome = seats.run(
         "prepare",
         {
@@ -208,6 +214,7 @@ def prepare_experiment(experiment_id: UUID) -> None:
         seconds=settings.LONGEST_JOB_SECONDS,
         on_tick=heartbeat,
     )
+    heartbeat.check(outcome)
     if heartbeat.lost:
         return
     if outcome.result is None:

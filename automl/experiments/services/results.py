@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import asdict
 from typing import Any
 from uuid import UUID
@@ -13,7 +12,7 @@ from django.db import transaction
 from django.db.models import F, QuerySet
 from django.utils import timezone
 
-from automl.core import leases, seats, storage
+from automl.core import leases, leaving, seats, storage
 from automl.core.dispatch import dispatcher
 from automl.core.errors import Conflict
 from automl.engine.trial import TrialState
@@ -42,6 +41,11 @@ def finish_experiment(experiment_id: UUID) -> None:
         return
     experiment = rows.get()
     held = rows.filter(attempt=experiment.attempt, limits_version=experiment.limits_version)
+    with leases.kept(experiment, held, send_again=lambda: dispatcher().finish(experiment.id)):
+        _finish(experiment, held)
+
+
+def _finish(experiment: Experiment, held: QuerySet[Experiment]) -> None:
     heartbeat = leases.Heartbeat(lambda: held)
     trials = list(_complete(experiment)[:CANDIDATES])
     if not trials:
@@ -49,23 +53,21 @@ def finish_experiment(experiment_id: UUID) -> None:
         return
     if len(trials) > 1:
         _blend(experiment, trials, heartbeat, held)
-    if not held.update(phase=Phase.PACKAGING, version=F("version") + 1):
+    if heartbeat.lost or not held.update(phase=Phase.PACKAGING, version=F("version") + 1):
         return
     model = _best_model(experiment)
-    if _packaged(model, heartbeat):
-        _complete_with(experiment, model, held)
-    elif not heartbeat.lost and held.exists():
-        fail_experiment(experiment, f"The best model could not be packaged: {model.error}")
-
-
-def _packaged(model: TrainedModel, heartbeat: leases.Heartbeat) -> bool:
-    """Package the answer, or wait for the worker that does: somebody may have asked for it before."""
-    while not _package(model, heartbeat):
+    if not _package(model, heartbeat):
+        if heartbeat.lost:
+            return
         model.refresh_from_db()
-        if model.state != ModelState.PACKAGING or not heartbeat():
-            return model.state == ModelState.READY
-        time.sleep(0.2)
-    return True
+        if model.state == ModelState.PACKAGING:
+            # Cut off, which its own attempts count, or at work elsewhere because somebody asked for it.
+            raise leases.CutOff(counted=False, at_once=leaving.is_asked())
+        if model.state != ModelState.READY:
+            if held.exists():
+                fail_experiment(experiment, f"The best model could not be packaged: {model.error}")
+            return
+    _complete_with(experiment, model, held)
 
 
 def _complete_with(experiment: Experiment, model: TrainedModel, held: QuerySet[Experiment]) -> None:
@@ -131,6 +133,7 @@ def _blend(
         seconds=60.0,
         on_tick=heartbeat,
     )
+    heartbeat.check(outcome)
     if outcome.result is None:
         log.warning("blend_failed", experiment=str(experiment.id), error=outcome.error, detail=outcome.detail)
         return
@@ -260,18 +263,27 @@ def _package(model: TrainedModel, outer: leases.Heartbeat | None) -> bool:
         return False
     model = rows.select_related("experiment__dataset", "experiment__test_dataset", "trial", "ensemble").get()
     held = rows.filter(attempt=model.attempt)
+    # Inside of an experiment's end it is that which is sent again.
+    send_again = (lambda: None) if outer else (lambda: dispatcher().package(model.id))
+    with leases.kept(model, held, send_again=send_again):
+        return _write_bundle(model, held, outer)
+    return False
+
+
+def _write_bundle(model: TrainedModel, held: QuerySet[TrainedModel], outer: leases.Heartbeat | None) -> bool:
     own = leases.Heartbeat(lambda: held)
     storage.make_folder(f"models/{model.id}")
+    storage.remove_drafts(model.bundle)
     outcome = seats.run(
         "package",
         _package_args(model),
         seconds=600.0,
         on_tick=lambda elapsed: own(elapsed) and (outer is None or outer(elapsed)),
     )
+    own.check(outcome)
     if not own.lost and outer is not None and outer.lost:
         # Whoever took the outer lease may want the same model: no attempt was lost here.
-        held.update(lease_expires_at=None, attempt=F("attempt") - 1)
-        return False
+        raise leases.CutOff(counted=False, at_once=False)
     if own.lost:
         return False
     if outcome.result is None:

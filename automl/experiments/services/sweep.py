@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
 
+import structlog
+from django.apps import apps
 from django.utils import timezone
 
+from automl.core.holdings import Holding
 from automl.core.models import IdempotentAnswer, Worker
 from automl.datasets.services import purge_datasets, reap_datasets
 from automl.experiments import clock
-from automl.experiments.models import Experiment
+from automl.experiments.models import Experiment, Trial
 from automl.experiments.services.lifecycle import purge_experiments
+from automl.experiments.services.losses import lose_trial, reap_trials
 from automl.experiments.services.results import reap_results
-from automl.experiments.services.trials import reap_trials
+
+log = structlog.get_logger(__name__)
 
 
 def sweep() -> None:
@@ -21,6 +27,22 @@ def sweep() -> None:
     reap_datasets()
     reap_trials()
     reap_results()
+
+
+def take_over(left: Iterable[Holding]) -> None:
+    """Take back what processes held that are known to be dead, as if their leases had run out."""
+    found = list(left)
+    for holding in found:
+        log.warning("found_a_dead_process", kind=holding.kind, row=str(holding.row), attempt=holding.attempt)
+        if holding.kind == Trial._meta.label_lower:
+            for trial in Trial.objects.filter(id=holding.row, attempt=holding.attempt):
+                lose_trial(trial)
+        else:
+            held = apps.get_model(holding.kind).objects.filter(id=holding.row, attempt=holding.attempt)
+            held.update(lease_expires_at=None)
+    if found:
+        reap_datasets()
+        reap_results()
 
 
 def clean_up() -> None:

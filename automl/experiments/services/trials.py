@@ -17,23 +17,23 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from automl.accounts.models import User
-from automl.core import leases, seats, storage
+from automl.core import holdings, leases, leaving, seats, storage
 from automl.core.dispatch import dispatcher
 from automl.core.errors import Conflict, InvalidInput
 from automl.core.health import live_workers
 from automl.engine.errors import UserError
 from automl.engine.isolation import Outcome
 from automl.engine.learners import LEARNERS, get_learner
+from automl.engine.study import Study
 from automl.engine.trial import Origin, ParamValue, Proposal, TrialState
 from automl.experiments import clock
-from automl.experiments.models import Experiment, ExperimentState, Phase, Trial
+from automl.experiments.models import Experiment, ExperimentState, Trial
 from automl.experiments.records import budget_of, history_of, profile_of, record_of, study_of
 from automl.experiments.services.lifecycle import stop_experiment
+from automl.experiments.services.losses import NUDGE_SECONDS, lose_trial, remove_files
 from automl.experiments.states import FINAL, advance_trial
 
 log = structlog.get_logger(__name__)
-# A message for a waiting trial may have been lost: after this long another is sent.
-NUDGE_SECONDS = 5
 OUT_OF_TIME = "The time budget ended before this trial did."
 
 
@@ -221,20 +221,38 @@ def evaluate_trial(worker: str) -> bool:
     From `waiting` to `complete`, `pruned`, `failed` or `cancelled`. A worker that lost its lease
     meanwhile writes nothing.
     """
+    if leaving.is_asked():
+        pass_on()
+        return False
     trial = claim_trial(worker)
     if trial is None:
         return False
-    with structlog.contextvars.bound_contextvars(
-        experiment=str(trial.experiment_id), trial=str(trial.id), attempt=trial.attempt
+    with (
+        structlog.contextvars.bound_contextvars(
+            experiment=str(trial.experiment_id), trial=str(trial.id), attempt=trial.attempt
+        ),
+        holdings.noted(holdings.Holding(trial._meta.label_lower, trial.id, trial.attempt)),
     ):
         _evaluate(trial)
     return True
 
 
+def pass_on() -> None:
+    """Send a wake-up call again that a leaving worker has taken: another worker is to have it."""
+    waiting = Trial.objects.filter(
+        state=TrialState.WAITING.value, experiment__state=ExperimentState.RUNNING
+    ).first()
+    if waiting is not None:
+        # Until this worker's connection is closed the call may come back to it.
+        time.sleep(0.2)
+        dispatcher().evaluate(waiting.id)
+
+
 def _evaluate(trial: Trial) -> None:
     experiment = trial.experiment
     deadline = time.monotonic() + time_left(experiment)
-    held = Trial.objects.filter(id=trial.id, attempt=trial.attempt, state=TrialState.RUNNING.value)
+    ours = Trial.objects.filter(id=trial.id, attempt=trial.attempt)
+    held = ours.filter(state=TrialState.RUNNING.value)
     heartbeat = leases.Heartbeat(lambda: held, deadline=deadline, more=lambda: _time_left_now(experiment.id))
     study = study_of(experiment)
     began = time.monotonic()
@@ -243,11 +261,9 @@ def _evaluate(trial: Trial) -> None:
         if report.get("event") != "fold":
             return "go"
         trial.fold_scores = [*trial.fold_scores, report["score"]]
-        if not held.update(fold_scores=trial.fold_scores, lease_expires_at=leases.lease_end()):
-            return "stop"
-        if report["fold"] + 1 >= report["folds"]:
-            return "go"
-        return "stop" if study.should_prune(record_of(trial), history_of(experiment)) else "go"
+        last = report["fold"] + 1 >= report["folds"]
+        # The fit waits for the answer, so that what it is does not depend on a database that was away.
+        return leases.patiently(lambda: _after_fold(trial, held, study, last=last))
 
     folder = storage.path_of(trial.folder)
     storage.make_folder(f"{experiment.folder}/trials")
@@ -267,13 +283,36 @@ def _evaluate(trial: Trial) -> None:
         on_report=on_report,
         on_tick=heartbeat,
     )
-    told = tell_trial(trial, outcome, out_of_time=heartbeat.out_of_time, seconds=time.monotonic() - began)
-    if not told or outcome.status != "ok":
-        storage.remove(trial.folder)
+    told = False
+    if heartbeat.leaving and outcome.status == "cancelled":
+        give_back(held)
+    else:
+        seconds = time.monotonic() - began
+        told = leases.patiently(
+            lambda: tell_trial(trial, outcome, out_of_time=heartbeat.out_of_time, seconds=seconds)
+        )
+    # A write that went through without our hearing so is found done at the next try.
+    if outcome.status != "ok" or (not told and not ours.filter(state=TrialState.COMPLETE.value).exists()):
+        remove_files(trial)
+
+
+def _after_fold(trial: Trial, held: QuerySet[Trial], study: Study, *, last: bool) -> str:
+    """Store the scores so far and say whether the fit may go on."""
+    if not held.update(fold_scores=trial.fold_scores, lease_expires_at=leases.lease_end()):
+        return "stop"
+    if last:
+        return "go"
+    return "stop" if study.should_prune(record_of(trial), history_of(trial.experiment)) else "go"
 
 
 def tell_trial(trial: Trial, outcome: Outcome, *, out_of_time: bool, seconds: float) -> bool:
-    """Record what came of an attempt and plan again; False if the attempt no longer counts."""
+    """Record what came of an attempt and plan again; False if the attempt no longer counts.
+
+    Where the fit was ended from outside there is nothing to record: the trial is tried again.
+    """
+    if outcome.lost and not out_of_time:
+        lose_trial(trial)
+        return False
     state, fields = _outcome_fields(outcome, out_of_time=out_of_time)
     if state is TrialState.FAILED:
         log.warning("trial_failed", error=fields["error"], detail=outcome.detail)
@@ -317,7 +356,12 @@ def _outcome_fields(outcome: Outcome, *, out_of_time: bool) -> tuple[TrialState,
         return TrialState.PRUNED, {"error": "Stopped early: its first folds showed that it could not win."}
     if outcome.status == "cancelled":
         return TrialState.CANCELLED, {"error": "Cancelled."}
-    return TrialState.FAILED, {"error": outcome.error or "The fit ended without a word."}
+    error = outcome.error or "The fit ended without a word."
+    if outcome.status == "memory":
+        error += (
+            " A seat has more with a higher AUTOML_MEMORY_PER_SEAT_MB, or with fewer seats (AUTOML_SEATS)."
+        )
+    return TrialState.FAILED, {"error": error}
 
 
 def give_back(trials: QuerySet[Trial]) -> int:
@@ -338,44 +382,3 @@ def give_back(trials: QuerySet[Trial]) -> int:
         for trial_id, _ in found:
             transaction.on_commit(partial(dispatcher().evaluate, trial_id))
     return count
-
-
-def reap_trials() -> None:
-    """Take trials back from seats that were lost, nudge waiting ones, and plan where nothing goes on."""
-    now = timezone.now()
-    lost = Trial.objects.filter(state=TrialState.RUNNING.value, lease_expires_at__lt=now)
-    for trial in lost.select_related("experiment")[:100]:
-        attempts = Trial.objects.filter(id=trial.id, attempt=trial.attempt, lease_expires_at__lt=now)
-        given_up = trial.attempt >= settings.MAX_ATTEMPTS
-        if given_up:
-            taken = advance_trial(
-                attempts,
-                to=TrialState.FAILED,
-                error=f"Lost {trial.attempt} times: the process that fitted it died each time, "
-                f"last on {trial.worker}. It may need more memory than a seat has.",
-                lease_expires_at=None,
-                finished_at=now,
-            )
-        else:
-            taken = advance_trial(attempts, to=TrialState.WAITING, lease_expires_at=None, nudged_at=now)
-        if not taken:  # the worker was only late, and has told or renewed meanwhile
-            continue
-        storage.remove(trial.folder)
-        if not given_up:
-            dispatcher().evaluate(trial.id)
-        log.warning("trial_taken_back", trial=str(trial.id), attempt=trial.attempt, worker=trial.worker)
-    _nudge()
-
-
-def _nudge() -> None:
-    now = timezone.now()
-    old = now - timedelta(seconds=NUDGE_SECONDS)
-    stuck = Trial.objects.filter(
-        Q(nudged_at__lt=old), state=TrialState.WAITING.value, experiment__state=ExperimentState.RUNNING
-    )
-    for trial_id in list(stuck.values_list("id", flat=True)[:200]):
-        Trial.objects.filter(id=trial_id).update(nudged_at=now)
-        dispatcher().evaluate(trial_id)
-    running = Experiment.objects.filter(state=ExperimentState.RUNNING, phase=Phase.SEARCHING)
-    for experiment_id in running.values_list("id", flat=True):
-        dispatcher().plan(experiment_id)

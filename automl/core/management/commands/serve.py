@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import io
 import time
@@ -18,9 +19,8 @@ from django.db import connection, connections
 from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
-from automl.core import broker, programs, static_files
+from automl.core import broker, programs, seats, static_files
 from automl.core.models import Worker
-from automl.core.seats import seat_plan
 from automl.core.supervisor import Stopped, Supervisor
 from automl.engine.errors import UserError
 
@@ -37,6 +37,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         self._began = time.monotonic()
         try:
+            seats.refuse_too_much()
             listener = programs.listen(settings.HOST, settings.PORT)
             with (
                 listener,
@@ -48,6 +49,8 @@ class Command(BaseCommand):
                     self._say("Stopping. Press Ctrl-C again to stop at once.")
         except (UserError, RuntimeError) as error:
             raise CommandError(str(error)) from error
+        with contextlib.suppress(OSError):  # the broker's socket is there when its own path is too long
+            broker.short_folder(settings.HOME).rmdir()
         self._say("Stopped.")
 
     def _run(self, supervisor: Supervisor, listener: Any) -> None:
@@ -60,14 +63,14 @@ class Command(BaseCommand):
             self._wait_for_broker(supervisor)
         link = _sign_in_link()
         connections.close_all()
-        plan = seat_plan()
+        plan = seats.seat_plan()
         if not supervisor.wait(lambda: _status("/api/v1/health/live/") is not None, seconds=WEB_SECONDS):
             raise UserError(f"The web server has not answered for {WEB_SECONDS:.0f} s; see {_log('web')}.")
         began = timezone.now()
         # After the first answer: on two cores everything at once would make it late.
         supervisor.start(programs.worker("evaluate", plan.seats))
         supervisor.start(programs.worker("short", programs.SHORT_WORKERS))
-        self._welcome(link, plan.seats, plan.threads, plan.memory_bytes)
+        self._welcome(link)
         if supervisor.wait(lambda: _workers_answer(since=began), seconds=READY_SECONDS, every=0.1):
             connections.close_all()
             self._say(f"Ready after {time.monotonic() - self._began:.1f} s.")
@@ -91,12 +94,12 @@ class Command(BaseCommand):
         if not supervisor.wait(lambda: broker.answers(path), seconds=BROKER_SECONDS):
             raise UserError(f"The broker does not answer; see {_log('broker')}.")
 
-    def _welcome(self, link: str, seats: int, threads: int, memory: int) -> None:
+    def _welcome(self, link: str) -> None:
         lines = [
             "",
             f"Bakeoff answers at {settings.PUBLIC_URL}",
             f"Sign in, once:     {link}",
-            f"Seats:             {seats}, each {threads} thread(s), up to {memory / 2**30:.1f} GiB",
+            f"Work:              {seats.described()}",
             f"Data and logs:     {settings.HOME}",
             "Ctrl-C stops everything.",
             "",

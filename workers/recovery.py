@@ -1,0 +1,67 @@
+"""What processes of this worker held when they died is taken back at once, not when leases run out."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+from billiard.process import current_process
+from django.conf import settings
+from django.db import DatabaseError, close_old_connections
+
+from automl.core import holdings, leaving
+from automl.core.holdings import Holding
+from automl.experiments.services.sweep import take_over
+
+log = structlog.get_logger(__name__)
+# What an earlier worker of this name held; taken back when the database is first at hand.
+_inherited: list[Holding] = []
+
+
+def open_notes(worker: str) -> None:
+    """Begin the notes of a worker, before it starts its pool processes."""
+    _inherited.extend(holdings.open_notes(settings.HOME / "held", worker))
+
+
+def sit() -> None:
+    """Take this pool process's place, and leave in order when a signal asks this process alone."""
+    holdings.sit(getattr(current_process(), "index", 0))
+    signal.signal(signal.SIGTERM, _leave)
+
+
+def from_dead_processes() -> None:
+    """Take back what pool processes held that are gone, and what an earlier worker did."""
+    if _take_over(_inherited):
+        _inherited.clear()
+    for place, holding in holdings.left_behind():
+        if _take_over([holding]):
+            holdings.forget(place, holding)
+
+
+def from_this_place() -> None:
+    """Take back what is noted for this very process, which is about to begin something else."""
+    for place, holding in holdings.left_behind(here=True):
+        if _take_over([holding]):
+            holdings.forget(place, holding)
+
+
+def _take_over(left: Sequence[Holding]) -> bool:
+    if not left:
+        return True
+    try:
+        take_over(left)
+    except DatabaseError as error:
+        log.warning("not_taken_back", error=str(error))
+        close_old_connections()
+        return False
+    return True
+
+
+def _leave(_number: int, _frame: Any) -> None:
+    """End now, or once what is held was given back: some send the signal to every process of a worker."""
+    if not holdings.left_behind(here=True):
+        os._exit(0)
+    leaving.ask_here()
