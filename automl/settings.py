@@ -84,6 +84,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "automl.api.outages.Outages",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -133,6 +134,8 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
 else:
     DATABASES["default"]["CONN_MAX_AGE"] = 60
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+    # A server that hangs takes the connection and then says nothing.
+    DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 3)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 LANGUAGE_CODE = "en-us"
@@ -243,6 +246,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * 2**20
 FILE_UPLOAD_HANDLERS = ["automl.core.uploads.LimitedTemporaryFileUploadHandler"]
 FILE_UPLOAD_TEMP_DIR = str(HOME / "uploads")
 Path(FILE_UPLOAD_TEMP_DIR).mkdir(parents=True, exist_ok=True)
+LEAST_FREE_BYTES = env.int("AUTOML_LEAST_FREE_MB", default=200) * 2**20
 MAX_DATASETS = env.int("AUTOML_MAX_DATASETS", default=500)
 MAX_DATASET_BYTES = env.int("AUTOML_MAX_STORED_GB", default=50) * 2**30
 MAX_ACTIVE_EXPERIMENTS = env.int("AUTOML_MAX_ACTIVE_EXPERIMENTS", default=50)
@@ -260,8 +264,14 @@ MEMORY_PER_SEAT = env.int("AUTOML_MEMORY_PER_SEAT_MB", default=0) * 2**20  # 0: 
 LEASE_SECONDS = env.float("AUTOML_LEASE_SECONDS", default=15.0)
 HEARTBEAT_SECONDS = 1.0
 MAX_ATTEMPTS = 3
+# A database that is away for less than this costs no fit.
+OUTAGE_SECONDS = 120.0
 # One figure from which every limit of the queue is derived: soft < hard < the broker's visibility timeout.
 LONGEST_JOB_SECONDS = env.int("AUTOML_LONGEST_JOB_SECONDS", default=6 * 3600)
+
+# --- Watching -------------------------------------------------------------------------------
+
+METRICS_TOKEN = env.str("AUTOML_METRICS_TOKEN", default="")  # "": only the tokens of staff may read /metrics
 
 # --- Logs -----------------------------------------------------------------------------------
 
@@ -292,6 +302,7 @@ LOGGING = {
             "foreign_pre_chain": _SHARED_PROCESSORS,
             "processors": [
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *([structlog.processors.format_exc_info] if LOG_JSON else []),
                 structlog.processors.JSONRenderer()
                 if LOG_JSON
                 # Rich tracebacks show local variables, and those are users' data.

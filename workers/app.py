@@ -9,6 +9,7 @@ from celery import Celery, bootsteps
 from celery.signals import (
     celeryd_init,
     setup_logging,
+    task_prerun,
     worker_process_init,
     worker_process_shutdown,
 )
@@ -22,6 +23,7 @@ django.setup()
 from django.conf import settings  # noqa: E402 - the services need the apps to be ready
 from django.core.exceptions import ImproperlyConfigured  # noqa: E402
 
+from automl.core import pulses  # noqa: E402
 from workers.heartbeat import WorkerHeartbeat  # noqa: E402
 from workers.schedule import SCHEDULE  # noqa: E402
 
@@ -126,6 +128,14 @@ def keep_our_logging(**_: Any) -> None:
 def refuse_wrong_configuration(conf: Any, **_: Any) -> None:
     """Check the configuration in effect, whatever it came from."""
     check_configuration(conf)
+
+
+@task_prerun.connect
+def show_that_it_hears(task: Any, **_: Any) -> None:
+    """Whoever takes a message is not deaf."""
+    queue = (task.request.delivery_info or {}).get("routing_key")
+    if queue:
+        pulses.take_up(queue)
 
 
 @worker_process_init.connect

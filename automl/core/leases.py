@@ -9,11 +9,15 @@ from typing import Any
 
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, close_old_connections
+from django.db import DatabaseError, InterfaceError, close_old_connections
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
+from automl.core import pulses
+
 log = structlog.get_logger(__name__)
+# A heartbeat comes every second; a connection to a database that hung is given up after three.
+FORBEARANCE_SECONDS = 6.0
 
 
 def lease_end() -> datetime:
@@ -34,6 +38,14 @@ def claim(rows: QuerySet[Any], **fields: Any) -> bool:
         )
         == 1
     )
+
+
+def forbear(*tables: QuerySet[Any]) -> None:
+    """After a silence nobody could renew a lease: give those who still work the time to do it now."""
+    now = timezone.now()
+    until = now + timedelta(seconds=FORBEARANCE_SECONDS)
+    for rows in tables:
+        rows.filter(lease_expires_at__lt=now).update(lease_expires_at=until)
 
 
 class Heartbeat:
@@ -73,9 +85,11 @@ class Heartbeat:
         try:
             self.lost = self._held().update(lease_expires_at=lease_end()) == 0
             self._kept_at = now
-        except DatabaseError as error:
-            # A database that is away for a moment must not cost a fit: the lease is still ours until it ends.
-            log.warning("heartbeat_missed", error=str(error))
+            pulses.go_on()
+        except (DatabaseError, InterfaceError) as error:
+            # While the database is away nobody else can take the row; when it is back the row tells whose it
+            # is. Only whoever is cut off from it alone would fit in vain, so that has an end too.
+            log.warning("heartbeat_missed", error=str(error).strip())
             close_old_connections()
-            self.lost = now - self._kept_at > settings.LEASE_SECONDS
+            self.lost = now - self._kept_at > settings.OUTAGE_SECONDS
         return not self.lost

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import structlog
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from automl.accounts.models import User
 from automl.core import leases, seats, storage
 from automl.core.dispatch import dispatcher
 from automl.core.errors import Conflict, InvalidInput, QuotaExceeded
+from automl.core.patience import patiently
 from automl.datasets.models import Dataset, DatasetState
 from automl.engine.learners import LEARNERS, families_for
 from automl.engine.metrics import METRICS
@@ -58,6 +60,8 @@ def create_experiment(*, owner: User, request: ExperimentRequest) -> Experiment:
         If a field can't be used; every such field is named.
     QuotaExceeded
         If the user has too many experiments going on.
+    StorageFull
+        If the disk has no room for its files.
     """
     if request.dataset.state != DatasetState.READY:
         raise Conflict(f"The dataset is {request.dataset.state}; an experiment needs one that is ready.")
@@ -68,6 +72,7 @@ def create_experiment(*, owner: User, request: ExperimentRequest) -> Experiment:
         raise QuotaExceeded(
             f"You have {active} experiments going on, the most allowed. Wait for one to end, or cancel one."
         )
+    storage.require_space()
     with transaction.atomic():
         experiment = Experiment.objects.create(
             owner=owner,
@@ -192,18 +197,26 @@ def prepare_experiment(experiment_id: UUID) -> None:
             "metric": experiment.metric,
             "ignore_columns": experiment.ignore_columns,
             "seed": experiment.seed,
-            "out": str(storage.make_folder(experiment.folder) / "prepared"),
+            "out": str(storage.path_of(experiment.folder) / "prepared"),
         },
         seconds=settings.LONGEST_JOB_SECONDS,
         on_tick=heartbeat,
     )
     if heartbeat.lost:
         return
+    if outcome.status == "storage" and experiment.attempt < settings.MAX_ATTEMPTS:
+        # Its lease goes with it, so the sweep has it prepared again.
+        storage.wait_for_room(heartbeat)
+        patiently(lambda: held.update(lease_expires_at=None))
+        return
     if outcome.result is None:
         log.warning("prepare_failed", experiment=str(experiment.id), detail=outcome.detail)
         fail_experiment(experiment, outcome.error or "The table could not be prepared.")
         return
-    found = outcome.result
+    patiently(lambda: _store_prepared(held, experiment.id, outcome.result or {}))
+
+
+def _store_prepared(held: QuerySet[Experiment], experiment_id: UUID, found: dict[str, Any]) -> None:
     with transaction.atomic():
         stored = held.update(
             prepared=found,
@@ -216,7 +229,7 @@ def prepare_experiment(experiment_id: UUID) -> None:
             version=F("version") + 1,
         )
         if stored:
-            transaction.on_commit(lambda: dispatcher().plan(experiment.id))
+            transaction.on_commit(lambda: dispatcher().plan(experiment_id))
 
 
 def fail_experiment(experiment: Experiment, error: str) -> None:

@@ -15,6 +15,7 @@ from django.utils import timezone
 from automl.core import leases, seats, storage
 from automl.core.dispatch import dispatcher
 from automl.core.errors import Conflict
+from automl.core.patience import patiently
 from automl.engine.trial import TrialState
 from automl.experiments import clock, selectors
 from automl.experiments.models import (
@@ -53,17 +54,23 @@ def finish_experiment(experiment_id: UUID) -> None:
     if heartbeat.lost or not _package(model, heartbeat):
         if not heartbeat.lost:
             model.refresh_from_db()
+            if model.state == ModelState.PACKAGING:
+                # The disk was full: its lease goes, so the sweep has it finished again.
+                held.update(lease_expires_at=None)
+                return
             fail_experiment(experiment, f"The best model could not be packaged: {model.error}")
         return
-    advance_experiment(
-        held,
-        to=ExperimentState.COMPLETE,
-        phase=Phase.DONE,
-        finished_at=timezone.now(),
-        lease_expires_at=None,
-        warnings=[*experiment.warnings, *_why_not_the_first(experiment)],
-        version=F("version") + 1,
-        **clock.stopped(experiment),
+    patiently(
+        lambda: advance_experiment(
+            held,
+            to=ExperimentState.COMPLETE,
+            phase=Phase.DONE,
+            finished_at=timezone.now(),
+            lease_expires_at=None,
+            warnings=[*experiment.warnings, *_why_not_the_first(experiment)],
+            version=F("version") + 1,
+            **clock.stopped(experiment),
+        )
     )
 
 
@@ -109,6 +116,8 @@ def _blend(experiment: Experiment, trials: list[Trial], heartbeat: leases.Heartb
         log.warning("blend_failed", experiment=str(experiment.id), error=outcome.error, detail=outcome.detail)
         return
     found = outcome.result
+    for sentence in found.get("damaged", {}).values():
+        log.warning("trial_damaged", experiment=str(experiment.id), error=sentence)
     with transaction.atomic():
         experiment.trials.exclude(id__in=found["tied"]).filter(tied_with_best=True).update(
             tied_with_best=False
@@ -217,7 +226,6 @@ def _package(model: TrainedModel, outer: leases.Heartbeat | None) -> bool:
     model = rows.select_related("experiment__dataset", "experiment__test_dataset", "trial", "ensemble").get()
     held = rows.filter(attempt=model.attempt)
     own = leases.Heartbeat(lambda: held)
-    storage.make_folder(f"models/{model.id}")
     outcome = seats.run(
         "package",
         _package_args(model),
@@ -225,6 +233,10 @@ def _package(model: TrainedModel, outer: leases.Heartbeat | None) -> bool:
         on_tick=lambda elapsed: own(elapsed) and (outer is None or outer(elapsed)),
     )
     if own.lost or (outer is not None and outer.lost):
+        return False
+    if outcome.status == "storage" and model.attempt < settings.MAX_ATTEMPTS:
+        storage.wait_for_room(lambda: own() and (outer is None or outer()))
+        patiently(lambda: held.update(lease_expires_at=None))
         return False
     if outcome.result is None:
         log.warning("package_failed", model=str(model.id), error=outcome.error, detail=outcome.detail)
@@ -236,19 +248,15 @@ def _package(model: TrainedModel, outer: leases.Heartbeat | None) -> bool:
         )
         return False
     found = outcome.result
-    return (
-        held.update(
-            state=ModelState.READY,
-            score=found["score"],
-            metrics=found["metrics"],
-            schema=found["schema"],
-            files=found["files"],
-            sha256=found["sha256"],
-            size=found["size"],
-            lease_expires_at=None,
-            version=F("version") + 1,
+    ready = {name: found[name] for name in ("score", "metrics", "schema", "files", "sha256", "size")}
+    return patiently(
+        lambda: (
+            held.update(state=ModelState.READY, lease_expires_at=None, version=F("version") + 1, **ready) == 1
+            # Stored already, where the answer to that was lost with the database.
+            or TrainedModel.objects.filter(
+                id=model.id, state=ModelState.READY, attempt=model.attempt
+            ).exists()
         )
-        == 1
     )
 
 

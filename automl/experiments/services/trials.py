@@ -11,7 +11,7 @@ from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import DatabaseError, IntegrityError, close_old_connections, transaction
 from django.db.models import F, Max, Q
 from django.utils import timezone
 
@@ -20,6 +20,7 @@ from automl.core import leases, seats, storage
 from automl.core.dispatch import dispatcher
 from automl.core.errors import Conflict, InvalidInput
 from automl.core.health import live_workers
+from automl.core.patience import patiently
 from automl.engine.errors import UserError
 from automl.engine.isolation import Outcome
 from automl.engine.learners import LEARNERS, get_learner
@@ -204,14 +205,21 @@ def _evaluate(trial: Trial) -> None:
         if report.get("event") != "fold":
             return "go"
         trial.fold_scores = [*trial.fold_scores, report["score"]]
+        try:
+            return judge(report)
+        except DatabaseError as error:
+            # A database that is away for a moment costs the judgement of one fold, not the fit.
+            log.warning("fold_not_reported", error=str(error).strip())
+            close_old_connections()
+            return "go"
+
+    def judge(report: dict[str, Any]) -> str:
         if not held.update(fold_scores=trial.fold_scores, lease_expires_at=leases.lease_end()):
             return "stop"
         if report["fold"] + 1 >= report["folds"]:
             return "go"
         return "stop" if study.should_prune(record_of(trial), history_of(experiment)) else "go"
 
-    folder = storage.path_of(trial.folder)
-    storage.make_folder(f"{experiment.folder}/trials")
     outcome = seats.run(
         "evaluate",
         {
@@ -221,16 +229,58 @@ def _evaluate(trial: Trial) -> None:
             "seed": study.next_seed(trial.number),
             "metric": experiment.metric,
             "threads": seats.seat_plan().threads,
-            "out": str(folder),
+            "out": str(storage.path_of(trial.folder)),
             "deadline_seconds": max(0.0, deadline - time.monotonic()),
         },
         seconds=settings.LONGEST_JOB_SECONDS,
         on_report=on_report,
         on_tick=heartbeat,
     )
-    told = tell_trial(trial, outcome, out_of_time=heartbeat.out_of_time, seconds=time.monotonic() - began)
+    if outcome.status == "storage" and _postponed(trial, heartbeat):
+        return
+    spent = time.monotonic() - began
+    told = patiently(
+        lambda: (
+            tell_trial(trial, outcome, out_of_time=heartbeat.out_of_time, seconds=spent)
+            # Told already, where the answer to that was lost with the database.
+            or Trial.objects.filter(
+                id=trial.id, attempt=trial.attempt, state=TrialState.COMPLETE.value
+            ).exists()
+        )
+    )
     if not told or outcome.status != "ok":
         storage.remove(trial.folder)
+
+
+def _postponed(trial: Trial, heartbeat: leases.Heartbeat) -> bool:
+    """Keep the seat until there is room again, then give the trial back; False if it is to be told instead.
+
+    From `running` to `waiting`. A disk that stays full costs a loss each time, so this ends.
+    """
+    if trial.losses + 1 >= settings.MAX_ATTEMPTS:
+        return False
+    log.warning("no_room_for_trial", losses=trial.losses)
+    storage.wait_for_room(heartbeat)
+    if heartbeat.out_of_time:
+        return False
+    if heartbeat.lost:
+        return True
+
+    def give_back() -> bool:
+        with transaction.atomic():
+            given = advance_trial(
+                Trial.objects.filter(id=trial.id, attempt=trial.attempt),
+                to=TrialState.WAITING,
+                losses=F("losses") + 1,
+                fold_scores=[],
+                lease_expires_at=None,
+                nudged_at=timezone.now(),
+            )
+            transaction.on_commit(lambda: dispatcher().evaluate(trial.id))
+        return given
+
+    patiently(give_back)
+    return True
 
 
 def tell_trial(trial: Trial, outcome: Outcome, *, out_of_time: bool, seconds: float) -> bool:
