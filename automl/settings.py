@@ -6,6 +6,7 @@ Without any of it the service runs on embedded defaults: SQLite, a broker that
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 from pathlib import Path
@@ -271,12 +272,17 @@ LONGEST_JOB_SECONDS = env.int("AUTOML_LONGEST_JOB_SECONDS", default=6 * 3600)
 
 # --- Watching -------------------------------------------------------------------------------
 
+# Only a server can hang for ever: see `automl.core.watch`.
+DATABASE_WATCH = DATABASES["default"]["ENGINE"] != "django.db.backends.sqlite3"
 METRICS_TOKEN = env.str("AUTOML_METRICS_TOKEN", default="")  # "": only the tokens of staff may read /metrics
 
 # --- Logs -----------------------------------------------------------------------------------
 
 LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
 LOG_JSON = env.bool("LOG_JSON", default=False)
+if LOG_JSON:
+    # Python's own go to the standard error as they are.
+    logging.captureWarnings(True)
 _SHARED_PROCESSORS: list[Any] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_logger_name,

@@ -26,7 +26,7 @@ class Outages:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if request.path.startswith(WITHOUT_DATABASE):
             return self._get_response(request)
-        if watch.hangs and (answer := outage(request, DatabaseAway())):
+        if watch.is_away and (answer := outage(request, DatabaseAway())):
             return answer
         with watch.over_request():
             return self._get_response(request)

@@ -15,12 +15,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import structlog
+from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection, connections
 
 log = structlog.get_logger(__name__)
-EVERY_SECONDS = 2.0
-# No statement of a request takes this long; whoever waits longer waits for a server that hangs.
-HANG_SECONDS = 5.0
+EVERY_SECONDS = 1.0
+# The question is the smallest there is: a server that owes its answer for this long hangs.
+HANG_SECONDS = 3.0
 
 
 class DatabaseWatch:
@@ -34,17 +35,22 @@ class DatabaseWatch:
         self._thread: threading.Thread | None = None
         self._in_request: dict[int, Any] = {}
         self._asked_at: float | None = None
+        self._own: Any = None
+        self._is_away = False
 
     @property
-    def hangs(self) -> bool:
-        """Whether the database has owed an answer for too long."""
+    def is_away(self) -> bool:
+        """Whether the database owes an answer for too long, or could not be asked."""
+        return self._is_away or self._owes() > HANG_SECONDS
+
+    def _owes(self) -> float:
         asked = self._asked_at
-        return asked is not None and time.monotonic() - asked > HANG_SECONDS
+        return 0.0 if asked is None else time.monotonic() - asked
 
     @contextlib.contextmanager
     def over_request(self) -> Iterator[None]:
         """Watch over the connection of this thread while it answers a request."""
-        if connection.vendor == "sqlite":
+        if not settings.DATABASE_WATCH:
             yield
             return
         me = threading.get_ident()
@@ -65,12 +71,15 @@ class DatabaseWatch:
                     self._thread.start()
 
     def _ask(self) -> None:
+        self._own = connections["default"]
         while True:
             self._asked_at = time.monotonic()
             try:
                 with connection.cursor() as cursor:
                     cursor.execute("SELECT 1")
+                self._is_away = False
             except (DatabaseError, InterfaceError) as error:
+                self._is_away = True
                 log.warning("database_away", error=str(error).strip())
                 connection.close()
             self._asked_at = None
@@ -79,12 +88,12 @@ class DatabaseWatch:
     def _cut(self) -> None:
         while True:
             time.sleep(0.5)
-            if self.hangs:
+            if self._owes() > HANG_SECONDS:
                 waiting = list(self._in_request.values())
-                for wrapper in waiting:
+                log.warning("database_hangs", requests=len(waiting))
+                # Its own too: after a break of the network nobody would ever answer on that one.
+                for wrapper in (*waiting, self._own):
                     _shut(wrapper.connection)
-                if waiting:
-                    log.warning("database_hangs", requests=len(waiting))
 
 
 def _shut(held: Any) -> None:

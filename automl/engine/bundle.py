@@ -197,6 +197,7 @@ def load_texts(path: Path) -> list[Any]:
 def _write_zip(out: Path, files: Mapping[str, bytes]) -> tuple[str, int]:
     """Write the ZIP so that it appears whole or not at all; its digest and size."""
     draft = out.with_name(f".{out.name}.{os.getpid()}")
+    out.parent.mkdir(parents=True, exist_ok=True)
     try:
         with zipfile.ZipFile(draft, "w") as archive:
             for name, data in files.items():

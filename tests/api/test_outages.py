@@ -46,7 +46,7 @@ def test_a_session_that_can_not_be_read_is_the_same_outage(browser_client, monke
 
 
 def test_while_the_database_hangs_nobody_waits_for_it(client, monkeypatch):
-    monkeypatch.setattr("automl.core.watch.DatabaseWatch.hangs", True)
+    monkeypatch.setattr("automl.core.watch.DatabaseWatch.is_away", True)
     assert client.get("/").status_code == 503
     assert client.get("/api/v1/datasets/").json()["status"] == 503
     assert client.get("/api/v1/health/live/").status_code == 200
