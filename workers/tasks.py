@@ -1,4 +1,7 @@
-"""Thin tasks: each takes ids and calls one service. A message is a wake-up; rows say what to do."""
+"""Thin tasks: each takes ids and calls one service. A message is a wake-up; rows say what to do.
+
+What is logged meanwhile carries the ids, and the attempt once a service has claimed one.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +19,14 @@ from automl.experiments.services import sweep as sweeping
 @shared_task
 def profile_dataset(dataset_id: str) -> None:
     """Needs a dataset that is profiling; leaves it ready or failed."""
-    with bound_contextvars(dataset=dataset_id):
+    with bound_contextvars(dataset=dataset_id, attempt=0):
         profile(UUID(dataset_id))
 
 
 @shared_task
 def prepare_experiment(experiment_id: str) -> None:
     """Needs an experiment that is pending; leaves it running or failed."""
-    with bound_contextvars(experiment=experiment_id):
+    with bound_contextvars(experiment=experiment_id, attempt=0):
         lifecycle.prepare_experiment(UUID(experiment_id))
 
 
@@ -43,7 +46,7 @@ def evaluate_trial(self: Task[Any, Any]) -> None:
 @shared_task
 def finish_experiment(experiment_id: str) -> None:
     """Needs an experiment that is stopping; leaves it complete or failed."""
-    with bound_contextvars(experiment=experiment_id):
+    with bound_contextvars(experiment=experiment_id, attempt=0):
         results.finish_experiment(UUID(experiment_id))
 
 

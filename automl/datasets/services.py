@@ -15,6 +15,7 @@ from django.core.files.uploadedfile import UploadedFile
 from django.db import DatabaseError, transaction
 from django.db.models import F, Sum
 from django.utils import timezone
+from structlog.contextvars import bind_contextvars
 
 from automl.accounts.models import User
 from automl.core import leases, seats, storage
@@ -92,6 +93,7 @@ def profile_dataset(dataset_id: UUID) -> None:
     held = waiting.filter(attempt=dataset.attempt)
     folder = storage.path_of(dataset.folder)
     heartbeat = leases.Heartbeat(lambda: held)
+    bind_contextvars(attempt=dataset.attempt)
     outcome = seats.run(
         "profile",
         {
@@ -112,6 +114,7 @@ def profile_dataset(dataset_id: UUID) -> None:
         patiently(lambda: held.update(lease_expires_at=None))
     elif (found := outcome.result) is not None:
         patiently(lambda: _store_profile(held, found))
+        log.info("dataset_profiled", seconds=round(outcome.seconds, 2))
     else:
         log.warning("profile_failed", dataset=str(dataset.id), status=outcome.status, detail=outcome.detail)
         held.update(

@@ -13,6 +13,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F, QuerySet
 from django.utils import timezone
+from structlog.contextvars import bind_contextvars
 
 from automl.accounts.models import User
 from automl.core import leases, seats, storage
@@ -186,6 +187,7 @@ def prepare_experiment(experiment_id: UUID) -> None:
     experiment = rows.select_related("dataset").get()
     held = rows.filter(attempt=experiment.attempt, state=ExperimentState.RUNNING)
     heartbeat = leases.Heartbeat(lambda: held)
+    bind_contextvars(attempt=experiment.attempt)
     outcome = seats.run(
         "prepare",
         {
@@ -214,6 +216,7 @@ def prepare_experiment(experiment_id: UUID) -> None:
         fail_experiment(experiment, outcome.error or "The table could not be prepared.")
         return
     patiently(lambda: _store_prepared(held, experiment.id, outcome.result or {}))
+    log.info("experiment_prepared", seconds=round(outcome.seconds, 2))
 
 
 def _store_prepared(held: QuerySet[Experiment], experiment_id: UUID, found: dict[str, Any]) -> None:

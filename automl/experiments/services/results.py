@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F, QuerySet
 from django.utils import timezone
+from structlog.contextvars import bind_contextvars, bound_contextvars
 
 from automl.core import leases, seats, storage
 from automl.core.dispatch import dispatcher
@@ -43,6 +44,7 @@ def finish_experiment(experiment_id: UUID) -> None:
     experiment = rows.get()
     held = rows.filter(attempt=experiment.attempt)
     heartbeat = leases.Heartbeat(lambda: held)
+    bind_contextvars(attempt=experiment.attempt)
     trials = list(_complete(experiment)[:CANDIDATES])
     if not trials:
         fail_experiment(experiment, _why_nothing(experiment))
@@ -72,6 +74,7 @@ def finish_experiment(experiment_id: UUID) -> None:
             **clock.stopped(experiment),
         )
     )
+    log.info("experiment_finished", trials=len(trials))
 
 
 def _why_not_the_first(experiment: Experiment) -> list[str]:
@@ -225,6 +228,12 @@ def _package(model: TrainedModel, outer: leases.Heartbeat | None) -> bool:
         return False
     model = rows.select_related("experiment__dataset", "experiment__test_dataset", "trial", "ensemble").get()
     held = rows.filter(attempt=model.attempt)
+    about = {"experiment": str(model.experiment_id), "model": str(model.id), "attempt": model.attempt}
+    with bound_contextvars(**about):
+        return _write_bundle(model, held, outer)
+
+
+def _write_bundle(model: TrainedModel, held: QuerySet[TrainedModel], outer: leases.Heartbeat | None) -> bool:
     own = leases.Heartbeat(lambda: held)
     outcome = seats.run(
         "package",
@@ -249,6 +258,7 @@ def _package(model: TrainedModel, outer: leases.Heartbeat | None) -> bool:
         return False
     found = outcome.result
     ready = {name: found[name] for name in ("score", "metrics", "schema", "files", "sha256", "size")}
+    log.info("model_packaged", seconds=round(outcome.seconds, 2), size=found["size"])
     return patiently(
         lambda: (
             held.update(state=ModelState.READY, lease_expires_at=None, version=F("version") + 1, **ready) == 1

@@ -248,6 +248,7 @@ def _evaluate(trial: Trial) -> None:
             ).exists()
         )
     )
+    log.info("trial_ended", outcome=outcome.status, seconds=round(spent, 2), told=told)
     if not told or outcome.status != "ok":
         storage.remove(trial.folder)
 
