@@ -147,13 +147,18 @@ def _workers() -> None:
         if (timezone.now() - alive[queue]).total_seconds() < ALIVE_SECONDS:
             continue
         silence = pulses.age(queue)
-        late = silence is None or silence > DEAF_SECONDS
-        if queue == "short" and (late or swept is None or swept > SWEEP_SECONDS):
+        if queue == "evaluate" and _is_late(silence, DEAF_SECONDS):
+            raise _Missing(f"the evaluate workers are there, but have moved nothing for {_told(silence)}")
+        # A sweep is work of the short workers; with long work they may be late with it.
+        idle = _is_late(silence, DEAF_SECONDS) and _is_late(swept, DEAF_SECONDS)
+        if queue == "short" and (idle or _is_late(swept, SWEEP_SECONDS)):
             raise _Missing(
                 f"no sweep has run for {_told(swept)}: the scheduler is gone, or the short workers are deaf"
             )
-        if late:
-            raise _Missing(f"the evaluate workers are there, but have moved nothing for {_told(silence)}")
+
+
+def _is_late(silence: float | None, most: float) -> bool:
+    return silence is None or silence > most
 
 
 def _told(silence: float | None) -> str:
