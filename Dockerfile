@@ -12,7 +12,7 @@ RUN apt-get update && apt-get install --yes --no-install-recommends libgomp1 && 
     && useradd --create-home --uid 1000 bakeoff && mkdir /data && chown bakeoff /data
 COPY --from=build /opt/venv /opt/venv
 WORKDIR /app
-COPY --chown=root:root manage.py pyproject.toml README.md LICENSE ./
+COPY --chown=root:root manage.py gunicorn.conf.py pyproject.toml README.md LICENSE ./
 COPY --chown=root:root automl automl
 COPY --chown=root:root workers workers
 COPY --chown=root:root templates templates

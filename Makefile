@@ -1,6 +1,6 @@
 # Everything stands on `setup`, which takes no time when the requirements did not change.
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-fast lint format types layers check bench chaos ci token requirements schema screenshots clean
+.PHONY: help setup run demo test test-fast lint format types layers check bench chaos ci token backup restore requirements schema screenshots clean
 
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -83,6 +83,12 @@ schema: setup ## Write docs/openapi.json
 
 screenshots: setup ## Take pictures of every page, into var/screenshots
 	$(PY) -m pytest -q tests/e2e -m e2e --screenshots
+
+backup: setup ## make backup TO=FILE.tar.gz: everything into one file, also while the service runs
+	@$(PY) manage.py backup $(TO)
+
+restore: setup ## make restore FROM=FILE.tar.gz: into an empty AUTOML_HOME
+	@$(PY) manage.py restore $(FROM)
 
 requirements: setup ## Pin the requirements again, from the .in files
 	$(PY) .ci/pin.py

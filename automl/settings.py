@@ -6,6 +6,7 @@ Without any of it the service runs on embedded defaults: SQLite, a broker that
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 from pathlib import Path
@@ -84,6 +85,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "automl.api.outages.Outages",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -133,6 +135,8 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
 else:
     DATABASES["default"]["CONN_MAX_AGE"] = 60
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+    # A server that hangs takes the connection and then says nothing.
+    DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 3)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 LANGUAGE_CODE = "en-us"
@@ -243,6 +247,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * 2**20
 FILE_UPLOAD_HANDLERS = ["automl.core.uploads.LimitedTemporaryFileUploadHandler"]
 FILE_UPLOAD_TEMP_DIR = str(HOME / "uploads")
 Path(FILE_UPLOAD_TEMP_DIR).mkdir(parents=True, exist_ok=True)
+LEAST_FREE_BYTES = env.int("AUTOML_LEAST_FREE_MB", default=200) * 2**20
 MAX_DATASETS = env.int("AUTOML_MAX_DATASETS", default=500)
 MAX_DATASET_BYTES = env.int("AUTOML_MAX_STORED_GB", default=50) * 2**30
 MAX_ACTIVE_EXPERIMENTS = env.int("AUTOML_MAX_ACTIVE_EXPERIMENTS", default=50)
@@ -261,13 +266,24 @@ ENGINE_JOBS = "automl.engine.jobs"
 LEASE_SECONDS = env.float("AUTOML_LEASE_SECONDS", default=15.0)
 HEARTBEAT_SECONDS = 1.0
 MAX_ATTEMPTS = 3
+# A database that is away for less than this costs no fit.
+OUTAGE_SECONDS = 120.0
 # One figure from which every limit of the queue is derived: soft < hard < the broker's visibility timeout.
 LONGEST_JOB_SECONDS = env.int("AUTOML_LONGEST_JOB_SECONDS", default=6 * 3600)
+
+# --- Watching -------------------------------------------------------------------------------
+
+# Only a server can hang for ever: see `automl.core.watch`.
+DATABASE_WATCH = DATABASES["default"]["ENGINE"] != "django.db.backends.sqlite3"
+METRICS_TOKEN = env.str("AUTOML_METRICS_TOKEN", default="")  # "": only the tokens of staff may read /metrics
 
 # --- Logs -----------------------------------------------------------------------------------
 
 LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
 LOG_JSON = env.bool("LOG_JSON", default=False)
+if LOG_JSON:
+    # Python's own go to the standard error as they are.
+    logging.captureWarnings(True)
 _SHARED_PROCESSORS: list[Any] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_logger_name,
@@ -293,6 +309,7 @@ LOGGING = {
             "foreign_pre_chain": _SHARED_PROCESSORS,
             "processors": [
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *([structlog.processors.format_exc_info] if LOG_JSON else []),
                 structlog.processors.JSONRenderer()
                 if LOG_JSON
                 # Rich tracebacks show local variables, and those are users' data.

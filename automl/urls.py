@@ -3,8 +3,11 @@ from __future__ import annotations
 from django.contrib import admin
 from django.urls import include, path
 
+from automl.api.prometheus import metrics
+
 urlpatterns = [
     path("api/v1/", include("automl.api.urls", namespace="api")),
+    path("metrics", metrics, name="metrics"),
     path("accounts/", include("allauth.urls")),
     path("admin/", admin.site.urls),
     path("", include("automl.pages.urls", namespace="pages")),

@@ -7,7 +7,7 @@ import pytest
 from django.test import Client
 
 from automl.accounts.models import User
-from automl.core import dispatch
+from automl.core import dispatch, health
 from tests.dispatchers import Recorder
 from tests.factories import UserFactory
 from tests.seats import FakeSeat
@@ -18,6 +18,13 @@ def private_files(tmp_path: Path, settings) -> Path:
     """Each test has a private folder of its own."""
     settings.FILES_ROOT = tmp_path / "files"
     return settings.FILES_ROOT
+
+
+@pytest.fixture(autouse=True)
+def asked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Health is asked in the thread of the test: no other sees the rows of its transaction."""
+    monkeypatch.setattr(health._Question, "_start", health._Question._work)
+    health._Question._open.clear()
 
 
 @pytest.fixture

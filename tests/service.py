@@ -64,12 +64,13 @@ class Service:
             **environment,
         }
         self.process: subprocess.Popen[bytes] | None = None
+        self.prefix: list[str] = []  # what starts the programs, where they are to see something of their own
         self.client = httpx.Client(base_url=f"{self.url}/api/v1/", timeout=30)
 
     def start(self, *, within: float = 90) -> None:
         log = (self.home / "serve.log").open("ab")
         self.process = subprocess.Popen(
-            [sys.executable, str(ROOT / "manage.py"), "serve"],
+            [*self.prefix, sys.executable, str(ROOT / "manage.py"), "serve"],
             cwd=ROOT,
             env=self.environment,
             stdin=subprocess.DEVNULL,
@@ -94,7 +95,7 @@ class Service:
 
     def manage(self, *arguments: str) -> str:
         done = subprocess.run(
-            [sys.executable, str(ROOT / "manage.py"), *arguments],
+            [*self.prefix, sys.executable, str(ROOT / "manage.py"), *arguments],
             cwd=ROOT,
             env=self.environment,
             capture_output=True,

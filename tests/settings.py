@@ -28,3 +28,4 @@ LOGGING["root"]["level"] = "WARNING"  # type: ignore[index]  # noqa: F405
 ALLOWED_HOSTS = ["*"]
 REST_FRAMEWORK = {**REST_FRAMEWORK, "DEFAULT_THROTTLE_RATES": {"user": "100000/min"}}  # noqa: F405
 ACCOUNT_RATE_LIMITS = False
+DATABASE_WATCH = False

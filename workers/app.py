@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+import sys
+from datetime import UTC, datetime
 from typing import Any
 
+import celery.apps.worker
 import structlog
 from celery import Celery, bootsteps
 from celery.signals import (
@@ -26,7 +30,7 @@ django.setup()
 from django.conf import settings  # noqa: E402 - the services need the apps to be ready
 from django.core.exceptions import ImproperlyConfigured  # noqa: E402
 
-from automl.core import leaving, seats  # noqa: E402
+from automl.core import leaving, pulses, seats  # noqa: E402
 from workers import recovery  # noqa: E402
 from workers.heartbeat import WorkerHeartbeat  # noqa: E402
 from workers.schedule import SCHEDULE  # noqa: E402
@@ -135,6 +139,16 @@ def keep_our_logging(**_: Any) -> None:
     """Django's settings have set logging up; Celery shall leave it."""
 
 
+def say_as_json(text: str, stream: Any = sys.__stderr__) -> None:
+    """What Celery says of a signal: written past all logging, as only that is safe in a signal's handler."""
+    line = {"event": text, "level": "info", "logger": "celery", "timestamp": datetime.now(UTC).isoformat()}
+    os.write(stream.fileno(), json.dumps(line).encode() + b"\n")
+
+
+if settings.LOG_JSON:
+    celery.apps.worker.safe_say = say_as_json  # type: ignore[attr-defined]
+
+
 @celeryd_init.connect
 def begin(sender: str, conf: Any, **_: Any) -> None:
     """Check the configuration in effect, whatever it came from, and read what a dead predecessor held."""
@@ -148,6 +162,14 @@ def begin(sender: str, conf: Any, **_: Any) -> None:
 def give_back(**_: Any) -> None:
     """On SIGTERM, before anything else: the pool processes give back what they hold, instead of ending it."""
     leaving.ask()
+
+
+@task_prerun.connect
+def show_that_it_hears(task: Any, **_: Any) -> None:
+    """Whoever takes a message is not deaf."""
+    queue = (task.request.delivery_info or {}).get("routing_key")
+    if queue:
+        pulses.take_up(queue)
 
 
 @worker_process_init.connect

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -10,6 +11,7 @@ from kombu.exceptions import OperationalError
 
 from workers import tasks
 from workers.app import app
+from workers.schedule import SWEEP_SECONDS
 
 log = structlog.get_logger(__name__)
 # A broker that does not answer must not hold up a request: the sweep sends the message again.
@@ -43,9 +45,13 @@ class CeleryDispatcher:
     def package(self, model_id: UUID) -> None:
         _send(tasks.package_model, model_id)
 
+    def ring(self) -> None:
+        # Seats that are busy need not find a heap of these afterwards.
+        _send(tasks.evaluate_trial, expires=SWEEP_SECONDS * 2)
 
-def _send(task: Task, *ids: UUID) -> None:  # type: ignore[type-arg]
+
+def _send(task: Task, *ids: UUID, **options: Any) -> None:  # type: ignore[type-arg]
     try:
-        task.apply_async(tuple(str(id) for id in ids), retry=True, retry_policy=RETRY)
+        task.apply_async(tuple(str(id) for id in ids), retry=True, retry_policy=RETRY, **options)
     except (OperationalError, OSError) as error:
         log.warning("message_not_sent", task=task.name, error=str(error))

@@ -1,4 +1,7 @@
-"""Thin tasks: each takes ids and calls one service. A message is a wake-up; rows say what to do."""
+"""Thin tasks: each takes ids and calls one service. A message is a wake-up; rows say what to do.
+
+What is logged meanwhile carries the ids, and the attempt once a service has claimed one.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from celery import Task, shared_task
+from structlog.contextvars import bound_contextvars
 
 from automl.datasets.services import profile_dataset as profile
 from automl.experiments.services import lifecycle, results, trials
@@ -15,19 +19,22 @@ from automl.experiments.services import sweep as sweeping
 @shared_task
 def profile_dataset(dataset_id: str) -> None:
     """Needs a dataset that is profiling; leaves it ready or failed."""
-    profile(UUID(dataset_id))
+    with bound_contextvars(dataset=dataset_id, attempt=0):
+        profile(UUID(dataset_id))
 
 
 @shared_task
 def prepare_experiment(experiment_id: str) -> None:
     """Needs an experiment that is pending; leaves it running or failed."""
-    lifecycle.prepare_experiment(UUID(experiment_id))
+    with bound_contextvars(experiment=experiment_id, attempt=0):
+        lifecycle.prepare_experiment(UUID(experiment_id))
 
 
 @shared_task
 def plan_trials(experiment_id: str) -> None:
     """Needs an experiment that is running; adds waiting trials, or leaves it stopping."""
-    trials.plan_trials(UUID(experiment_id))
+    with bound_contextvars(experiment=experiment_id):
+        trials.plan_trials(UUID(experiment_id))
 
 
 @shared_task(bind=True)
@@ -39,13 +46,15 @@ def evaluate_trial(self: Task[Any, Any]) -> None:
 @shared_task
 def finish_experiment(experiment_id: str) -> None:
     """Needs an experiment that is stopping; leaves it complete or failed."""
-    results.finish_experiment(UUID(experiment_id))
+    with bound_contextvars(experiment=experiment_id, attempt=0):
+        results.finish_experiment(UUID(experiment_id))
 
 
 @shared_task
 def package_model(model_id: str) -> None:
     """Needs a model that is packaging; leaves it ready or failed."""
-    results.package_model(UUID(model_id))
+    with bound_contextvars(model=model_id):
+        results.package_model(UUID(model_id))
 
 
 @shared_task

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any, TypedDict
@@ -11,12 +12,15 @@ import structlog
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.template import loader
 from django.views import defaults
 from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions
 
 from automl.core import errors as core
+from automl.core import storage
 from automl.core.downloads import RangeNotSatisfiable
+from automl.core.patience import is_away
 from automl.engine.errors import UserError
 
 log = structlog.get_logger(__name__)
@@ -32,6 +36,7 @@ STATUS_OF_ERROR: tuple[tuple[type[Exception], int], ...] = (
     (core.QuotaExceeded, 429),
     (core.Conflict, 409),
     (core.Unavailable, 503),
+    (core.StorageFull, 507),
     (UserError, 422),
     (Http404, 404),
     (RequestDataTooBig, 413),
@@ -77,11 +82,33 @@ class ProblemResponse(HttpResponse):
 
 def problem_response(error: Exception, context: dict[str, Any]) -> HttpResponseBase:
     """The answer to an exception; REST framework calls this for whatever a view raises."""
+    error = of_surroundings(error) or error
     answer = _of_fields(error) or _refusal(error)
     if answer is None:
         log.exception("unhandled_error", view=type(context.get("view")).__name__, exc_info=error)
         answer = ProblemResponse(500, BUG)
     return answer
+
+
+def of_surroundings(error: BaseException) -> UserError | None:
+    """What people are told of an error for which neither they nor we are to blame: database, disk."""
+    return core.DatabaseAway() if is_away(error) else storage.trouble(error)
+
+
+def outage(request: HttpRequest, error: BaseException) -> HttpResponseBase | None:
+    """The answer to such an error, in the shape that belongs to the address; None if it is none.
+
+    The page is drawn without a user or a session: they are in the database.
+    """
+    found = error if isinstance(error, core.Unavailable | core.StorageFull) else of_surroundings(error)
+    if found is None:
+        return None
+    status = 507 if isinstance(found, core.StorageFull) else 503
+    headers = _headers(found)
+    if request.path.startswith(PREFIX):
+        return ProblemResponse(status, str(found), headers=headers)
+    page = loader.get_template("outage.html").render({"status": status, "error": str(found)})
+    return HttpResponse(page, status=status, headers=headers)
 
 
 def _of_fields(error: Exception) -> ProblemResponse | None:
@@ -169,6 +196,10 @@ def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponseBa
 
 
 def server_error(request: HttpRequest) -> HttpResponseBase:
+    # Middleware met it, before or after the view: sessions are in the database, uploads on the disk.
+    error = sys.exc_info()[1]
+    if error is not None and (answer := outage(request, error)):
+        return answer
     if request.path.startswith(PREFIX):
         return ProblemResponse(500, BUG)
     return defaults.server_error(request)

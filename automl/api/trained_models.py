@@ -16,7 +16,7 @@ from automl.api.encoding import RowsParser
 from automl.api.idempotency import idempotent
 from automl.api.resource import Paged, Resource, identifier, waiting
 from automl.api.serializers.models import ModelSerializer, PredictionRequest, PredictionSerializer
-from automl.core.downloads import send_file
+from automl.core.downloads import check_whole, send_file
 from automl.core.errors import Conflict, Unavailable
 from automl.core.storage import path_of
 from automl.engine.errors import Retryable
@@ -62,14 +62,12 @@ class Models(Paged, Resource):
     def download(self, request: Request, id: str) -> HttpResponseBase:
         """The bundle: model, predict.py, requirements, model card. Its ETag is its SHA-256."""
         model = self._ready(id, "downloaded")
-        path = path_of(model.bundle)
-        if not path.is_file():
-            raise Unavailable(
-                "The model's file is not in the storage just now. Try again, or package it anew."
-            )
-        filename = selectors.bundle_filename(model)
         return send_file(
-            request, path, filename=filename, content_type="application/zip", sha256=model.sha256
+            request,
+            path_of(model.bundle),
+            filename=selectors.bundle_filename(model),
+            content_type="application/zip",
+            sha256=model.sha256,
         )
 
     def _get(self, id: str) -> TrainedModel:
@@ -90,6 +88,7 @@ class Predictions(Resource):
         """Predict rows. Missing columns are named in the error, extra ones are ignored."""
         model = ready(selectors.get_model(user=self.user, id=identifier(id, "model")), "used")
         rows = self.valid(PredictionRequest)["rows"]
+        check_whole(path_of(model.bundle), model.sha256)
         try:
             answer = prediction_server().predict(path_of(model.bundle), rows, PREDICTION_SECONDS)
         except Retryable as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +11,8 @@ from pathlib import Path
 from django.http import HttpRequest, HttpResponseNotModified, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.http import content_disposition_header, parse_etags
+
+from automl.core.errors import Unavailable
 
 CHUNK = 1 << 16
 ONE_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
@@ -38,16 +42,52 @@ def not_modified(response: HttpResponseBase) -> HttpResponseNotModified:
     return answer
 
 
-def send_file(
-    request: HttpRequest, path: Path, *, filename: str, content_type: str, sha256: str
-) -> HttpResponseBase:
-    """Stream a file that never changes.
+def check_whole(path: Path, sha256: str) -> None:
+    """Hold a file against its digest before any of it is sent or used.
 
     Raises
     ------
+    Unavailable
+        If it is missing, or not what was stored.
+    """
+    try:
+        status = path.stat()
+        whole = _digest(path, status.st_size, status.st_mtime_ns) == sha256
+    except OSError as error:
+        raise Unavailable(
+            "The model's file is not in the storage just now. Try again; if it stays so, have the model "
+            "packaged "
+            "anew, or its file restored from a backup."
+        ) from error
+    if not whole:
+        raise Unavailable(
+            "The model's file is damaged: its checksum is not the one it was stored with. Have its file "
+            "restored "
+            "from a backup, or start the experiment anew.",
+            retry_after=600,
+        )
+
+
+@functools.lru_cache(maxsize=256)
+def _digest(path: Path, size: int, changed: int) -> str:
+    """The digest of a file as it was at that time: a download in parts need not read it for each."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def send_file(
+    request: HttpRequest, path: Path, *, filename: str, content_type: str, sha256: str
+) -> HttpResponseBase:
+    """Stream a file that never changes, once it is known to be whole.
+
+    Raises
+    ------
+    Unavailable
+        If it is missing, or damaged.
     RangeNotSatisfiable
         If the range that was asked for begins after the file's end.
     """
+    check_whole(path, sha256)
     etag = f'"{sha256}"'
     size = path.stat().st_size
     part = _asked_range(request, size, etag)

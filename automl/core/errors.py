@@ -37,3 +37,23 @@ class Unavailable(UserError):
     def __init__(self, message: str, *, retry_after: int = 5) -> None:
         self.retry_after = retry_after
         super().__init__(message)
+
+
+class StorageFull(UserError):
+    """The disk has no room for what this needs (HTTP 507)."""
+
+    retry_after = 60
+
+
+class StorageUnavailable(Unavailable):
+    """The files can't be written, or not be read, just now (HTTP 503)."""
+
+
+class DatabaseAway(Unavailable):
+    """The database does not answer just now (HTTP 503)."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The database does not answer just now. Nothing was changed. Searches that run go on, and this "
+            "works again as soon as it is back: try again in a few seconds."
+        )

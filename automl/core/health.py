@@ -1,26 +1,46 @@
-"""Whether the parts of the service are there, told by what they do."""
+"""Whether the parts of the service are there, told by what they do: a living process proves nothing."""
 
 from __future__ import annotations
 
 import contextlib
-import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 
 import redis
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, connection
-from django.db.models import QuerySet
+from django.db import DatabaseError, connection, connections
+from django.db.models import Min, QuerySet
 from django.utils import timezone
 
+from automl.core import pulses, storage
 from automl.core.models import Worker
+from automl.engine.errors import UserError
 
 log = structlog.get_logger(__name__)
-ALIVE_SECONDS = 15
+# A worker writes its row every two seconds, and a pulse at least every three while it works or is asked to.
+ALIVE_SECONDS = 10
+DEAF_SECONDS = 9.0
+# A scheduler that is gone shows at once on an idle service, and after this long on a busy one.
+SWEEP_SECONDS = 60.0
+# All checks together: a part that hangs may not make the answer hang.
+CHECK_SECONDS = 2.5
+QUEUES = ("evaluate", "short")
 
 
 class _Missing(Exception):
     """A part that is not there, in words for everybody."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a part of the service answered: "ok" or the reason why not, and after how long."""
+
+    text: str
+    seconds: float
 
 
 def live_workers(queue: str | None = None) -> QuerySet[Worker]:
@@ -31,17 +51,67 @@ def live_workers(queue: str | None = None) -> QuerySet[Worker]:
 
 def readiness() -> dict[str, str]:
     """Each part's name with "ok" or the reason why it is not."""
+    return {name: answer.text for name, answer in ask().items()}
+
+
+def ask() -> dict[str, Answer]:
+    """Ask every part at the same time; one that does not answer in time is said to be silent."""
     checks = {"database": _database, "broker": _broker, "storage": _storage, "workers": _workers}
-    answer = {}
-    for name, check in checks.items():
+    deadline = time.monotonic() + CHECK_SECONDS
+    questions = {name: _Question.put(name, check) for name, check in checks.items()}
+    return {name: question.answer(deadline) for name, question in questions.items()}
+
+
+class _Question:
+    """One check in a thread of its own, which may hang for as long as the part does."""
+
+    _open: dict[str, _Question] = {}
+
+    def __init__(self, name: str, check: Callable[[], None]) -> None:
+        self._name = name
+        self._check = check
+        self._began = time.monotonic()
+        self._answer: Answer | None = None
+        self._done = threading.Event()
+
+    @classmethod
+    def put(cls, name: str, check: Callable[[], None]) -> _Question:
+        """Ask, unless the part still owes an answer: threads must not pile up behind it."""
+        owed = cls._open.get(name)
+        if owed is not None and not owed._done.is_set():
+            return owed
+        question = cls._open[name] = cls(name, check)
+        question._start()
+        return question
+
+    def answer(self, deadline: float) -> Answer:
+        self._done.wait(max(0.0, deadline - time.monotonic()))
+        if self._answer is not None:
+            return self._answer
+        waited = time.monotonic() - self._began
+        log.warning("not_ready", part=self._name, error=f"silent for {waited:.1f} s")
+        return Answer(f"The {self._name} did not answer within {CHECK_SECONDS:g} s.", waited)
+
+    def _start(self) -> None:
+        threading.Thread(target=self._in_thread, name=f"health-{self._name}", daemon=True).start()
+
+    def _in_thread(self) -> None:
         try:
-            check()
-            answer[name] = "ok"
-        except (DatabaseError, redis.RedisError, OSError, _Missing) as error:
-            log.warning("not_ready", part=name, error=str(error))
+            self._work()
+        finally:
+            connections.close_all()
+
+    def _work(self) -> None:
+        try:
+            self._check()
+            text = "ok"
+        except (DatabaseError, redis.RedisError, OSError, UserError, _Missing) as error:
+            log.warning("not_ready", part=self._name, error=str(error))
             # Whoever asks needs no account: what exactly failed is for the log.
-            answer[name] = str(error) if isinstance(error, _Missing) else f"The {name} can't be used."
-    return answer
+            told = isinstance(error, _Missing | UserError)
+            text = str(error) if told else f"The {self._name} can't be used."
+        self._answer = Answer(text, time.monotonic() - self._began)
+        self._done.set()
 
 
 def _database() -> None:
@@ -49,21 +119,47 @@ def _database() -> None:
         cursor.execute("SELECT 1")
 
 
-def _broker() -> None:
+def broker_client() -> redis.Redis:
+    """A client that does not wait long for a broker that hangs."""
     url = settings.BROKER_URL.replace("redis+socket://", "unix://")
-    with contextlib.closing(redis.Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2)) as client:
+    return redis.Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2)
+
+
+def _broker() -> None:
+    with contextlib.closing(broker_client()) as client:
         client.ping()
 
 
 def _storage() -> None:
-    probe = settings.FILES_ROOT / f".probe-{os.getpid()}"
-    settings.FILES_ROOT.mkdir(parents=True, exist_ok=True)
-    probe.write_bytes(b"ok")
-    probe.unlink()
+    storage.probe()
+    storage.require_space()
 
 
 def _workers() -> None:
-    alive = set(live_workers().values_list("queue", flat=True))
-    missing = {"evaluate", "short"} - alive
+    """Workers are there, the sweep comes through the broker to them, and they take what comes."""
+    alive = dict(live_workers().values_list("queue").annotate(since=Min("started_at")))
+    missing = set(QUEUES) - set(alive)
     if missing:
         raise _Missing(f"no worker has answered for {ALIVE_SECONDS} s on: {', '.join(sorted(missing))}")
+    swept = pulses.age(pulses.SWEEP)
+    for queue in ("short", "evaluate"):
+        # One that has only just started has had nothing to take yet.
+        if (timezone.now() - alive[queue]).total_seconds() < ALIVE_SECONDS:
+            continue
+        silence = pulses.age(queue)
+        if queue == "evaluate" and _is_late(silence, DEAF_SECONDS):
+            raise _Missing(f"the evaluate workers are there, but have moved nothing for {_told(silence)}")
+        # A sweep is work of the short workers; with long work they may be late with it.
+        idle = _is_late(silence, DEAF_SECONDS) and _is_late(swept, DEAF_SECONDS)
+        if queue == "short" and (idle or _is_late(swept, SWEEP_SECONDS)):
+            raise _Missing(
+                f"no sweep has run for {_told(swept)}: the scheduler is gone, or the short workers are deaf"
+            )
+
+
+def _is_late(silence: float | None, most: float) -> bool:
+    return silence is None or silence > most
+
+
+def _told(silence: float | None) -> str:
+    return "as long as is known" if silence is None else f"{silence:.0f} s"

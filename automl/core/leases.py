@@ -6,19 +6,20 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, OperationalError, close_old_connections
+from django.db import DatabaseError, InterfaceError, close_old_connections
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
-from automl.core import holdings, leaving
+from automl.core import holdings, leaving, pulses
 from automl.engine.isolation import Outcome
 
 log = structlog.get_logger(__name__)
-Answer = TypeVar("Answer")
+# A heartbeat comes every second; a connection to a database that hung is given up after three.
+FORBEARANCE_SECONDS = 6.0
 
 
 def lease_end() -> datetime:
@@ -39,20 +40,6 @@ def claim(rows: QuerySet[Any], **fields: Any) -> bool:
         )
         == 1
     )
-
-
-def patiently(write: Callable[[], Answer]) -> Answer:
-    """Do a write that may be repeated again while the database is away, as long as a lease lasts."""
-    until = time.monotonic() + settings.LEASE_SECONDS
-    while True:
-        try:
-            return write()
-        except (OperationalError, InterfaceError) as error:
-            if time.monotonic() > until:
-                raise
-            log.warning("database_away", error=str(error))
-            close_old_connections()
-            time.sleep(0.5)
 
 
 class CutOff(Exception):
@@ -83,6 +70,14 @@ def kept(row: Any, held: QuerySet[Any], *, send_again: Callable[[], object]) -> 
             attempts = {} if cut.counted else {"attempt": F("attempt") - 1}
             if held.update(lease_expires_at=None, **attempts) and cut.at_once:
                 send_again()
+
+
+def forbear(*tables: QuerySet[Any]) -> None:
+    """After a silence nobody could renew a lease: give those who still work the time to do it now."""
+    now = timezone.now()
+    until = now + timedelta(seconds=FORBEARANCE_SECONDS)
+    for rows in tables:
+        rows.filter(lease_expires_at__lt=now).update(lease_expires_at=until)
 
 
 class Heartbeat:
@@ -146,17 +141,19 @@ class Heartbeat:
         try:
             self.lost = self._held().update(lease_expires_at=lease_end()) == 0
             self._kept_at = now
-        except DatabaseError as error:
-            # A database that is away for a moment must not cost a fit: the lease is still ours until it ends.
-            log.warning("heartbeat_missed", error=str(error))
+            pulses.go_on()
+        except (DatabaseError, InterfaceError) as error:
+            # While the database is away nobody else can take the row; when it is back the row tells whose it
+            # is. Only whoever is cut off from it alone would fit in vain, so that has an end too.
+            log.warning("heartbeat_missed", error=str(error).strip())
             close_old_connections()
-            self.lost = now - self._kept_at > settings.LEASE_SECONDS
+            self.lost = now - self._kept_at > settings.OUTAGE_SECONDS
         return not self.lost
 
     def _added(self) -> float:
         try:
             return self._more()
-        except DatabaseError as error:
+        except (DatabaseError, InterfaceError) as error:
             log.warning("deadline_not_read", error=str(error))
             close_old_connections()
             return 0.0

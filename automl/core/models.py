@@ -52,3 +52,13 @@ class Worker(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Pulse(models.Model):
+    """When something that has to happen again and again last happened."""
+
+    name = models.CharField(primary_key=True, max_length=32)
+    beat_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.name

@@ -76,8 +76,11 @@ def scheduler() -> Program:
 
 
 def celery(*arguments: str) -> list[str]:
-    """A command line of Celery for our application; the web server makes Django's checks, once."""
-    return [sys.executable, "-m", "celery", "--skip-checks", "-A", "workers.app", *arguments]
+    """A command line of Celery for our application; the web server makes Django's checks, once.
+
+    Quiet means without the banner, which is no line of a log.
+    """
+    return [sys.executable, "-m", "celery", "--skip-checks", "-A", "workers.app", "-q", *arguments]
 
 
 def _plain_threads() -> dict[str, str]:

@@ -7,6 +7,8 @@ from typing import Any
 from django.conf import settings
 from django.core.files.uploadhandler import StopUpload, TemporaryFileUploadHandler
 
+from automl.core import storage
+
 
 class LimitedTemporaryFileUploadHandler(TemporaryFileUploadHandler):
     """Streams to a temporary file; one byte over the limit ends the upload."""
@@ -15,6 +17,8 @@ class LimitedTemporaryFileUploadHandler(TemporaryFileUploadHandler):
         self, input_data: Any, META: dict[str, str], content_length: int, boundary: Any, encoding: Any = None
     ) -> None:
         self._left: int = settings.MAX_UPLOAD_BYTES
+        # On its way it lies on the disk twice.
+        storage.require_space(2 * min(content_length, settings.MAX_UPLOAD_BYTES))
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
         self._left -= len(raw_data)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+import pyarrow as pa
 from django.db.models import QuerySet
 from django.http import Http404
 
 from automl.accounts.models import User
 from automl.core import storage
-from automl.core.errors import Conflict
+from automl.core.errors import Conflict, StorageUnavailable
 from automl.datasets.models import Dataset, DatasetState
 from automl.engine import reading
 
@@ -41,7 +42,16 @@ def preview(dataset: Dataset, *, rows: int = 20, offset: int = 0) -> tuple[list[
     ------
     Conflict
         If the table has not been read yet, or could not be read.
+    StorageUnavailable
+        If the stored table is missing or damaged.
     """
     if dataset.state != DatasetState.READY:
         raise Conflict(f"The dataset is {dataset.state}; a preview is there once it is ready.")
-    return reading.preview(storage.path_of(dataset.folder) / "table.arrow", rows, offset)
+    try:
+        return reading.preview(storage.path_of(dataset.folder) / "table.arrow", rows, offset)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise StorageUnavailable(
+            "The stored table of this dataset is missing or damaged. Upload the file again, or have it "
+            "restored "
+            "from a backup."
+        ) from error

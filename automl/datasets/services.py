@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Mapping
 from pathlib import PurePath
@@ -11,14 +12,16 @@ from uuid import UUID
 import structlog
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.db.models import F, QuerySet, Sum
 from django.utils import timezone
+from structlog.contextvars import bind_contextvars
 
 from automl.accounts.models import User
 from automl.core import leases, seats, storage
 from automl.core.dispatch import dispatcher
 from automl.core.errors import Conflict, InvalidInput, QuotaExceeded, TooLarge
+from automl.core.patience import patiently
 from automl.datasets.models import Dataset, DatasetState
 from automl.engine.errors import UserError
 from automl.engine.schema import ColumnKind
@@ -33,21 +36,22 @@ def create_dataset(*, owner: User, file: UploadedFile[Any], name: str = "") -> D
     ------
     UserError
         If the file is empty.
-    TooLarge, QuotaExceeded
-        If a limit does not allow it.
+    TooLarge, QuotaExceeded, StorageFull
+        If a limit, or the disk, does not allow it.
     """
     _check_size(file)
     _check_quota(owner, file.size or 0)
+    storage.require_space(file.size or 0)
     filename = PurePath((file.name or "table").replace("\\", "/")).name[:255]
     dataset = Dataset(owner=owner, filename=filename, name=(name.strip() or filename)[:200], bytes=0)
     digest = hashlib.sha256()
-    with storage.writing(f"{dataset.folder}/original") as draft, draft.open("wb") as target:
-        for chunk in file.chunks():
-            digest.update(chunk)
-            dataset.bytes += len(chunk)
-            target.write(chunk)
-    dataset.sha256 = digest.hexdigest()
     try:
+        with storage.writing(f"{dataset.folder}/original") as draft, draft.open("wb") as target:
+            for chunk in file.chunks():
+                digest.update(chunk)
+                dataset.bytes += len(chunk)
+                target.write(chunk)
+        dataset.sha256 = digest.hexdigest()
         with transaction.atomic():
             dataset.save(force_insert=True)
             transaction.on_commit(lambda: dispatcher().profile(dataset.id))
@@ -92,9 +96,10 @@ def profile_dataset(dataset_id: UUID) -> None:
 
 
 def _profile(dataset: Dataset, held: QuerySet[Dataset]) -> None:
-    folder = storage.make_folder(dataset.folder)
+    folder = storage.path_of(dataset.folder)
     storage.remove_drafts(f"{dataset.folder}/table.arrow")
     heartbeat = leases.Heartbeat(lambda: held)
+    bind_contextvars(attempt=dataset.attempt)
     outcome = seats.run(
         "profile",
         {
@@ -110,8 +115,13 @@ def _profile(dataset: Dataset, held: QuerySet[Dataset]) -> None:
     heartbeat.check(outcome)
     if heartbeat.lost:
         return
-    if outcome.result is not None:
-        _store_profile(held, outcome.result)
+    if outcome.status == "storage" and dataset.attempt < settings.MAX_ATTEMPTS:
+        # Its lease goes with it, so the sweep has it profiled again.
+        storage.wait_for_room(heartbeat)
+        patiently(lambda: held.update(lease_expires_at=None))
+    elif (found := outcome.result) is not None:
+        patiently(lambda: _store_profile(held, found))
+        log.info("dataset_profiled", seconds=round(outcome.seconds, 2))
     else:
         log.warning("profile_failed", dataset=str(dataset.id), status=outcome.status, detail=outcome.detail)
         held.update(
@@ -124,7 +134,8 @@ def _profile(dataset: Dataset, held: QuerySet[Dataset]) -> None:
 
 def _show_progress(held: Any, report: dict[str, Any]) -> str:
     if "progress" in report:
-        held.update(progress=report["progress"], version=F("version") + 1)
+        with contextlib.suppress(DatabaseError):
+            held.update(progress=report["progress"], version=F("version") + 1)
     return "go"
 
 

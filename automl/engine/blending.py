@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from automl.engine.ensemble import Blend, blend
+from automl.engine.errors import Damaged
 from automl.engine.evaluation import read_predictions
 from automl.engine.inference import finish_probabilities
 from automl.engine.intervals import interval, is_tie
@@ -33,7 +34,7 @@ def blend_trials(args: Mapping[str, Any]) -> dict[str, Any]:
     metric = METRICS[args["metric"]]
     truth = np.asarray(prepared.y)
     trials = choose_candidates(args["trials"], rows=len(truth), width=max(prepared.profile.classes, 1))
-    predictions = [read_predictions(trial["dir"]) for trial in trials]
+    trials, predictions, damaged = _read(trials)
     validated = np.isfinite(predictions[0]).reshape(len(truth), -1).all(axis=1)
     truth = truth[validated]
     predictions = [prediction[validated] for prediction in predictions]
@@ -54,12 +55,31 @@ def blend_trials(args: Mapping[str, Any]) -> dict[str, Any]:
             answer = {"weights": weights, "score": max(metric.score_of(value), best), "value": value}
             answer |= {"score_low": low, "score_high": high}
             chosen = honest
+    answer["damaged"] = damaged
     answer["tied"] = [
         trial["id"]
         for trial, prediction in zip(trials, predictions, strict=True)
         if is_tie(metric, truth, prediction, chosen)
     ]
     return answer
+
+
+def _read(
+    trials: Sequence[Mapping[str, Any]],
+) -> tuple[list[Mapping[str, Any]], list[Array], dict[str, str]]:
+    """The trials whose predictions are whole, these predictions, and what is wrong with the others."""
+    whole: list[Mapping[str, Any]] = []
+    predictions: list[Array] = []
+    damaged: dict[str, str] = {}
+    for trial in trials:
+        try:
+            predictions.append(read_predictions(trial["dir"]))
+            whole.append(trial)
+        except Damaged as error:
+            damaged[trial["id"]] = str(error)
+    if not whole:
+        raise Damaged(next(iter(damaged.values())))
+    return whole, predictions, damaged
 
 
 def choose_candidates(

@@ -27,7 +27,8 @@ from automl.engine.learners import get_learner
 from automl.engine.metrics import METRICS, metrics_for
 from automl.engine.model_card import model_card
 from automl.engine.preparation import Prepared, encode_target, open_prepared
-from automl.engine.reading import read_frame
+from automl.engine.reading import check_table, read_frame
+from automl.engine.sealing import seal_of, sync_folder
 from automl.engine.trial import TaskType
 
 # What predict.py imports, and the library of each family; versions are those that trained.
@@ -104,6 +105,7 @@ def _metrics(
 def _test_metrics(
     prepared: Prepared, args: Mapping[str, Any], names: list[str], model: Model
 ) -> dict[str, Any]:
+    check_table(Path(args["test_table"]))
     frame = read_frame(Path(args["test_table"]))
     target = model.encoder.schema["target"]
     known = frame[target].notna()
@@ -200,18 +202,20 @@ def load_texts(path: Path) -> list[Any]:
 def _write_zip(out: Path, files: Mapping[str, bytes]) -> tuple[str, int]:
     """Write the ZIP so that it appears whole or not at all; its digest and size."""
     draft = out.with_name(f".{out.name}.{os.getpid()}")
-    with zipfile.ZipFile(draft, "w") as archive:
-        for name, data in files.items():
-            entry = zipfile.ZipInfo(name, ZIP_DATE)
-            entry.external_attr = 0o644 << 16
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(entry, data, compresslevel=COMPRESSION)
-    with draft.open("rb") as file:
-        os.fsync(file.fileno())
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    size = draft.stat().st_size
-    draft.replace(out)
-    return digest, size
+    out.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with zipfile.ZipFile(draft, "w") as archive:
+            for name, data in files.items():
+                entry = zipfile.ZipInfo(name, ZIP_DATE)
+                entry.external_attr = 0o644 << 16
+                entry.compress_type = zipfile.ZIP_DEFLATED
+                archive.writestr(entry, data, compresslevel=COMPRESSION)
+        sealed = seal_of(draft)
+        draft.replace(out)
+        sync_folder(out.parent)
+    finally:
+        draft.unlink(missing_ok=True)
+    return sealed["digest"], sealed["size"]
 
 
 def _json(value: Any) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from automl.engine.intervals import interval
 from automl.engine.learners import Learner, get_learner
 from automl.engine.metrics import METRICS
 from automl.engine.preparation import Prepared, open_prepared
+from automl.engine.sealing import check_folder, seal_folder, sync_folder
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -214,27 +216,39 @@ def _fold_value(metric: Any, y: Array, predicted: Array, *, is_log: bool) -> flo
 def _write(out: Path, oof: Array, models: list[FittedModel], scales: tuple[float, float]) -> int:
     """Store predictions and models so that a reader finds all or nothing; the models' size in bytes."""
     draft = out.with_name(f".{out.name}.{os.getpid()}")
-    draft.mkdir(parents=True, exist_ok=True)
-    np.save(draft / "oof.npy", oof.astype(np.float32))
     parts = [(model.preprocess, model.estimator, model.layout, model.log_bounds) for model in models]
-    with (draft / "models.pkl").open("wb") as file:
-        pickle.dump((parts, scales), file, protocol=pickle.HIGHEST_PROTOCOL)
-        file.flush()
-        os.fsync(file.fileno())
-        size = file.tell()
-    draft.rename(out)
+    try:
+        draft.mkdir(parents=True, exist_ok=True)
+        np.save(draft / "oof.npy", oof.astype(np.float32))
+        with (draft / "models.pkl").open("wb") as file:
+            pickle.dump((parts, scales), file, protocol=pickle.HIGHEST_PROTOCOL)
+            size = file.tell()
+        seal_folder(draft)
+        draft.rename(out)
+        sync_folder(out.parent)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
     return size
 
 
 def read_member(folder: str | Path, weight: float = 1.0) -> Member:
-    """The fold models of a trial; only what this service's own workers wrote is ever read so."""
+    """The fold models of a trial; only what this service's own workers wrote is ever read so.
+
+    Raises
+    ------
+    Damaged
+        If they are not as they were written.
+    """
+    check_folder(Path(folder), ["models.pkl"])
     with (Path(folder) / "models.pkl").open("rb") as file:
         parts, scales = pickle.load(file)  # noqa: S301 - written by `evaluate` into the private folder
     return Member(weight, [FittedModel(*part) for part in parts], *scales)
 
 
 def read_predictions(folder: str | Path) -> Array:
-    """The out-of-fold predictions of a trial."""
+    """The out-of-fold predictions of a trial; raises Damaged if they are not as they were written."""
+    check_folder(Path(folder), ["oof.npy"])
     return np.asarray(np.load(Path(folder) / "oof.npy"), dtype=np.float64)
 
 

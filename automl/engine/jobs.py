@@ -114,6 +114,7 @@ class BlendResult(TypedDict):
     score_low: float
     score_high: float
     tied: list[str]
+    damaged: NotRequired[dict[str, str]]  # by trial id: its predictions are not as they were written
 
 
 class PackageArgs(TypedDict):

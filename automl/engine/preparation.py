@@ -21,8 +21,9 @@ import pyarrow as pa
 from automl.engine.errors import UserError
 from automl.engine.inference import Encoder, clean_texts, level_of, parse_dates
 from automl.engine.metrics import METRICS, default_metric
-from automl.engine.reading import read_frame
+from automl.engine.reading import check_table, read_frame
 from automl.engine.schema import MISSING_MARKS, ColumnKind, DataProfile
+from automl.engine.sealing import check_folder, seal_folder, sync_folder
 from automl.engine.splitting import fold_plan, make_folds
 from automl.engine.trial import TaskType
 
@@ -80,7 +81,8 @@ class Prepared:
 
 
 def prepare_table(table: Path, out: Path, **settings: Any) -> dict[str, Any]:
-    """Prepare a stored table, see `prepare`."""
+    """Prepare a stored table, see `prepare`; raises Damaged if it is not as it was written."""
+    check_table(table)
     return prepare(Request(frame=read_frame(table), **settings), out)
 
 
@@ -132,8 +134,9 @@ def prepare(request: Request, out: Path) -> dict[str, Any]:
 
 
 def open_prepared(folder: str | Path) -> Prepared:
-    """Open a prepared folder."""
+    """Open a prepared folder; raises Damaged if it is not as it was written."""
     folder = Path(folder)
+    check_folder(folder)
     meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
     found = meta["profile"]
     profile = DataProfile(
@@ -375,16 +378,19 @@ def _write(
     draft = out.with_name(f".{out.name}.{os.getpid()}")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
-    for name, array in arrays.items():
-        np.save(draft / f"{name}.npy", array)
-    (draft / "meta.json").write_text(json.dumps(meta, ensure_ascii=False), encoding="utf-8")
-    (draft / "schema.json").write_text(json.dumps(schema, ensure_ascii=False), encoding="utf-8")
-    dump(list(texts), draft / "texts.skops")
-    for path in draft.iterdir():
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-    shutil.rmtree(out, ignore_errors=True)
-    draft.rename(out)
+    try:
+        for name, array in arrays.items():
+            np.save(draft / f"{name}.npy", array)
+        (draft / "meta.json").write_text(json.dumps(meta, ensure_ascii=False), encoding="utf-8")
+        (draft / "schema.json").write_text(json.dumps(schema, ensure_ascii=False), encoding="utf-8")
+        dump(list(texts), draft / "texts.skops")
+        seal_folder(draft)
+        shutil.rmtree(out, ignore_errors=True)
+        draft.rename(out)
+        sync_folder(out.parent)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
 
 
 def profile_columns(frame: pd.DataFrame) -> list[dict[str, Any]]:

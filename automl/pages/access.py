@@ -16,7 +16,8 @@ from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from automl.accounts.models import User
-from automl.core.errors import Conflict, QuotaExceeded, TooLarge, Unavailable
+from automl.core import storage
+from automl.core.errors import Conflict, QuotaExceeded, StorageFull, TooLarge, Unavailable
 from automl.engine.errors import UserError
 
 P = ParamSpec("P")
@@ -25,6 +26,7 @@ STATUS_OF_ERROR: tuple[tuple[type[UserError], int, str], ...] = (
     (QuotaExceeded, 429, "That is over your limit"),
     (Conflict, 409, "Not possible just now"),
     (Unavailable, 503, "Not available just now"),
+    (StorageFull, 507, "There is no room left"),
 )
 
 
@@ -47,6 +49,10 @@ def page(
             return view(cast(SignedInRequest, request), *args, **kwargs)
         except UserError as error:
             return refusal(request, error)
+        except OSError as error:
+            if (told := storage.trouble(error)) is None:
+                raise
+            return refusal(request, told)
 
     return answer
 

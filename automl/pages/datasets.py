@@ -10,7 +10,8 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from automl.core.errors import InvalidInput, TooLarge
+from automl.core import storage
+from automl.core.errors import InvalidInput, StorageUnavailable, TooLarge
 from automl.datasets import selectors, services
 from automl.datasets.models import Dataset, DatasetState
 from automl.engine.errors import UserError
@@ -52,7 +53,10 @@ def upload(request: SignedInRequest) -> HttpResponse:
                 owner=request.user, file=form.cleaned_data["file"], name=form.cleaned_data["name"]
             )
             return _uploaded(request, reverse("pages:dataset", args=[dataset.id]))
-    except UserError as error:
+    except (UserError, OSError) as problem:
+        error = problem if isinstance(problem, UserError) else storage.trouble(problem)
+        if error is None:
+            raise
         status, _ = status_of(error)
         # An upload that was cut off has no file left: then "required" would be beside the point.
         form.errors.pop("file", None)
@@ -187,7 +191,7 @@ def _column(dataset: Dataset, position: int, column: dict[str, Any]) -> dict[str
 def _preview(dataset: Dataset) -> dict[str, Any] | None:
     try:
         names, rows = selectors.preview(dataset, rows=PREVIEW_ROWS)
-    except OSError:
+    except StorageUnavailable:
         return None
     return {
         "names": names[:PREVIEW_COLUMNS],

@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from automl.core.downloads import RangeNotSatisfiable, send_file
-from automl.core.errors import Conflict, Unavailable
+from automl.core.errors import Conflict
 from automl.core.storage import path_of
 from automl.engine.metrics import METRICS
 from automl.experiments import selectors
@@ -39,15 +39,11 @@ def download(request: SignedInRequest, id: UUID) -> HttpResponseBase:
     model = selectors.get_model(user=request.user, id=id)
     if model.state != ModelState.READY:
         raise Conflict(f"The model is {model.state}; it can be downloaded once it is ready. {model.error}")
-    path = path_of(model.bundle)
-    filename = selectors.bundle_filename(model)
-    if not path.is_file():
-        raise Unavailable("The model's file is not in the storage just now. Try again, or package it anew.")
     try:
         return send_file(
             request,
-            path,
-            filename=filename,
+            path_of(model.bundle),
+            filename=selectors.bundle_filename(model),
             content_type="application/zip",
             sha256=model.sha256,
         )

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from automl.pages import account, datasets, experiments, steering, trained_models, trials
+from automl.pages import account, datasets, experiments, operations, steering, trained_models, trials
 
 app_name = "pages"
 
@@ -36,5 +36,7 @@ urlpatterns = [
     path("trials/<uuid:id>/model/", trials.package, name="package_trial"),
     path("models/<uuid:id>/", trained_models.model, name="model"),
     path("models/<uuid:id>/state/", trained_models.state, name="model_state"),
+    path("operations/", operations.overview, name="operations"),
+    path("operations/state/", operations.state, name="operations_state"),
     path("models/<uuid:id>/download/", trained_models.download, name="download_model"),
 ]

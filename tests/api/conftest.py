@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import pytest
@@ -13,6 +14,7 @@ from automl.experiments.models import Experiment, TrainedModel, Trial
 from tests.factories import DatasetFactory, ExperimentFactory, TrainedModelFactory, TrialFactory
 
 BASE = "/api/v1/"
+BUNDLE = bytes(range(256)) * 16
 
 
 class Api(APIClient):
@@ -63,7 +65,7 @@ def world(alice: User) -> World:
     dataset = DatasetFactory(owner=alice)
     experiment = ExperimentFactory(owner=alice, dataset=dataset)
     trial = TrialFactory(experiment=experiment)
-    model = TrainedModelFactory(trial=trial)
+    model = TrainedModelFactory(trial=trial, sha256=hashlib.sha256(BUNDLE).hexdigest())
     storage.make_folder(f"models/{model.id}")
-    storage.path_of(model.bundle).write_bytes(bytes(range(256)) * 16)
+    storage.path_of(model.bundle).write_bytes(BUNDLE)
     return World(dataset, experiment, trial, model)

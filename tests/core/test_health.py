@@ -1,5 +1,7 @@
 """What containers ask: whether the parts of the service are there."""
 
+import threading
+import time
 from datetime import timedelta
 
 import pytest
@@ -7,7 +9,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from automl.core import health
-from automl.core.models import Worker
+from automl.core.models import Pulse, Worker
 
 pytestmark = pytest.mark.django_db
 
@@ -19,7 +21,7 @@ def parts(monkeypatch):
     monkeypatch.setattr("automl.core.management.commands.worker.platform.node", lambda: "here")
 
 
-def heard_from(name, queue, *, seconds):
+def heard_from(name, queue, *, seconds, since=0):
     now = timezone.now()
     Worker.objects.create(
         name=name,
@@ -27,7 +29,7 @@ def heard_from(name, queue, *, seconds):
         seats=2,
         threads_per_seat=1,
         memory_per_seat=1,
-        started_at=now,
+        started_at=now - timedelta(seconds=since),
         seen_at=now - timedelta(seconds=seconds),
     )
 
@@ -35,7 +37,7 @@ def heard_from(name, queue, *, seconds):
 @pytest.mark.usefixtures("parts")
 def test_ready_means_a_worker_on_each_queue():
     heard_from("evaluate@here", "evaluate", seconds=1)
-    assert health.readiness()["workers"] == "no worker has answered for 15 s on: short"
+    assert health.readiness()["workers"] == "no worker has answered for 10 s on: short"
 
     heard_from("short@there", "short", seconds=1)
     assert set(health.readiness().values()) == {"ok"}
@@ -64,3 +66,80 @@ def test_a_worker_is_checked_by_its_own_heartbeat():
 
     Worker.objects.filter(name="evaluate@here").update(seen_at=timezone.now())
     call_command("worker", "evaluate", "--check")
+
+
+def moved(**seconds_ago):
+    for name, seconds in seconds_ago.items():
+        at = timezone.now() - timedelta(seconds=seconds)
+        Pulse.objects.update_or_create(name=name, defaults={"beat_at": at})
+
+
+@pytest.fixture
+def at_work(parts):
+    """Workers that have been there for a minute."""
+    heard_from("evaluate@here", "evaluate", seconds=1, since=60)
+    heard_from("short@here", "short", seconds=1, since=60)
+
+
+@pytest.mark.usefixtures("at_work")
+def test_workers_that_move_are_ready():
+    moved(sweep=2, short=2, evaluate=3)
+    assert health.readiness()["workers"] == "ok"
+
+
+@pytest.mark.usefixtures("at_work")
+@pytest.mark.parametrize(
+    ("ages", "words"),
+    [
+        ({}, "no sweep has run for as long as is known"),
+        ({"sweep": 12, "short": 12, "evaluate": 12}, "no sweep has run for 12 s: the scheduler is gone"),
+        ({"sweep": 70, "short": 1, "evaluate": 1}, "no sweep has run for 70 s"),
+        (
+            {"sweep": 1, "short": 1, "evaluate": 11},
+            "evaluate workers are there, but have moved nothing for 11 s",
+        ),
+        ({"sweep": 1, "short": 1}, "have moved nothing for as long as is known"),
+    ],
+)
+def test_a_worker_that_lives_and_moves_nothing_is_deaf(ages, words):
+    moved(**ages)
+    assert words in health.readiness()["workers"]
+
+
+@pytest.mark.usefixtures("at_work")
+def test_short_workers_with_long_work_are_not_deaf():
+    moved(sweep=30, short=2, evaluate=2)
+    assert health.readiness()["workers"] == "ok"
+
+
+@pytest.mark.usefixtures("parts")
+def test_workers_that_have_only_just_started_are_ready():
+    heard_from("evaluate@here", "evaluate", seconds=1, since=3)
+    heard_from("short@here", "short", seconds=1, since=3)
+    assert health.readiness()["workers"] == "ok"
+
+
+def test_a_part_that_hangs_does_not_make_the_answer_hang(monkeypatch):
+    """And is asked once, however often somebody asks for it."""
+    let_go = threading.Event()
+    asked = []
+    monkeypatch.setattr(health, "CHECK_SECONDS", 0.2)
+    monkeypatch.setattr(health, "_broker", lambda: (asked.append(1), let_go.wait(10)))
+    monkeypatch.setattr(
+        health._Question,
+        "_start",
+        lambda self: threading.Thread(target=self._work).start() if self._name == "broker" else self._work(),
+    )
+    began = time.monotonic()
+    try:
+        for _ in range(3):
+            assert health.readiness()["broker"] == "The broker did not answer within 0.2 s."
+        assert time.monotonic() - began < 2
+        assert len(asked) == 1
+    finally:
+        let_go.set()
+
+
+def test_too_little_room_is_not_ready(settings):
+    settings.LEAST_FREE_BYTES = 1 << 62
+    assert "MB are needed" in health.readiness()["storage"]

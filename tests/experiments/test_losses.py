@@ -214,6 +214,7 @@ def test_the_end_waits_for_a_model_that_somebody_else_is_packaging(seat, sent):
     assert experiment.state == "complete"
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_database_that_is_away_for_a_moment_costs_no_result(seat, monkeypatch, settings):
     trial = waiting_trial()
     tell, tries = trials.tell_trial, []
@@ -225,7 +226,7 @@ def test_a_database_that_is_away_for_a_moment_costs_no_result(seat, monkeypatch,
         return tell(*arguments, **named)
 
     monkeypatch.setattr(trials, "tell_trial", away_once)
-    monkeypatch.setattr("automl.core.leases.close_old_connections", lambda: None)
+    monkeypatch.setattr("automl.core.patience.close_old_connections", lambda: None)
     monkeypatch.setattr(time, "sleep", lambda _: None)
 
     evaluate_trial("evaluate@here")

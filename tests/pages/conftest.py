@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -20,6 +21,7 @@ from tests.factories import (
     TrialFactory,
 )
 
+BUNDLE = bytes(range(256)) * 16
 CURVE = {
     "unit": "rounds",
     "x": [1, 2, 3, 4],
@@ -99,9 +101,13 @@ def make_world(owner: User, *, state: str = "running") -> World:
     TrialFactory(experiment=experiment, family="linear", score=0.90)
     failed = TrialFactory(experiment=experiment, family="catboost", state="failed")
     EnsembleFactory(experiment=experiment)
-    model = TrainedModelFactory(trial=trial, schema={"columns": [{"name": "age", "kind": "numeric"}]})
+    model = TrainedModelFactory(
+        trial=trial,
+        schema={"columns": [{"name": "age", "kind": "numeric"}]},
+        sha256=hashlib.sha256(BUNDLE).hexdigest(),
+    )
     storage.make_folder(f"models/{model.id}")
-    storage.path_of(model.bundle).write_bytes(bytes(range(256)) * 16)
+    storage.path_of(model.bundle).write_bytes(BUNDLE)
     return World(dataset, experiment, trial, failed, model)
 
 

@@ -16,7 +16,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from automl.engine.errors import Cancelled, Pruned, UserError
+from automl.engine.errors import Cancelled, Pruned, UserError, is_disk_full, is_storage_error
 from automl.engine.isolation.limits import used_bytes
 
 LONGEST_SENTENCE = 500
@@ -104,6 +104,12 @@ def _told(error: BaseException) -> dict[str, Any]:
     elif isinstance(error, MemoryError) or "bad_alloc" in text or "bad allocation" in text:
         status = "memory"
         sentence = "memory: the fit asked for more memory than there is; use fewer rows or a smaller model."
+    elif isinstance(error, OSError) and is_storage_error(error):
+        status = "storage"
+        full = "The disk is full" if is_disk_full(error) else f"The disk can't be used ({error.strerror})"
+        sentence = (
+            f"{full}: what was computed could not be stored. Make room on it; the same may be tried again."
+        )
     return {
         "failed": status,
         "error": sentence[:LONGEST_SENTENCE],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Status = Literal["ok", "error", "stopped", "timeout", "memory", "crashed", "cancelled"]
+Status = Literal["ok", "error", "stopped", "timeout", "memory", "storage", "crashed", "cancelled"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Outcome:
     status : str
         ``ok``; ``error``: the job raised; ``stopped``: it ended itself after being told to;
         ``timeout`` and ``memory``: it went over a limit and was killed; ``crashed``: its process
-        died; ``cancelled``: `on_tick` said so.
+        died; ``storage``: the disk was full, or could not be written; ``cancelled``: `on_tick` said so.
     result : dict or None
         What the job returned; only with ``ok``.
     error : str or None

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from automl.engine.reading.convert import ReadLimits, ReadReport, convert_table
-    from automl.engine.reading.stored import preview, read_frame, read_stored
+    from automl.engine.reading.stored import check_table, preview, read_frame, read_stored
 
-__all__ = ["ReadLimits", "ReadReport", "convert_table", "preview", "read_frame", "read_stored"]
+__all__ = ["ReadLimits", "ReadReport", "check_table", "convert_table", "preview", "read_frame", "read_stored"]
 
 _HOMES = {
     **dict.fromkeys(("ReadLimits", "ReadReport", "convert_table"), "automl.engine.reading.convert"),
-    **dict.fromkeys(("preview", "read_frame", "read_stored"), "automl.engine.reading.stored"),
+    **dict.fromkeys(("check_table", "preview", "read_frame", "read_stored"), "automl.engine.reading.stored"),
 }
 
 

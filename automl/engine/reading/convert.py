@@ -17,6 +17,7 @@ import pyarrow.ipc
 
 from automl.engine.errors import UserError
 from automl.engine.reading.cells import with_one_dictionary
+from automl.engine.reading.stored import seal_table
 
 GZIP, ZIP, PARQUET, OLE = b"\x1f\x8b", b"PK\x03\x04", b"PAR1", b"\xd0\xcf\x11\xe0"
 BATCH_ROWS = 65_536
@@ -187,6 +188,7 @@ def _store(table: pa.Table, destination: Path) -> None:
         with draft.open("rb") as file:
             os.fsync(file.fileno())
         draft.replace(destination)
+        seal_table(destination)
     finally:
         draft.unlink(missing_ok=True)
 

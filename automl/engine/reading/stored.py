@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import json
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,8 +13,33 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.ipc
 
+from automl.engine.sealing import check_file, seal_of, sync_folder
+
 if TYPE_CHECKING:
     import pandas as pd
+
+
+def seal_table(path: Path) -> None:
+    """Write down, beside a table that was just stored, how to know that it is whole."""
+    seal = _seal_of(path)
+    draft = seal.with_name(f".{seal.name}.{os.getpid()}")
+    try:
+        draft.write_text(json.dumps(seal_of(path)), encoding="utf-8")
+        draft.replace(seal)
+    finally:
+        draft.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def check_table(path: Path) -> None:
+    """Hold a stored table against its seal; raises Damaged if it is not as it was written."""
+    seal = _seal_of(path)
+    if not path.exists() or seal.exists():
+        check_file(path, json.loads(seal.read_text(encoding="utf-8")) if seal.exists() else None)
+
+
+def _seal_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.seal")
 
 
 def read_stored(path: Path) -> Any:

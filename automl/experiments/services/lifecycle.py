@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -12,11 +13,13 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F, QuerySet
 from django.utils import timezone
+from structlog.contextvars import bind_contextvars
 
 from automl.accounts.models import User
 from automl.core import leases, seats, storage
 from automl.core.dispatch import dispatcher
 from automl.core.errors import Conflict, InvalidInput, QuotaExceeded
+from automl.core.patience import patiently
 from automl.datasets.models import Dataset, DatasetState
 from automl.engine.learners import LEARNERS, families_for
 from automl.engine.metrics import METRICS
@@ -61,12 +64,15 @@ def create_experiment(*, owner: User, request: ExperimentRequest) -> Experiment:
         If a field can't be used; every such field is named.
     QuotaExceeded
         If the user has too many experiments going on.
+    StorageFull
+        If the disk has no room for its files.
     """
     if request.dataset.state != DatasetState.READY:
         raise Conflict(f"The dataset is {request.dataset.state}; an experiment needs one that is ready.")
     if errors := _errors_of(request):
         raise InvalidInput(errors)
     check_quota(owner)
+    storage.require_space()
     with transaction.atomic():
         experiment = Experiment.objects.create(
             owner=owner,
@@ -197,6 +203,7 @@ def prepare_experiment(experiment_id: UUID) -> None:
 
 def _prepare(experiment: Experiment, held: QuerySet[Experiment]) -> None:
     heartbeat = leases.Heartbeat(lambda: held)
+    bind_contextvars(attempt=experiment.attempt)
     storage.remove_drafts(f"{experiment.folder}/prepared")
     outcome = seats.run(
         "prepare",
@@ -209,7 +216,7 @@ def _prepare(experiment: Experiment, held: QuerySet[Experiment]) -> None:
             "metric": experiment.metric,
             "ignore_columns": experiment.ignore_columns,
             "seed": experiment.seed,
-            "out": str(storage.make_folder(experiment.folder) / "prepared"),
+            "out": str(storage.path_of(experiment.folder) / "prepared"),
         },
         seconds=settings.LONGEST_JOB_SECONDS,
         on_tick=heartbeat,
@@ -217,11 +224,20 @@ def _prepare(experiment: Experiment, held: QuerySet[Experiment]) -> None:
     heartbeat.check(outcome)
     if heartbeat.lost:
         return
+    if outcome.status == "storage" and experiment.attempt < settings.MAX_ATTEMPTS:
+        # Its lease goes with it, so the sweep has it prepared again.
+        storage.wait_for_room(heartbeat)
+        patiently(lambda: held.update(lease_expires_at=None))
+        return
     if outcome.result is None:
         log.warning("prepare_failed", experiment=str(experiment.id), detail=outcome.detail)
         fail_experiment(experiment, outcome.error or "The table could not be prepared.")
         return
-    found = outcome.result
+    patiently(lambda: _store_prepared(held, experiment.id, outcome.result or {}))
+    log.info("experiment_prepared", seconds=round(outcome.seconds, 2))
+
+
+def _store_prepared(held: QuerySet[Experiment], experiment_id: UUID, found: dict[str, Any]) -> None:
     with transaction.atomic():
         stored = held.update(
             prepared=found,
@@ -234,7 +250,7 @@ def _prepare(experiment: Experiment, held: QuerySet[Experiment]) -> None:
             version=F("version") + 1,
         )
         if stored:
-            transaction.on_commit(lambda: dispatcher().plan(experiment.id))
+            transaction.on_commit(lambda: dispatcher().plan(experiment_id))
 
 
 def fail_experiment(experiment: Experiment, error: str) -> None:

@@ -36,7 +36,14 @@ def lose_trial(trial: Trial, **still: Any) -> bool:
     with transaction.atomic():
         Experiment.objects.filter(id=trial.experiment_id).update(version=F("version") + 1)
         taken = advance_trial(
-            Trial.objects.filter(id=trial.id, attempt=trial.attempt, losses=trial.losses, **still),
+            # Only what still runs: somebody may have cancelled it, or given it back, meanwhile.
+            Trial.objects.filter(
+                id=trial.id,
+                attempt=trial.attempt,
+                losses=trial.losses,
+                state=TrialState.RUNNING.value,
+                **still,
+            ),
             losses=losses,
             lease_expires_at=None,
             **changes,

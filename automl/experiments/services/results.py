@@ -11,10 +11,12 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F, QuerySet
 from django.utils import timezone
+from structlog.contextvars import bind_contextvars, bound_contextvars
 
 from automl.core import leases, leaving, seats, storage
 from automl.core.dispatch import dispatcher
 from automl.core.errors import Conflict
+from automl.core.patience import patiently
 from automl.engine.trial import TrialState
 from automl.experiments import clock, selectors
 from automl.experiments.models import (
@@ -47,6 +49,7 @@ def finish_experiment(experiment_id: UUID) -> None:
 
 def _finish(experiment: Experiment, held: QuerySet[Experiment]) -> None:
     heartbeat = leases.Heartbeat(lambda: held)
+    bind_contextvars(attempt=experiment.attempt)
     trials = list(_complete(experiment)[:CANDIDATES])
     if not trials:
         fail_experiment(experiment, _why_nothing(experiment))
@@ -61,13 +64,15 @@ def _finish(experiment: Experiment, held: QuerySet[Experiment]) -> None:
             return
         model.refresh_from_db()
         if model.state == ModelState.PACKAGING:
-            # Cut off, which its own attempts count, or at work elsewhere because somebody asked for it.
+            # Cut off, which its own attempts count, the disk was full, or it is at work elsewhere because
+            # somebody asked for it.
             raise leases.CutOff(counted=False, at_once=leaving.is_asked())
         if model.state != ModelState.READY:
             if held.exists():
                 fail_experiment(experiment, f"The best model could not be packaged: {model.error}")
             return
-    _complete_with(experiment, model, held)
+    patiently(lambda: _complete_with(experiment, model, held))
+    log.info("experiment_finished", trials=len(trials))
 
 
 def _complete_with(experiment: Experiment, model: TrainedModel, held: QuerySet[Experiment]) -> None:
@@ -138,6 +143,8 @@ def _blend(
         log.warning("blend_failed", experiment=str(experiment.id), error=outcome.error, detail=outcome.detail)
         return
     found = outcome.result
+    for sentence in found.get("damaged", {}).values():
+        log.warning("trial_damaged", experiment=str(experiment.id), error=sentence)
     with transaction.atomic():
         if not held.update(version=F("version") + 1):
             return
@@ -265,14 +272,14 @@ def _package(model: TrainedModel, outer: leases.Heartbeat | None) -> bool:
     held = rows.filter(attempt=model.attempt)
     # Inside of an experiment's end it is that which is sent again.
     send_again = (lambda: None) if outer else (lambda: dispatcher().package(model.id))
-    with leases.kept(model, held, send_again=send_again):
+    about = {"experiment": str(model.experiment_id), "model": str(model.id), "attempt": model.attempt}
+    with bound_contextvars(**about), leases.kept(model, held, send_again=send_again):
         return _write_bundle(model, held, outer)
     return False
 
 
 def _write_bundle(model: TrainedModel, held: QuerySet[TrainedModel], outer: leases.Heartbeat | None) -> bool:
     own = leases.Heartbeat(lambda: held)
-    storage.make_folder(f"models/{model.id}")
     storage.remove_drafts(model.bundle)
     outcome = seats.run(
         "package",
@@ -286,6 +293,10 @@ def _write_bundle(model: TrainedModel, held: QuerySet[TrainedModel], outer: leas
         raise leases.CutOff(counted=False, at_once=False)
     if own.lost:
         return False
+    if outcome.status == "storage" and model.attempt < settings.MAX_ATTEMPTS:
+        storage.wait_for_room(lambda: own() and (outer is None or outer()))
+        patiently(lambda: held.update(lease_expires_at=None))
+        return False
     if outcome.result is None:
         log.warning("package_failed", model=str(model.id), error=outcome.error, detail=outcome.detail)
         held.update(
@@ -296,19 +307,16 @@ def _write_bundle(model: TrainedModel, held: QuerySet[TrainedModel], outer: leas
         )
         return False
     found = outcome.result
-    return (
-        held.update(
-            state=ModelState.READY,
-            score=found["score"],
-            metrics=found["metrics"],
-            schema=found["schema"],
-            files=found["files"],
-            sha256=found["sha256"],
-            size=found["size"],
-            lease_expires_at=None,
-            version=F("version") + 1,
+    ready = {name: found[name] for name in ("score", "metrics", "schema", "files", "sha256", "size")}
+    log.info("model_packaged", seconds=round(outcome.seconds, 2), size=found["size"])
+    return patiently(
+        lambda: (
+            held.update(state=ModelState.READY, lease_expires_at=None, version=F("version") + 1, **ready) == 1
+            # Stored already, where the answer to that was lost with the database.
+            or TrainedModel.objects.filter(
+                id=model.id, state=ModelState.READY, attempt=model.attempt
+            ).exists()
         )
-        == 1
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from datetime import timedelta
 
@@ -9,24 +10,40 @@ import structlog
 from django.apps import apps
 from django.utils import timezone
 
+from automl.core import leases, pulses
+from automl.core.dispatch import dispatcher
 from automl.core.holdings import Holding
 from automl.core.models import IdempotentAnswer, Worker
+from automl.datasets.models import Dataset
 from automl.datasets.services import purge_datasets, reap_datasets
 from automl.experiments import clock
-from automl.experiments.models import Experiment, Trial
+from automl.experiments.models import Experiment, TrainedModel, Trial
 from automl.experiments.services.lifecycle import purge_experiments
 from automl.experiments.services.losses import lose_trial, reap_trials
 from automl.experiments.services.results import reap_results
 
 log = structlog.get_logger(__name__)
 
+log = structlog.get_logger(__name__)
+# Sweeps come every two seconds. After a longer silence the database or the broker was away, or all of us.
+SILENCE_SECONDS = 8.0
+
 
 def sweep() -> None:
     """Enforce every deadline: leases, budgets, and work whose message was lost."""
+    began = time.monotonic()
+    silence = pulses.age(pulses.SWEEP)
+    if silence is None or silence > SILENCE_SECONDS:
+        leases.forbear(*(model.objects.all() for model in (Dataset, Experiment, Trial, TrainedModel)))
     clock.move_on(Experiment.objects.all())
-    reap_datasets()
-    reap_trials()
-    reap_results()
+    for reap in (reap_datasets, reap_trials, reap_results):
+        # Held up in the middle by a database that hung: what it is about to judge has changed since.
+        if time.monotonic() - began > SILENCE_SECONDS:
+            log.warning("sweep_held_up", seconds=round(time.monotonic() - began, 1))
+            return
+        reap()
+    pulses.beat(pulses.SWEEP)
+    dispatcher().ring()
 
 
 def take_over(left: Iterable[Holding]) -> None:

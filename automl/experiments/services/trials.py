@@ -21,6 +21,7 @@ from automl.core import holdings, leases, leaving, seats, storage
 from automl.core.dispatch import dispatcher
 from automl.core.errors import Conflict, InvalidInput
 from automl.core.health import live_workers
+from automl.core.patience import patiently
 from automl.engine.errors import UserError
 from automl.engine.isolation import Outcome
 from automl.engine.learners import LEARNERS, get_learner
@@ -263,10 +264,8 @@ def _evaluate(trial: Trial) -> None:
         trial.fold_scores = [*trial.fold_scores, report["score"]]
         last = report["fold"] + 1 >= report["folds"]
         # The fit waits for the answer, so that what it is does not depend on a database that was away.
-        return leases.patiently(lambda: _after_fold(trial, held, study, last=last))
+        return patiently(lambda: _after_fold(trial, held, study, last=last))
 
-    folder = storage.path_of(trial.folder)
-    storage.make_folder(f"{experiment.folder}/trials")
     outcome = seats.run(
         "evaluate",
         {
@@ -276,21 +275,21 @@ def _evaluate(trial: Trial) -> None:
             "seed": study.next_seed(trial.number),
             "metric": experiment.metric,
             "threads": seats.seat_plan().threads,
-            "out": str(folder),
+            "out": str(storage.path_of(trial.folder)),
             "deadline_seconds": max(0.0, deadline - time.monotonic()),
         },
         seconds=settings.LONGEST_JOB_SECONDS,
         on_report=on_report,
         on_tick=heartbeat,
     )
-    told = False
+    if outcome.status == "storage" and _postponed(trial, held, heartbeat):
+        return
+    told, spent = False, time.monotonic() - began
     if heartbeat.leaving and outcome.status == "cancelled":
         give_back(held)
     else:
-        seconds = time.monotonic() - began
-        told = leases.patiently(
-            lambda: tell_trial(trial, outcome, out_of_time=heartbeat.out_of_time, seconds=seconds)
-        )
+        told = patiently(lambda: tell_trial(trial, outcome, out_of_time=heartbeat.out_of_time, seconds=spent))
+    log.info("trial_ended", outcome=outcome.status, seconds=round(spent, 2), told=told)
     # A write that went through without our hearing so is found done at the next try.
     if outcome.status != "ok" or (not told and not ours.filter(state=TrialState.COMPLETE.value).exists()):
         remove_files(trial)
@@ -303,6 +302,24 @@ def _after_fold(trial: Trial, held: QuerySet[Trial], study: Study, *, last: bool
     if last:
         return "go"
     return "stop" if study.should_prune(record_of(trial), history_of(trial.experiment)) else "go"
+
+
+def _postponed(trial: Trial, held: QuerySet[Trial], heartbeat: leases.Heartbeat) -> bool:
+    """Keep the seat until there is room again, then let the trial wait; False if it is to be told instead.
+
+    A disk that stays full costs a loss each time, so this ends.
+    """
+    if trial.losses + 1 >= settings.MAX_ATTEMPTS:
+        return False
+    log.warning("no_room_for_trial", losses=trial.losses)
+    storage.wait_for_room(heartbeat)
+    if heartbeat.out_of_time:
+        return False
+    if heartbeat.leaving:
+        give_back(held)
+    elif not heartbeat.lost:
+        patiently(lambda: lose_trial(trial))
+    return True
 
 
 def tell_trial(trial: Trial, outcome: Outcome, *, out_of_time: bool, seconds: float) -> bool:

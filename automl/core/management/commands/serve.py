@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import structlog
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import BaseCommand, CommandError, call_command
@@ -24,6 +25,7 @@ from automl.core.models import Worker
 from automl.core.supervisor import Stopped, Supervisor
 from automl.engine.errors import UserError
 
+log = structlog.get_logger(__name__)
 BROKER_SECONDS = 10.0
 WEB_SECONDS = 60.0
 READY_SECONDS = 120.0
@@ -107,6 +109,9 @@ class Command(BaseCommand):
         self._say("\n".join(lines))
 
     def _say(self, text: str) -> None:
+        if settings.LOG_JSON:
+            log.info("serve", said=text.strip())
+            return
         try:
             self.stdout.write(text)
             self.stdout.flush()

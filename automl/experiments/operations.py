@@ -1,0 +1,238 @@
+"""What whoever runs the service wants to see: seats, queues, leases and heartbeats, of all users."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import Count, F, Max, Min, Q, QuerySet, Sum
+from django.utils import timezone
+
+from automl.core.models import Pulse, Worker
+from automl.datasets.models import Dataset, DatasetState
+from automl.engine.trial import TrialState
+from automl.experiments.models import Experiment, ExperimentState, ModelState, TrainedModel, Trial
+
+WAITING, RUNNING = TrialState.WAITING.value, TrialState.RUNNING.value
+# Within a second or two a search that keeps its budget is over it; the contract allows 5 s or 10 %.
+OVERRUN_BUCKETS = (0.0, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerRow:
+    """A worker, and how many of its seats are taken."""
+
+    name: str
+    queue: str
+    seats: int
+    threads: int
+    memory: int
+    busy: int
+    started_at: datetime
+    age: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueueRow:
+    """Trials of one experiment that wait for a seat."""
+
+    experiment: Any
+    name: str
+    user: str
+    state: str
+    count: int
+    age: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeaseRow:
+    """Work that somebody holds just now."""
+
+    what: str
+    experiment: Any
+    name: str
+    number: int | None
+    family: str
+    worker: str
+    attempt: int
+    losses: int | None
+    left: float
+    spent: float | None
+
+
+def list_workers() -> list[WorkerRow]:
+    """Every worker heard from in the last hour. Three queries."""
+    now = timezone.now()
+    busy = dict(_held(Trial.objects.filter(state=RUNNING)).values_list("worker").annotate(count=Count("id")))
+    short = sum(_held(rows).count() for rows in _short_work())
+    rows = []
+    for worker in Worker.objects.filter(seen_at__gte=now - timedelta(hours=1)).order_by("queue", "name"):
+        rows.append(
+            WorkerRow(
+                name=worker.name,
+                queue=worker.queue,
+                seats=worker.seats,
+                threads=worker.threads_per_seat,
+                memory=worker.memory_per_seat,
+                # What is held on the short queue does not say by whom.
+                busy=min(short, worker.seats) if worker.queue == "short" else busy.get(worker.name, 0),
+                started_at=worker.started_at,
+                age=(now - worker.seen_at).total_seconds(),
+            )
+        )
+    return rows
+
+
+def list_queue() -> list[QueueRow]:
+    """Waiting trials by experiment, the longest wait first. One query."""
+    now = timezone.now()
+    found = (
+        Trial.objects.filter(state=WAITING, experiment__deleted_at=None)
+        .values("experiment", "experiment__name", "experiment__owner__username", "experiment__state")
+        .annotate(count=Count("id"), oldest=Min("created_at"))
+        .order_by("oldest")
+    )
+    return [
+        QueueRow(
+            experiment=row["experiment"],
+            name=row["experiment__name"],
+            user=row["experiment__owner__username"],
+            state=row["experiment__state"],
+            count=row["count"],
+            age=(now - row["oldest"]).total_seconds(),
+        )
+        for row in found[:100]
+    ]
+
+
+def list_leases() -> list[LeaseRow]:
+    """Everything that is held, and what should be: also leases that have run out. Four queries."""
+    now = timezone.now()
+    trials = Trial.objects.filter(state=RUNNING).select_related("experiment").order_by("started_at")[:200]
+    rows = [
+        LeaseRow(
+            what="trial",
+            experiment=trial.experiment_id,
+            name=trial.experiment.name,
+            number=trial.number,
+            family=trial.family,
+            worker=trial.worker,
+            attempt=trial.attempt,
+            losses=trial.losses,
+            left=_seconds(now, trial.lease_expires_at),
+            spent=(now - trial.started_at).total_seconds() if trial.started_at else None,
+        )
+        for trial in trials
+    ]
+    datasets, experiments, models = (rows.exclude(lease_expires_at=None)[:50] for rows in _short_work())
+    short: list[tuple[str, Any, str, Any]] = [
+        *(("profile", None, dataset.name, dataset) for dataset in datasets),
+        *((str(experiment.phase), experiment.id, experiment.name, experiment) for experiment in experiments),
+        *(("package", model.experiment_id, model.name, model) for model in models),
+    ]
+    for what, experiment, name, held in short:
+        rows.append(
+            LeaseRow(
+                what=what,
+                experiment=experiment,
+                name=name,
+                number=None,
+                family="",
+                worker="short",
+                attempt=held.attempt,
+                losses=None,
+                left=_seconds(now, held.lease_expires_at),
+                spent=None,
+            )
+        )
+    return rows
+
+
+def list_failures(count: int = 10) -> QuerySet[Trial]:
+    """The trials that failed last."""
+    failed = Trial.objects.filter(state=TrialState.FAILED.value).select_related("experiment__owner")
+    return failed.order_by(F("finished_at").desc(nulls_last=True))[:count]
+
+
+def pulse_ages() -> dict[str, float]:
+    """Seconds since each pulse. One query."""
+    now = timezone.now()
+    return {name: (now - at).total_seconds() for name, at in Pulse.objects.values_list("name", "beat_at")}
+
+
+def trial_totals() -> dict[str, dict[str, float]]:
+    """By state: how many trials, their seconds on a seat, losses, and leases held and run out. One query."""
+    now = timezone.now()
+    found = (
+        Trial.objects.order_by()
+        .values("state")
+        .annotate(
+            count=Count("id"),
+            seconds_sum=Sum("seconds"),
+            losses_sum=Sum("losses"),
+            held=Count("id", filter=Q(lease_expires_at__gte=now)),
+            expired=Count("id", filter=Q(lease_expires_at__lt=now)),
+        )
+    )
+    return {row.pop("state"): row for row in found}  # type: ignore[misc]
+
+
+def experiment_totals() -> dict[str, int]:
+    """How many experiments are in each state. One query."""
+    counts = dict(
+        Experiment.objects.filter(deleted_at=None).order_by().values_list("state").annotate(count=Count("id"))
+    )
+    return {state.value: counts.get(state.value, 0) for state in ExperimentState}
+
+
+def budget_overruns() -> dict[str, float]:
+    """How far finished searches went over their budget: count, sum, max, and how many up to each bucket."""
+    over = F("spent") - F("time_budget")
+    finished = Experiment.objects.filter(state=ExperimentState.COMPLETE, started_at__isnull=False)
+    buckets = {
+        f"upto_{place}": Count("id", filter=Q(over__lte=most)) for place, most in enumerate(OVERRUN_BUCKETS)
+    }
+    found = finished.annotate(over=over).aggregate(
+        count=Count("id"),
+        total=Sum("over", filter=Q(over__gt=0)),
+        most=Max("over"),
+        **buckets,
+    )
+    return {name: value or 0 for name, value in found.items()}
+
+
+def oldest_waiting() -> dict[str, tuple[int, float]]:
+    """By queue: how much waits to be taken, and for how long the oldest has. Four queries."""
+    now = timezone.now()
+    ready = Trial.objects.filter(state=WAITING, experiment__state=ExperimentState.RUNNING)
+    evaluate = ready.aggregate(count=Count("id"), oldest=Min("created_at"))
+    short = [
+        rows.filter(lease_expires_at=None).aggregate(count=Count("id"), oldest=Min("created_at"))
+        for rows in _short_work(beginning=True)
+    ]
+    oldest = min((found["oldest"] for found in short if found["oldest"]), default=None)
+    return {
+        "evaluate": (evaluate["count"], -_seconds(now, evaluate["oldest"])),
+        "short": (sum(found["count"] for found in short), -_seconds(now, oldest)),
+    }
+
+
+def _short_work(*, beginning: bool = False) -> tuple[QuerySet[Any], QuerySet[Any], QuerySet[Any]]:
+    """What the short queue works at: profiling, preparing or finishing, packaging."""
+    experiments = Q(state=ExperimentState.PENDING) | Q(state=ExperimentState.RUNNING, prepared__isnull=True)
+    if not beginning:
+        experiments |= Q(state=ExperimentState.STOPPING)
+    return (
+        Dataset.objects.filter(state=DatasetState.PROFILING, deleted_at=None),
+        Experiment.objects.filter(experiments, deleted_at=None),
+        TrainedModel.objects.filter(state=ModelState.PACKAGING),
+    )
+
+
+def _held(rows: QuerySet[Any]) -> QuerySet[Any]:
+    return rows.filter(lease_expires_at__gte=timezone.now()).order_by()
+
+
+def _seconds(now: datetime, then: datetime | None) -> float:
+    return 0.0 if then is None else (then - now).total_seconds()
