@@ -52,6 +52,8 @@ class FakeService:
             "status": "complete",
             "phase": "done",
             "progress": 1.0,
+            "elapsed": 12.0,
+            "time_budget": 60.0,
             "model": model,
             "best": ROWS[0],
         }
@@ -65,6 +67,7 @@ class FakeService:
             get=lambda id: self._experiment,
             list=lambda: iter([self._experiment]),
             leaderboard=lambda id: ROWS,
+            **{name: self._steer(name) for name in ("pause", "resume", "stop", "cancel", "extend")},
         )
         self.models = SimpleNamespace(
             wait=lambda id: None, download=lambda id, out: self._note("download", id) or out
@@ -75,6 +78,9 @@ class FakeService:
 
     def __exit__(self, *_: object) -> None:
         pass
+
+    def _steer(self, name: str):
+        return lambda *values, **options: self._note(name, values, options) or self._experiment
 
     def _note(self, *what: Any) -> None:
         self.asked.append(what)
@@ -223,6 +229,23 @@ def test_remote_experiments_lists_them(service):
     done = run("remote", "--token", "t", "experiments")
     assert done.exit_code == 0
     assert all(word in done.output for word in ("e1", "people", "income", "complete", "0.91235"))
+
+
+@pytest.mark.parametrize("action", ["pause", "resume", "stop", "cancel"])
+def test_remote_steers_a_search(service, action):
+    fake = service(FakeService())
+    done = run("remote", "--token", "t", action, "e1")
+    assert done.exit_code == 0
+    assert fake.asked[-1] == (action, ("e1",), {})
+    assert "people: complete, 12 of 60 s spent." in done.output
+
+
+def test_remote_extends_by_time_and_trials(service):
+    fake = service(FakeService())
+    assert run("remote", "--token", "t", "extend", "e1", "--time", "30").exit_code == 0
+    assert fake.asked[-1] == ("extend", ("e1", 30.0), {})
+    assert run("remote", "--token", "t", "extend", "e1", "--max-trials", "9").exit_code == 0
+    assert fake.asked[-1] == ("extend", ("e1", None), {"max_trials": 9})
 
 
 def test_remote_download_of_an_experiment_without_a_model_says_so(service):

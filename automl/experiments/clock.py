@@ -29,8 +29,9 @@ def elapsed(experiment: Experiment, now: datetime | None = None) -> float:
 
 
 def reading(experiment_id: UUID) -> float:
-    """Seconds that have gone by as the row says: one read a while ago may lag behind its sweeps."""
-    return elapsed(Experiment.objects.only("spent", "clock_at").get(id=experiment_id))
+    """Seconds that have gone by as the row says now: one read a while ago may lag behind the sweeps."""
+    row = Experiment.objects.filter(id=experiment_id).only("spent", "clock_at").first()
+    return elapsed(row) if row else 0.0
 
 
 def stopped(experiment: Experiment) -> dict[str, Any]:

@@ -160,6 +160,26 @@ def test_board_and_trials_are_read(client, owner):
     assert client.experiments.stop(id_)["status"] == "stopping"
 
 
+def test_a_search_is_steered(client, owner):
+    experiment = ExperimentFactory(owner=owner)
+    id_ = str(experiment.id)
+    assert client.experiments.pause(id_)["status"] == "paused"
+    assert client.experiments.resume(id_)["status"] == "running"
+    assert client.experiments.extend(id_, 30)["time_budget"] == 90
+    changed = client.experiments.change(id_, seats=1, max_trials=5)
+    assert (changed["seats"], changed["max_trials"]) == (1, 5)
+    assert client.experiments.extend(id_, max_trials=None)["max_trials"] is None
+    trial = client.experiments.add_trial(id_, "dummy")
+    assert client.trials.skip(trial["id"])["status"] == "cancelled"
+    assert client.trials.get(trial["id"])["error"] == "Skipped by hand."
+
+
+def test_what_is_not_possible_now_is_told(client, owner):
+    ended = ExperimentFactory(owner=owner, state="complete")
+    with pytest.raises(ConflictError, match="The experiment is complete"):
+        client.experiments.pause(str(ended.id))
+
+
 # --- Models -------------------------------------------------------------------------------------
 
 

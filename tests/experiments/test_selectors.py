@@ -1,5 +1,8 @@
+from datetime import timedelta
+
 import pytest
 from django.http import Http404
+from django.utils import timezone
 
 from automl.experiments import selectors
 from tests.factories import EnsembleFactory, ExperimentFactory, TrainedModelFactory, TrialFactory
@@ -102,6 +105,31 @@ def test_history_tells_each_improvement_once():
         TrialFactory(experiment=experiment, score=score)
 
     assert [value for _, value, _ in selectors.score_history(experiment)] == [0.7, 0.9]
+
+
+def test_history_goes_by_the_clock_of_the_search_and_not_by_the_wall():
+    experiment = ExperimentFactory(started_at=timezone.now() - timedelta(hours=3))
+    TrialFactory(experiment=experiment, score=0.9, ended_after=50.0)
+    TrialFactory(experiment=experiment, score=0.8, ended_after=4.0)
+    EnsembleFactory(experiment=experiment, score=0.91, made_after=58.0)
+    EnsembleFactory(experiment=experiment, score=0.95, made_after=118.0, name="Ensemble of 3 #2")
+
+    history = selectors.score_history(experiment)
+
+    assert [moment for moment, _, _ in history] == [4.0, 50.0, 58.0, 118.0]
+    assert history[-1][2] == "Ensemble of 3 #2"
+
+
+def test_of_two_equal_ensembles_the_newer_is_preferred():
+    experiment = ExperimentFactory(state="complete")
+    TrialFactory(experiment=experiment, score=0.92)
+    for name in ("Ensemble of 3", "Ensemble of 3 #2"):
+        EnsembleFactory(experiment=experiment, score=0.92, name=name)
+
+    names = [row.name for row in selectors.leaderboard(experiment)]
+
+    assert names == ["Ensemble of 3 #2", "Ensemble of 3", "LightGBM #0"]
+    assert selectors.best_row(experiment).name == "Ensemble of 3 #2"
 
 
 @pytest.mark.parametrize(
