@@ -19,6 +19,7 @@ from automl.experiments.services.sweep import take_over
 log = structlog.get_logger(__name__)
 # What an earlier worker of this name held; taken back when the database is first at hand.
 _inherited: list[Holding] = []
+_at_work = False
 
 
 def open_notes(worker: str) -> None:
@@ -41,11 +42,21 @@ def from_dead_processes() -> None:
             holdings.forget(place, holding)
 
 
-def from_this_place() -> None:
-    """Take back what is noted for this very process, which is about to begin something else."""
+def begin_work() -> None:
+    """Before a task: take back what is noted for this very process, which is about to hold something else."""
+    global _at_work  # noqa: PLW0603
+    _at_work = True
     for place, holding in holdings.left_behind(here=True):
         if _take_over([holding]):
             holdings.forget(place, holding)
+
+
+def end_work() -> None:
+    """After a task: end the process if it alone was asked to leave meanwhile; the worker starts another."""
+    global _at_work  # noqa: PLW0603
+    _at_work = False
+    if leaving.is_asked_here():
+        os._exit(0)
 
 
 def _take_over(left: Sequence[Holding]) -> bool:
@@ -62,6 +73,6 @@ def _take_over(left: Sequence[Holding]) -> bool:
 
 def _leave(_number: int, _frame: Any) -> None:
     """End now, or once what is held was given back: some send the signal to every process of a worker."""
-    if not holdings.left_behind(here=True):
+    if not _at_work:
         os._exit(0)
     leaving.ask_here()
