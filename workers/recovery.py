@@ -19,7 +19,7 @@ from automl.experiments.services.sweep import take_over
 log = structlog.get_logger(__name__)
 # What an earlier worker of this name held; taken back when the database is first at hand.
 _inherited: list[Holding] = []
-_at_work = False
+_idle_handler: Any = signal.SIG_DFL
 
 
 def open_notes(worker: str) -> None:
@@ -28,9 +28,8 @@ def open_notes(worker: str) -> None:
 
 
 def sit() -> None:
-    """Take this pool process's place, and leave in order when a signal asks this process alone."""
+    """Take this pool process's place among the notes."""
     holdings.sit(getattr(current_process(), "index", 0))
-    signal.signal(signal.SIGTERM, _leave)
 
 
 def from_dead_processes() -> None:
@@ -44,8 +43,10 @@ def from_dead_processes() -> None:
 
 def begin_work() -> None:
     """Before a task: take back what is noted for this very process, which is about to hold something else."""
-    global _at_work  # noqa: PLW0603
-    _at_work = True
+    global _idle_handler  # noqa: PLW0603
+    # Some send SIGTERM to every process of a worker. The pool's own handler, which it sets after the start,
+    # would end the task in the middle: right only for a process that waits for one.
+    _idle_handler = signal.signal(signal.SIGTERM, lambda *_: leaving.ask_here())
     for place, holding in holdings.left_behind(here=True):
         if _take_over([holding]):
             holdings.forget(place, holding)
@@ -53,8 +54,7 @@ def begin_work() -> None:
 
 def end_work() -> None:
     """After a task: end the process if it alone was asked to leave meanwhile; the worker starts another."""
-    global _at_work  # noqa: PLW0603
-    _at_work = False
+    signal.signal(signal.SIGTERM, _idle_handler)
     if leaving.is_asked_here():
         os._exit(0)
 
@@ -69,10 +69,3 @@ def _take_over(left: Sequence[Holding]) -> bool:
         close_old_connections()
         return False
     return True
-
-
-def _leave(_number: int, _frame: Any) -> None:
-    """End now, or once what is held was given back: some send the signal to every process of a worker."""
-    if not _at_work:
-        os._exit(0)
-    leaving.ask_here()
