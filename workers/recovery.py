@@ -46,7 +46,9 @@ def begin_work() -> None:
     global _idle_handler  # noqa: PLW0603
     # Some send SIGTERM to every process of a worker. The pool's own handler, which it sets after the start,
     # would end the task in the middle: right only for a process that waits for one.
-    _idle_handler = signal.signal(signal.SIGTERM, lambda *_: leaving.ask_here())
+    before = signal.signal(signal.SIGTERM, _leave_later)
+    if before is not _leave_later:
+        _idle_handler = before
     for place, holding in holdings.left_behind(here=True):
         if _take_over([holding]):
             holdings.forget(place, holding)
@@ -57,6 +59,10 @@ def end_work() -> None:
     signal.signal(signal.SIGTERM, _idle_handler)
     if leaving.is_asked_here():
         os._exit(0)
+
+
+def _leave_later(_number: int, _frame: Any) -> None:
+    leaving.ask_here()
 
 
 def _take_over(left: Sequence[Holding]) -> bool:
