@@ -180,16 +180,15 @@ def warm_the_seat(**_: Any) -> None:
 
 
 @task_prerun.connect
-def look_at_what_was_left(**_: Any) -> None:
-    """Before this process holds anything new: what it, or the one whose place it took, did not give back."""
-    recovery.from_this_place()
+def begin_work(**_: Any) -> None:
+    """Look at what this process, or the one whose place it took, did not give back."""
+    recovery.begin_work()
 
 
 @task_postrun.connect
-def end_if_asked(**_: Any) -> None:
-    """End a process that was asked to leave in the middle of its work; the worker starts another."""
-    if leaving.is_asked_here():
-        os._exit(0)
+def end_work(**_: Any) -> None:
+    """End the process if it was asked to while it worked."""
+    recovery.end_work()
 
 
 @worker_process_shutdown.connect

@@ -19,6 +19,7 @@ from automl.experiments.services.sweep import take_over
 log = structlog.get_logger(__name__)
 # What an earlier worker of this name held; taken back when the database is first at hand.
 _inherited: list[Holding] = []
+_idle_handler: Any = signal.SIG_DFL
 
 
 def open_notes(worker: str) -> None:
@@ -27,9 +28,8 @@ def open_notes(worker: str) -> None:
 
 
 def sit() -> None:
-    """Take this pool process's place, and leave in order when a signal asks this process alone."""
+    """Take this pool process's place among the notes."""
     holdings.sit(getattr(current_process(), "index", 0))
-    signal.signal(signal.SIGTERM, _leave)
 
 
 def from_dead_processes() -> None:
@@ -41,11 +41,28 @@ def from_dead_processes() -> None:
             holdings.forget(place, holding)
 
 
-def from_this_place() -> None:
-    """Take back what is noted for this very process, which is about to begin something else."""
+def begin_work() -> None:
+    """Before a task: take back what is noted for this very process, which is about to hold something else."""
+    global _idle_handler  # noqa: PLW0603
+    # Some send SIGTERM to every process of a worker. The pool's own handler, which it sets after the start,
+    # would end the task in the middle: right only for a process that waits for one.
+    before = signal.signal(signal.SIGTERM, _leave_later)
+    if before is not _leave_later:
+        _idle_handler = before
     for place, holding in holdings.left_behind(here=True):
         if _take_over([holding]):
             holdings.forget(place, holding)
+
+
+def end_work() -> None:
+    """After a task: end the process if it alone was asked to leave meanwhile; the worker starts another."""
+    signal.signal(signal.SIGTERM, _idle_handler)
+    if leaving.is_asked_here():
+        os._exit(0)
+
+
+def _leave_later(_number: int, _frame: Any) -> None:
+    leaving.ask_here()
 
 
 def _take_over(left: Sequence[Holding]) -> bool:
@@ -58,10 +75,3 @@ def _take_over(left: Sequence[Holding]) -> bool:
         close_old_connections()
         return False
     return True
-
-
-def _leave(_number: int, _frame: Any) -> None:
-    """End now, or once what is held was given back: some send the signal to every process of a worker."""
-    if not holdings.left_behind(here=True):
-        os._exit(0)
-    leaving.ask_here()

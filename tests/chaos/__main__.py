@@ -186,7 +186,9 @@ class Chaos:
         self.service.close()
         if self.database:
             self.database.kill()
-        if not self.options.keep:
+        if self.options.keep or any(wrong for _, wrong, _ in self.rows):
+            self.say(f"Left for a look: {self.folder}")
+        else:
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -242,7 +244,7 @@ def main() -> int:
     parser.add_argument("--experiments", type=int, default=20)
     parser.add_argument("--trials", type=int, default=10)
     parser.add_argument("--database", choices=["sqlite", "postgresql"], default="sqlite")
-    parser.add_argument("--keep", action="store_true", help="leave the folder")
+    parser.add_argument("--keep", action="store_true", help="leave the folder also when all is well")
     parser.add_argument("--verbose", action="store_true", help="tell every kill")
     return 0 if Chaos(parser.parse_args()).run() else 1
 

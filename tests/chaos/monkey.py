@@ -89,6 +89,10 @@ class Monkey:
         if not found:
             return ""
         victim = self._chance.choice(sorted(found, key=lambda process: process.pid))
+        # Finding it took a moment, in which a loss may have been counted.
+        if kind in self._spare():
+            self.spared += 1
+            return ""
         with contextlib.suppress(psutil.NoSuchProcess):
             victim.send_signal(sign)
             return kind
