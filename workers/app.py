@@ -8,7 +8,6 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
-import celery.apps.worker
 from celery import Celery, bootsteps
 from celery.signals import (
     celeryd_init,
@@ -135,7 +134,9 @@ def say_as_json(text: str, stream: Any = sys.__stderr__) -> None:
 
 
 if settings.LOG_JSON:
-    celery.apps.worker.safe_say = say_as_json
+    from celery.apps import worker as celery_worker
+
+    celery_worker.safe_say = say_as_json
 
 
 @celeryd_init.connect
