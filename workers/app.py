@@ -8,7 +8,6 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
-import celery.apps.worker
 import structlog
 from celery import Celery, bootsteps
 from celery.signals import (
@@ -146,7 +145,10 @@ def say_as_json(text: str, stream: Any = sys.__stderr__) -> None:
 
 
 if settings.LOG_JSON:
-    celery.apps.worker.safe_say = say_as_json  # type: ignore[attr-defined]
+    # Reached through the package: a program that only sends messages does not load a worker.
+    from celery.apps import worker as celery_worker  # noqa: PLC0415
+
+    celery_worker.safe_say = say_as_json  # type: ignore[attr-defined]
 
 
 @celeryd_init.connect
