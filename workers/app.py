@@ -146,7 +146,7 @@ def say_as_json(text: str, stream: Any = sys.__stderr__) -> None:
 
 if settings.LOG_JSON:
     # Reached through the package: a program that only sends messages does not load a worker.
-    from celery.apps import worker as celery_worker  # noqa: PLC0415
+    from celery.apps import worker as celery_worker
 
     celery_worker.safe_say = say_as_json  # type: ignore[attr-defined]
 
