@@ -1,0 +1,30 @@
+"""Learning curves: training and validation by round or epoch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from automl.engine.metrics import METRICS
+from automl.pages.charts.plane import WIDTHS, Chart, Series, draw
+
+
+def curve_series(curve: dict[str, Any] | None) -> list[Series]:
+    """The lines of a learning curve; some libraries tell nothing of training."""
+    if not curve or not curve.get("x"):
+        return []
+    return [
+        Series(name, curve["x"], curve[key], kind)
+        for name, key, kind in (("Training", "train", "second"), ("Validation", "valid", "main"))
+        if curve.get(key) and len(curve[key]) == len(curve["x"])
+    ]
+
+
+def learning_curve(curve: dict[str, Any] | None) -> list[Chart]:
+    """Training and validation score by round or epoch."""
+    series = curve_series(curve)
+    if not curve or not series:
+        return []
+    unit = str(curve.get("unit") or "rounds").capitalize()
+    name = str(curve.get("metric") or "score")
+    label = METRICS[name].label if name in METRICS else name.replace("_", " ").capitalize()
+    return [draw(size, series, dots=[], x_label=unit, y_label=label) for size in WIDTHS]
