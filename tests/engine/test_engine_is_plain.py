@@ -52,6 +52,11 @@ LIGHT = [
     "pruners",
     "learners",
     "metrics",
+    "evidence",
+    "dial_importance",
+    "response",
+    "diagnosis",
+    "worth",
 ]
 
 
