@@ -57,6 +57,7 @@ LIGHT = [
     "response",
     "diagnosis",
     "worth",
+    "reasons",
 ]
 
 
