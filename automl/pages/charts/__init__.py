@@ -6,21 +6,42 @@ the one that fits.
 
 from __future__ import annotations
 
+from automl.pages.charts.bars import Bar, Dots, Track, bar, dots, track
 from automl.pages.charts.curves import curve_series, learning_curve
 from automl.pages.charts.histograms import Histogram, histogram
 from automl.pages.charts.history import best_over_time, off_scale
+from automl.pages.charts.parallel import ParallelChart, parallel_chart
 from automl.pages.charts.plane import Chart, Series
+from automl.pages.charts.responses import ResponseChart, response_chart
+from automl.pages.charts.scatter import Cells, ScatterChart, pair_cells, pair_chart
+from automl.pages.charts.shares import SharesChart, shares_over_time
 from automl.pages.charts.whiskers import Whisker, whiskers
 
 __all__ = [
+    "Bar",
+    "Cells",
     "Chart",
+    "Dots",
     "Histogram",
+    "ParallelChart",
+    "ResponseChart",
+    "ScatterChart",
     "Series",
+    "SharesChart",
+    "Track",
     "Whisker",
+    "bar",
     "best_over_time",
     "curve_series",
+    "dots",
     "histogram",
     "learning_curve",
     "off_scale",
+    "pair_cells",
+    "pair_chart",
+    "parallel_chart",
+    "response_chart",
+    "shares_over_time",
+    "track",
     "whiskers",
 ]
