@@ -143,8 +143,8 @@ def test_a_window_is_shown_and_more_on_demand(show, experiment):
     assert "Show 100 more" in page
     board, page = show("?shown=200")
     assert len(board["rows"]) == 200
-    assert "Show 30 more" in page
-    assert len(show("?all")[0]["rows"]) == 230
+    assert "Show 25 more" in page
+    assert len(show("?all")[0]["rows"]) == 225
     assert len(show("?shown=x")[0]["rows"]) == 100
 
 
