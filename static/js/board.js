@@ -6,7 +6,7 @@
   function count() {
     const found = button();
     if (!found) return;
-    const chosen = document.querySelectorAll("input[name=trial][form=compare]:checked").length;
+    const chosen = document.querySelectorAll("input[form=compare]:checked").length;
     const text = chosen ? String(chosen) : "";
     const place = found.querySelector("[data-count]");
     if (place.textContent !== text) place.textContent = text;
@@ -22,7 +22,7 @@
     window.history.replaceState(null, "", window.location.pathname + (query ? "?" + query : ""));
   }
 
-  document.addEventListener("change", (event) => event.target.name === "trial" && count());
+  document.addEventListener("change", (event) => event.target.matches("[form=compare]") && count());
   document.addEventListener("htmx:afterSwap", function (event) {
     count();
     if (event.detail.elt.id === "board-query" || event.detail.requestConfig?.elt.id === "board-query") remember();
