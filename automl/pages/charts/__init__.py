@@ -15,13 +15,14 @@ from automl.pages.charts.plane import Chart, Series
 from automl.pages.charts.responses import ResponseChart, response_chart
 from automl.pages.charts.scatter import Cells, ScatterChart, pair_cells, pair_chart
 from automl.pages.charts.shares import SharesChart, shares_over_time
-from automl.pages.charts.whiskers import Whisker, whiskers
+from automl.pages.charts.whiskers import FoldDots, Whisker, fold_dots, scale_of, whisker, whiskers
 
 __all__ = [
     "Bar",
     "Cells",
     "Chart",
     "Dots",
+    "FoldDots",
     "Histogram",
     "ParallelChart",
     "ResponseChart",
@@ -34,6 +35,7 @@ __all__ = [
     "best_over_time",
     "curve_series",
     "dots",
+    "fold_dots",
     "histogram",
     "learning_curve",
     "off_scale",
@@ -41,7 +43,9 @@ __all__ = [
     "pair_chart",
     "parallel_chart",
     "response_chart",
+    "scale_of",
     "shares_over_time",
     "track",
+    "whisker",
     "whiskers",
 ]

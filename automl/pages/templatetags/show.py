@@ -14,6 +14,7 @@ from automl.engine.response import told
 
 register = template.Library()
 NOTHING = "\N{EN DASH}"
+ORIGINS = {"manual": "by you"}
 
 
 @register.filter
@@ -101,6 +102,12 @@ def _entry(item: Any) -> str:
 def family(key: str) -> str:
     """A family's name for people."""
     return LEARNERS[key].label if key in LEARNERS else str(key).capitalize()
+
+
+@register.filter
+def origin(name: str) -> str:
+    """Who asked for a trial, for people."""
+    return ORIGINS.get(name, str(name))
 
 
 @register.filter
