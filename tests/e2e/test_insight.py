@@ -128,7 +128,7 @@ def test_a_trial_keeps_what_was_set_apart_from_what_was_found(signed_in: Page, a
 
 
 def test_the_card_says_whether_tuning_was_worth_it(signed_in: Page, alice, picture):
-    experiment = searched(alice, 120)
+    experiment = searched(alice, 60, state="complete")
     EnsembleFactory(experiment=experiment, score=0.93)
     go(signed_in, "experiment", experiment)
     card = signed_in.locator("#worth .worth")
