@@ -136,7 +136,7 @@ def say_as_json(text: str, stream: Any = sys.__stderr__) -> None:
 if settings.LOG_JSON:
     from celery.apps import worker as celery_worker
 
-    celery_worker.safe_say = say_as_json
+    celery_worker.safe_say = say_as_json  # type: ignore[attr-defined]  # the stubs leave it out
 
 
 @celeryd_init.connect
