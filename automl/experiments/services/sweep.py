@@ -33,6 +33,7 @@ def sweep() -> None:
     silence = pulses.age(pulses.SWEEP)
     if silence is None or silence > SILENCE_SECONDS:
         leases.forbear(*(model.objects.all() for model in (Dataset, Experiment, Trial, TrainedModel)))
+        pulses.beat(pulses.SWEEPS_AGAIN)
     clock.move_on(Experiment.objects.all())
     for reap in (reap_datasets, reap_trials, reap_results):
         # Held up in the middle by a database that hung: what it is about to judge has changed since.

@@ -179,6 +179,7 @@ def claim_trial(worker: str) -> Trial | None:
             Experiment.objects.filter(id=trial.experiment_id, started_at=None).update(
                 started_at=now, clock_at=now
             )
+        clock.look_after(trial.experiment_id)
         return Trial.objects.select_related("experiment").get(id=trial.id)
     return None
 
@@ -254,7 +255,8 @@ def _evaluate(trial: Trial) -> None:
     deadline = time.monotonic() + time_left(experiment)
     ours = Trial.objects.filter(id=trial.id, attempt=trial.attempt)
     held = ours.filter(state=TrialState.RUNNING.value)
-    heartbeat = leases.Heartbeat(lambda: held, deadline=deadline, more=lambda: _time_left_now(experiment.id))
+    attended = clock.attended(held, experiment.id)
+    heartbeat = leases.Heartbeat(attended, deadline=deadline, more=lambda: _time_left_now(experiment.id))
     study = study_of(experiment)
     began = time.monotonic()
 
@@ -341,6 +343,7 @@ def tell_trial(trial: Trial, outcome: Outcome, *, out_of_time: bool, seconds: fl
             # The search was given more time in the very moment.
             give_back(Trial.objects.filter(id=trial.id, attempt=trial.attempt))
             return False
+        clock.look_after(trial.experiment_id)
         told = advance_trial(
             # One that was given back waits under the same attempt: it is no longer this worker's to end.
             Trial.objects.filter(id=trial.id, attempt=trial.attempt, state=TrialState.RUNNING.value),
