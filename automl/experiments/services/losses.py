@@ -62,8 +62,8 @@ def lose_trial(trial: Trial, **still: Any) -> bool:
 
 def _why_given_up(trial: Trial, losses: int) -> str:
     return (
-        f"Lost {losses} times, last on {trial.worker}: each time its process was killed, or its worker was not "
-        "heard from for too long. The machine may have run out of memory: use fewer rows, or fewer seats."
+        f"Lost {losses} times, last on {trial.worker}: each time its process was killed, or its worker was "
+        "not heard from for too long. The machine may have run out of memory: use fewer rows, or fewer seats."
     )
 
 
