@@ -69,7 +69,7 @@ def blend_trials(args: Mapping[str, Any]) -> dict[str, Any]:
 def _read(
     trials: Sequence[Mapping[str, Any]],
 ) -> tuple[list[Mapping[str, Any]], list[Array], Array, dict[str, str]]:
-    """The trials that are whole, their predictions of validated rows, which those are, and what is damaged."""
+    """The whole trials, their predictions of validated rows, which those are, and what is damaged."""
     whole: list[Mapping[str, Any]] = []
     predictions: list[Array] = []
     damaged: dict[str, str] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from django import forms
@@ -84,10 +84,7 @@ def change(request: SignedInRequest, id: UUID) -> HttpResponse:
     form = LimitsForm(request.POST)
 
     def service(found: Experiment) -> bool:
-        wanted = _limits(form, lambda: form.cleaned_data)
-        return steering.change_experiment(
-            found, {"max_trials": wanted["max_trials"], "seats": wanted["seats"]}
-        )
+        return steering.change_experiment(found, cast(steering.Limits, _limits(form, form.changes)))
 
     return _act(request, id, service, "Saved.", same=SAME_LIMITS)
 

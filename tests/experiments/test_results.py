@@ -133,7 +133,7 @@ def test_finishing_goes_on_where_a_lost_worker_left_it(seat, sent):
 
 
 def test_finishing_lost_three_times_fails_with_a_reason(sent):
-    experiment = stopping(attempt=3, lease_expires_at=timezone.now() - timedelta(seconds=1))
+    experiment = stopping(attempt=3, losses=2, lease_expires_at=timezone.now() - timedelta(seconds=1))
 
     reap_results()
 

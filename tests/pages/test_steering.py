@@ -98,6 +98,14 @@ def test_limits_are_saved_and_blank_is_none(browser_client, alice):
     assert 'value="2"' in page_of(browser_client, experiment)
 
 
+def test_saving_a_limit_leaves_the_other_one_to_whoever_changed_it_meanwhile(browser_client, alice):
+    experiment = ExperimentFactory(owner=alice, seats=2)
+    shown = {"shown_seats": "", "shown_max_trials": ""}
+    act(browser_client, "change_experiment", experiment, max_trials="40", seats="", **shown)
+    experiment.refresh_from_db()
+    assert (experiment.max_trials, experiment.seats) == (40, 2)
+
+
 @pytest.mark.parametrize(
     ("fields", "words"),
     [({"seats": "none"}, "Seats: Enter a whole number"), ({"max_trials": "999999999"}, "out of range")],

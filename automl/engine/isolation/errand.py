@@ -17,14 +17,12 @@ from typing import Any
 
 from automl.engine.isolation.limits import descendants, proportional_bytes, used_bytes
 from automl.engine.isolation.outcome import Limits, Outcome, Status
+from automl.engine.isolation.ticker import TICK_SECONDS, OnTick, Ticker
 from automl.engine.isolation.warm import ServerGone, WarmServer
 
 log = logging.getLogger("automl.engine.isolation")
 
 OnReport = Callable[[dict[str, Any]], str]
-OnTick = Callable[[float], bool]
-
-TICK_SECONDS = 0.25
 # An array can grow by a gigabyte in a third of a second.
 LOOK_SECONDS = 0.05
 # A killed process that is still there (stuck in the kernel) costs the seat its server.
@@ -57,6 +55,7 @@ class Errand:
 
     server: WarmServer
     job: Job
+    ticker: Ticker
     pid: int | None = None
     began: float = 0.0
     peak: int = 0
@@ -90,6 +89,7 @@ class Errand:
                 # result is leaving; nobody has to wait while the kernel takes its pages back.
                 if self._exit is None and self._said is None:
                     self._finish_off()
+                self.ticker.wait()
             return self._outcome()
 
     def _open(self, stack: contextlib.ExitStack) -> None:
@@ -110,7 +110,7 @@ class Errand:
         self._selector.register(self.server.control, selectors.EVENT_READ, self._hear_server)
         self._selector.register(self._talk, selectors.EVENT_READ, self._hear_child)
         self._selector.register(self._output, selectors.EVENT_READ, self._drain)
-        self.began = self._next_tick = self._next_walk = time.monotonic()
+        self.began = self._next_walk = time.monotonic()
         self._answer(request)
 
     def _watch(self) -> None:
@@ -131,16 +131,14 @@ class Errand:
             return None
         if self._said is not None:
             return None
-        if now >= self._next_tick:
-            self._next_tick = now + TICK_SECONDS
-            if self.job.on_tick is not None and not self.job.on_tick(now - self.began):
-                return self._kill("cancelled")
         limits = self.job.limits
         if limits.seconds is not None and now - self.began > limits.seconds:
             return self._kill("timeout")
         self._measure(now)
         if limits.memory_bytes is not None and self.peak > limits.memory_bytes:
             return self._kill("memory")
+        if not self.ticker.may_go_on(now - self.began):
+            return self._kill("cancelled")
         return None
 
     def _measure(self, now: float) -> None:

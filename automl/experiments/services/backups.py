@@ -218,7 +218,7 @@ def _let_go(taken_at: datetime) -> None:
     )
     for model in (Dataset, Experiment, TrainedModel):
         held: models.QuerySet[Any] = model._default_manager.exclude(lease_expires_at=None)
-        held.update(lease_expires_at=None, attempt=0)
+        held.update(lease_expires_at=None)
     for experiment in Experiment.objects.exclude(clock_at=None).exclude(state__in=FINAL):
         spent = clock.elapsed(experiment, taken_at)
         Experiment.objects.filter(id=experiment.id).update(spent=spent, clock_at=now)

@@ -18,7 +18,7 @@ from automl.core.errors import Conflict, InvalidInput
 from automl.engine.budget import Budget
 from automl.engine.trial import TrialState
 from automl.experiments import clock
-from automl.experiments.models import Experiment, ExperimentState, Phase, Trial
+from automl.experiments.models import Experiment, ExperimentState, ModelState, Phase, Trial
 from automl.experiments.records import history_of
 from automl.experiments.services.lifecycle import (
     cancel_experiment,
@@ -26,12 +26,10 @@ from automl.experiments.services.lifecycle import (
     limit_errors,
     stop_experiment,
 )
-from automl.experiments.services.trials import give_back
+from automl.experiments.services.trials import free_places, give_back
 from automl.experiments.states import FINAL, advance_experiment, advance_trial
 
 SKIPPED = "Skipped by hand."
-# Messages sent at once; a sweep sends the rest.
-MOST_NUDGES = 100
 ENDED = frozenset({*FINAL, ExperimentState.STOPPING})
 
 
@@ -76,7 +74,7 @@ def resume_experiment(experiment: Experiment) -> bool:
             Experiment.objects.filter(id=experiment.id, state=ExperimentState.PAUSED),
             to=ExperimentState.RUNNING,
             version=F("version") + 1,
-            **clock.going_on(experiment),
+            **clock.going_on(_locked(experiment)),
         )
         if resumed:
             _wake(experiment)
@@ -245,11 +243,14 @@ def _begin_again(row: Experiment) -> dict[str, Any]:
         ended_after=None,
         nudged_at=timezone.now(),
     )
+    # Its files were not worth keeping, and it may be the answer yet.
+    row.models.filter(state=ModelState.FAILED).delete()
     assert row.prepared is not None
     return {
         "state": ExperimentState.RUNNING,
         "phase": Phase.SEARCHING,
-        "attempt": 0,
+        "attempt": F("attempt") + 1,
+        "losses": 0,
         "lease_expires_at": None,
         "finished_at": None,
         "error": "",
@@ -311,6 +312,7 @@ def _give_back_beyond(row: Experiment, seats: int) -> None:
 def _wake(experiment: Experiment) -> None:
     """Have the search planned, and what waits taken up, without waiting for the sweep."""
     waiting = experiment.trials.filter(state=TrialState.WAITING.value).order_by("number")
-    for trial_id in waiting.values_list("id", flat=True)[:MOST_NUDGES]:
+    # One message a seat is enough: whoever ends a trial looks for the next.
+    for trial_id in waiting.values_list("id", flat=True)[: free_places(experiment)]:
         transaction.on_commit(partial(dispatcher().evaluate, trial_id))
     transaction.on_commit(partial(dispatcher().plan, experiment.id))

@@ -23,8 +23,6 @@ from automl.experiments.services.losses import lose_trial, reap_trials
 from automl.experiments.services.results import reap_results
 
 log = structlog.get_logger(__name__)
-
-log = structlog.get_logger(__name__)
 # Sweeps come every two seconds. After a longer silence the database or the broker was away, or all of us.
 SILENCE_SECONDS = 8.0
 
@@ -56,8 +54,8 @@ def take_over(left: Iterable[Holding]) -> None:
             for trial in Trial.objects.filter(id=holding.row, attempt=holding.attempt):
                 lose_trial(trial)
         else:
-            held = apps.get_model(holding.kind).objects.filter(id=holding.row, attempt=holding.attempt)
-            held.update(lease_expires_at=None)
+            rows = apps.get_model(holding.kind).objects.filter(id=holding.row, attempt=holding.attempt)
+            leases.let_go(rows.exclude(lease_expires_at=None), counted=True)
     if found:
         reap_datasets()
         reap_results()

@@ -287,8 +287,9 @@ def _evaluate(trial: Trial) -> None:
     if outcome.status == "storage" and _postponed(trial, held, heartbeat):
         return
     told, spent = False, time.monotonic() - began
-    if heartbeat.leaving and outcome.status == "cancelled":
-        give_back(held)
+    if outcome.status == "cancelled" and (heartbeat.leaving or heartbeat.lost):
+        # Lost to nobody, after an outage that was too long: what is still ours is to be tried again.
+        patiently(lambda: give_back(held))
     else:
         told = patiently(lambda: tell_trial(trial, outcome, out_of_time=heartbeat.out_of_time, seconds=spent))
     log.info("trial_ended", outcome=outcome.status, seconds=round(spent, 2), told=told)
@@ -338,6 +339,10 @@ def tell_trial(trial: Trial, outcome: Outcome, *, out_of_time: bool, seconds: fl
     with transaction.atomic():
         # The experiment's row first, as everywhere: two locks taken in two orders would wait for each other.
         Experiment.objects.filter(id=trial.experiment_id).update(version=F("version") + 1)
+        if out_of_time and state is TrialState.CANCELLED and _time_left_now(trial.experiment_id) > 0:
+            # The search was given more time in the very moment.
+            give_back(Trial.objects.filter(id=trial.id, attempt=trial.attempt))
+            return False
         clock.look_after(trial.experiment_id)
         told = advance_trial(
             # One that was given back waits under the same attempt: it is no longer this worker's to end.
