@@ -9,6 +9,7 @@ from typing import Any
 from django.db.models import Count, F, Max, Min, Q, QuerySet, Sum
 from django.utils import timezone
 
+from automl.core import health, pulses
 from automl.core.models import Pulse, Worker
 from automl.datasets.models import Dataset, DatasetState
 from automl.engine.trial import TrialState
@@ -156,9 +157,10 @@ def list_failures(count: int = 10) -> QuerySet[Trial]:
 
 
 def pulse_ages() -> dict[str, float]:
-    """Seconds since each pulse. One query."""
+    """Seconds since the last sweep, and since each queue moved anything. One query."""
     now = timezone.now()
-    return {name: (now - at).total_seconds() for name, at in Pulse.objects.values_list("name", "beat_at")}
+    found = Pulse.objects.filter(name__in=[pulses.SWEEP, *health.QUEUES])
+    return {name: (now - at).total_seconds() for name, at in found.values_list("name", "beat_at")}
 
 
 def trial_totals() -> dict[str, dict[str, float]]:

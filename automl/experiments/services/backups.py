@@ -7,6 +7,7 @@ they are there, so every file that the snapshot needs is there to be copied, unl
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import os
 import shutil
@@ -38,6 +39,7 @@ from automl.engine.errors import UserError
 from automl.engine.trial import TrialState
 from automl.experiments import clock
 from automl.experiments.models import Experiment, TrainedModel, Trial
+from automl.experiments.services.leftovers import VERY_OLD_SECONDS, is_old, remove_path
 from automl.experiments.states import FINAL
 
 log = structlog.get_logger(__name__)
@@ -62,6 +64,7 @@ def make_backup(target: Path) -> Manifest:
     """
     if target.exists():
         raise UserError(f"{target} exists already. Name another file.")
+    _remove_drafts(target)
     with (
         tempfile.TemporaryDirectory(prefix=".backup-", dir=target.parent) as scratch,
         writing_archive(target) as archive,
@@ -84,6 +87,16 @@ def make_backup(target: Path) -> Manifest:
         )
         archive.finish(manifest)
     return manifest
+
+
+def _remove_drafts(target: Path) -> None:
+    """Remove what backups that were killed left beside it: no sweep comes there."""
+    for path in (
+        *target.parent.glob(".backup-*"),
+        *target.parent.glob(f".{glob.escape(target.name)}.*.draft"),
+    ):
+        if is_old(path, VERY_OLD_SECONDS):
+            remove_path(path)
 
 
 def _write_rows(path: Path) -> tuple[dict[str, int], list[str], datetime]:
