@@ -245,6 +245,7 @@ def _let_go(taken_at: datetime) -> None:
     Trial.objects.filter(state=TrialState.RUNNING.value).update(
         state=TrialState.WAITING.value, lease_expires_at=None, fold_scores=[], nudged_at=now
     )
+    Trial.objects.filter(state=TrialState.WAITING.value).update(waiting_since=now)
     for model in (Dataset, Experiment, TrainedModel):
         held: models.QuerySet[Any] = model._default_manager.exclude(lease_expires_at=None)
         held.update(lease_expires_at=None)
