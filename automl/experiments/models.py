@@ -109,6 +109,7 @@ class Trial(Identified):
     worker = models.CharField(max_length=255, blank=True)
     lease_expires_at = models.DateTimeField(null=True)
     nudged_at = models.DateTimeField(db_default=Now())  # when a message was last sent for the waiting row
+    waiting_since = models.DateTimeField(null=True)  # null: since it was made
 
     score = models.FloatField(null=True)  # higher is better
     value = models.FloatField(null=True)  # in the metric's own unit

@@ -70,7 +70,9 @@ def test_a_fit_killed_for_the_third_time_fails_its_trial_with_a_sentence(seat, s
 
     trial.refresh_from_db()
     assert (trial.state, trial.losses) == ("failed", 3)
-    assert trial.error.startswith("Lost 3 times: the process that fitted it was killed each time")
+    assert trial.error.startswith(
+        "Lost 3 times, last on evaluate@here: each time its process was killed, or its worker was not heard"
+    )
     assert ("plan", trial.experiment_id) in sent
 
 

@@ -145,3 +145,28 @@ def test_a_trial_that_has_ended_offers_no_skip(browser_client, alice):
     assert 'id="skip"' in browser_client.get(reverse("pages:trial", args=[running.id])).content.decode()
     assert 'id="skip"' not in browser_client.get(reverse("pages:trial", args=[ended.id])).content.decode()
     assert act(browser_client, "skip_trial", ended).status_code == 409
+
+
+@pytest.mark.parametrize(
+    ("name", "state", "fields", "words"),
+    [
+        ("pause_experiment", "paused", {}, "the search is paused already"),
+        ("resume_experiment", "running", {}, "the search is running already"),
+        ("stop_experiment", "complete", {}, "the search is complete already"),
+        ("cancel_experiment", "cancelled", {}, "the search is cancelled already"),
+        ("extend_experiment", "complete", {"time_budget": "60"}, "these are its limits already"),
+        ("change_experiment", "running", {}, "these are its limits already"),
+    ],
+)
+def test_what_is_so_already_is_not_told_as_done(browser_client, alice, name, state, fields, words):
+    experiment = ExperimentFactory(owner=alice, state=state)
+    answer = act(browser_client, name, experiment, **fields)
+    page = browser_client.get(answer.headers["Location"]).content.decode()
+    assert f"Nothing was changed: {words}." in page
+
+
+def test_a_trial_that_is_cancelled_already_is_not_told_as_skipped(browser_client, alice):
+    trial = TrialFactory(experiment__owner=alice, state="cancelled")
+    answer = act(browser_client, "skip_trial", trial)
+    page = browser_client.get(answer.headers["Location"]).content.decode()
+    assert "was cancelled already." in page and "Skipped" not in page

@@ -28,6 +28,14 @@ LOOK_SECONDS = 0.05
 # A killed process that is still there (stuck in the kernel) costs the seat its server.
 KILL_SECONDS = 5.0
 KEPT_OUTPUT = 8 << 10
+FIT = "the fit"
+# The engine's jobs that are no fit, as people know them.
+OTHER_WORK = {
+    "profile": "reading the table",
+    "prepare": "preparing the table",
+    "blend": "blending the trials",
+    "package": "packaging the model",
+}
 
 
 @dataclass(frozen=True)
@@ -242,18 +250,22 @@ class Errand:
             return Outcome(self._verdict, error=self._sentence(seconds), detail=printed, **common)
         number, code = (self._exit or {}).get("signal"), (self._exit or {}).get("code")
         common |= {"signal": number, "lost": number == signal.SIGKILL}
-        return Outcome("crashed", error=crash_sentence(number, code), detail=printed, **common)
+        return Outcome("crashed", error=crash_sentence(number, code, self._what()), detail=printed, **common)
 
     def _sentence(self, seconds: float) -> str:
+        what, less, smaller = self._what(), "rows or columns", "fewer columns"
+        if what == FIT:
+            less, smaller = "rows, or fewer trees, leaves or levels", "a smaller model"
         if self._verdict == "memory":
             limit = self.job.limits.memory_bytes or 0
-            return (
-                f"memory: the fit used {readable(self.peak)}, its limit is {readable(limit)}; "
-                "use fewer rows, or fewer trees, leaves or levels."
-            )
+            used = f"{what} used {readable(self.peak)}, its limit is {readable(limit)}"
+            return f"memory: {used}; use fewer {less}."
         if self._verdict == "timeout":
-            return f"timeout: the fit was stopped after {seconds:.1f} s; use fewer rows or a smaller model."
+            return f"timeout: {what} was stopped after {seconds:.1f} s; use fewer rows or {smaller}."
         return "Cancelled."
+
+    def _what(self) -> str:
+        return OTHER_WORK.get(self.job.name.rpartition(":")[2], FIT)
 
 
 def readable(size: int) -> str:
@@ -261,14 +273,15 @@ def readable(size: int) -> str:
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
 
 
-def crash_sentence(number: int | None, code: int | None) -> str:
+def crash_sentence(number: int | None, code: int | None, what: str = FIT) -> str:
     """Say how a process ended that gave no result."""
+    what = what[0].upper() + what[1:]
     if number is None:
-        return f"The fit's process ended without a result (exit code {code})."
+        return f"{what} ended without a result (exit code {code})."
     try:
         name = signal.Signals(number).name
     except ValueError:
         name = f"signal {number}"
     if number == signal.SIGKILL:
-        return f"The fit was killed from outside ({name}); most often the machine has run out of memory."
-    return f"The fit's process crashed ({name}), inside a library; other settings may avoid it."
+        return f"{what} was killed from outside ({name}); most often the machine has run out of memory."
+    return f"{what} crashed ({name}), inside a library; other settings may avoid it."

@@ -133,6 +133,7 @@ def _blend(
             "metric": experiment.metric,
             "seed": experiment.seed,
             "trials": [_candidate(trial) for trial in trials],
+            "memory_bytes": seats.memory_of("blend"),
         },
         seconds=60.0,
         on_tick=heartbeat,
@@ -140,6 +141,8 @@ def _blend(
     heartbeat.check(outcome)
     if outcome.result is None:
         log.warning("blend_failed", experiment=str(experiment.id), error=outcome.error, detail=outcome.detail)
+        # Stored with the answer, so that an end which is cut off and begun again says it once.
+        experiment.warnings = [*experiment.warnings, f"No ensemble could be made: {outcome.error}"]
         return
     found = outcome.result
     for trial_id, sentence in found.get("damaged", {}).items():

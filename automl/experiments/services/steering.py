@@ -79,6 +79,7 @@ def resume_experiment(experiment: Experiment) -> bool:
             **clock.going_on(_locked(experiment)),
         )
         if resumed:
+            experiment.trials.filter(state=TrialState.WAITING.value).update(waiting_since=timezone.now())
             _wake(experiment)
     return resumed or _is_so(
         experiment,
@@ -247,6 +248,7 @@ def _begin_again(row: Experiment) -> dict[str, Any]:
         finished_at=None,
         ended_after=None,
         nudged_at=timezone.now(),
+        waiting_since=timezone.now(),
     )
     # Its files were not worth keeping, and it may be the answer yet.
     row.models.filter(state=ModelState.FAILED).delete()

@@ -410,7 +410,11 @@ def give_back(trials: QuerySet[Trial]) -> int:
             version=F("version") + 1
         )
         count = running.filter(id__in=[trial_id for trial_id, _ in found]).update(
-            state=TrialState.WAITING.value, lease_expires_at=None, fold_scores=[], nudged_at=long_ago
+            state=TrialState.WAITING.value,
+            lease_expires_at=None,
+            fold_scores=[],
+            nudged_at=long_ago,
+            waiting_since=timezone.now(),
         )
         for trial_id, _ in found:
             transaction.on_commit(partial(dispatcher().evaluate, trial_id))
