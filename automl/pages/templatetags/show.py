@@ -12,6 +12,7 @@ from automl.engine.metrics import METRICS
 
 register = template.Library()
 NOTHING = "\N{EN DASH}"
+ORIGINS = {"manual": "by you"}
 
 
 @register.filter
@@ -99,6 +100,12 @@ def _entry(item: Any) -> str:
 def family(key: str) -> str:
     """A family's name for people."""
     return LEARNERS[key].label if key in LEARNERS else str(key).capitalize()
+
+
+@register.filter
+def origin(name: str) -> str:
+    """Who asked for a trial, for people."""
+    return ORIGINS.get(name, str(name))
 
 
 @register.filter
