@@ -2,7 +2,17 @@ from __future__ import annotations
 
 from django.urls import path
 
-from automl.pages import account, datasets, experiments, operations, steering, trained_models, trials
+from automl.pages import (
+    account,
+    datasets,
+    experiments,
+    insight,
+    operations,
+    search,
+    steering,
+    trained_models,
+    trials,
+)
 
 app_name = "pages"
 
@@ -25,6 +35,11 @@ urlpatterns = [
     path("experiments/<uuid:id>/progress/", experiments.progress, name="experiment_progress"),
     path("experiments/<uuid:id>/board/", experiments.board, name="experiment_board"),
     path("experiments/<uuid:id>/limits/", steering.limits, name="experiment_limits"),
+    path("experiments/<uuid:id>/search/", search.search, name="search"),
+    path("experiments/<uuid:id>/search/shown/", search.shown, name="search_shown"),
+    path("experiments/<uuid:id>/insight/", insight.insight, name="insight"),
+    path("experiments/<uuid:id>/insight/shown/", insight.shown, name="insight_shown"),
+    path("experiments/<uuid:id>/worth/", insight.worth, name="worth"),
     path("experiments/<uuid:id>/pause/", steering.pause, name="pause_experiment"),
     path("experiments/<uuid:id>/resume/", steering.resume, name="resume_experiment"),
     path("experiments/<uuid:id>/extend/", steering.extend, name="extend_experiment"),
