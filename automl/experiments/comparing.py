@@ -11,7 +11,7 @@ from automl.accounts.models import User
 from automl.experiments import selectors
 from automl.experiments.models import Ensemble, Experiment, Trial
 
-# What stands for the newest ensemble of an experiment in an address.
+# What stands for the best ensemble of an experiment in an address.
 ENSEMBLE = "ensemble"
 
 

@@ -186,7 +186,7 @@ def test_groups_by_prediction_tell_the_error_to_expect():
 
 @pytest.mark.parametrize(
     ("target", "families"),
-    [("bought", ["linear"]), ("plan", ["lightgbm", "linear"]), ("spent", ["linear", "random_forest"])],
+    [("bought", ["linear"]), ("plan", ["lightgbm", "linear"]), ("spent", ["linear", "lightgbm"])],
 )
 def test_rows_are_predicted_again_as_they_were(tmp_path, target, families):
     _, members = fitted(tmp_path, target, *families)
