@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -136,14 +137,15 @@ def test_a_failure_says_why_and_may_be_tried_again(seat, sent, django_capture_on
 
 def test_a_lost_seat_is_followed_by_another_and_the_third_is_the_last(seat, sent):
     diagnosis = asked()
-    seat.answers["diagnose"] = outcome("crashed", error="It died.")
-    old = timezone.now() - timedelta(seconds=1)
-    for _ in range(3):
-        Diagnosis.objects.filter(id=diagnosis.id).update(lease_expires_at=old)
-        Diagnosis.objects.filter(id=diagnosis.id).update(attempt=diagnosis.attempt + 1)
+    for losses in (1, 2):
+        seat.answers["diagnose"] = replace(outcome("crashed", error="Killed."), lost=True)
+        compute_diagnosis(diagnosis.id)
         diagnosis.refresh_from_db()
-        sent.clear()
-        reap_diagnoses()
+        assert (diagnosis.state, diagnosis.losses, diagnosis.lease_expires_at) == ("computing", losses, None)
+        assert ("diagnose", diagnosis.id) in sent
+    Diagnosis.objects.update(lease_expires_at=timezone.now() - timedelta(seconds=1))
+    sent.clear()
+    reap_diagnoses()
     diagnosis.refresh_from_db()
     assert diagnosis.state == "failed"
     assert "cut off 3 times" in diagnosis.error

@@ -91,7 +91,7 @@ def try_again(diagnosis: Diagnosis) -> bool:
     """Have one that failed computed again; False if it has not failed."""
     with transaction.atomic():
         again = Diagnosis.objects.filter(id=diagnosis.id, state=DiagnosisState.FAILED).update(
-            state=DiagnosisState.COMPUTING, attempt=0, error="", version=F("version") + 1
+            state=DiagnosisState.COMPUTING, losses=0, error="", version=F("version") + 1
         )
         if again:
             transaction.on_commit(partial(dispatcher().diagnose, diagnosis.id))
@@ -105,7 +105,7 @@ def compute_diagnosis(diagnosis_id: Any) -> None:
     have to wait are sent again by the one that ends, or by the sweep.
     """
     rows = _open().filter(id=diagnosis_id)
-    if not _has_room() or not leases.claim(rows.filter(attempt__lt=settings.MAX_ATTEMPTS)):
+    if not _has_room() or not leases.claim(rows):
         return
     diagnosis = rows.select_related("experiment__dataset").get()
     held = rows.filter(attempt=diagnosis.attempt)
@@ -200,7 +200,7 @@ def _described(entry: Entry) -> dict[str, Any]:
 def reap_diagnoses() -> None:
     """Give up what was cut off too often, and wake up somebody for what waits."""
     free = _open().filter(leases.free_or_expired())
-    free.filter(attempt__gte=settings.MAX_ATTEMPTS).update(
+    free.filter(leases.worn_out()).update(
         state=DiagnosisState.FAILED,
         error=f"It was cut off {settings.MAX_ATTEMPTS} times. It may need more memory than there is.",
         lease_expires_at=None,
