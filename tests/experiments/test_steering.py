@@ -318,6 +318,14 @@ def test_an_experiment_that_was_never_prepared_can_not_go_on():
         extend_experiment(ExperimentFactory(state="failed", prepared=None), seconds=60)
 
 
+def test_files_of_an_older_version_are_not_gone_on_with(private_files):
+    experiment = ExperimentFactory(state="complete")
+    (private_files / experiment.folder / "prepared").mkdir(parents=True)
+
+    with pytest.raises(Conflict, match="An older version"):
+        extend_experiment(experiment, seconds=60)
+
+
 def test_a_budget_stays_within_the_limit_of_all(settings):
     settings.MAX_TIME_BUDGET = 100
 

@@ -13,9 +13,11 @@ from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
+from automl.core import storage
 from automl.core.dispatch import dispatcher
 from automl.core.errors import Conflict, InvalidInput
 from automl.engine.budget import Budget
+from automl.engine.sealing import SEAL
 from automl.engine.trial import TrialState
 from automl.experiments import clock
 from automl.experiments.models import Experiment, ExperimentState, ModelState, Phase, Trial
@@ -191,6 +193,9 @@ def extend_to(experiment: Experiment, **limits: Any) -> bool:
         _refuse(_why_in_vain(row, Budget(seconds=wanted["time_budget"], max_trials=wanted["max_trials"])))
         if row.state in FINAL:
             check_quota(row.owner)
+            prepared = storage.path_of(f"{row.folder}/prepared")
+            if prepared.exists() and not (prepared / SEAL).exists():
+                raise Conflict("An older version made the files of this experiment. Start a new one.")
         if row.state in ENDED:
             wanted.update(_begin_again(row))
         Experiment.objects.filter(id=row.id).update(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -26,7 +26,7 @@ from automl.engine.errors import UserError
 from automl.engine.isolation import Outcome
 from automl.engine.learners import LEARNERS, get_learner
 from automl.engine.study import Study
-from automl.engine.trial import Origin, ParamValue, Proposal, TrialState
+from automl.engine.trial import Origin, ParamValue, Proposal, TrialRecord, TrialState
 from automl.experiments import clock
 from automl.experiments.models import Experiment, ExperimentState, Trial
 from automl.experiments.records import budget_of, history_of, profile_of, record_of, study_of
@@ -36,6 +36,8 @@ from automl.experiments.states import FINAL, advance_trial
 
 log = structlog.get_logger(__name__)
 OUT_OF_TIME = "The time budget ended before this trial did."
+# In a row: damaged files, or a family that can't do this table, would else burn the whole budget.
+MOST_FAILURES = 12
 
 
 def plan_trials(experiment_id: UUID) -> None:
@@ -54,7 +56,7 @@ def plan_trials(experiment_id: UUID) -> None:
     study = study_of(experiment)
     history = history_of(experiment)
     going = [record for record in history if not record.state.is_final]
-    if study.is_done(history, clock.elapsed(experiment)):
+    if study.is_done(history, clock.elapsed(experiment)) or is_hopeless(history):
         # Somebody may have given it more since it was read; then the next plan goes by that.
         unchanged = Experiment.objects.filter(
             state=ExperimentState.RUNNING, limits_version=experiment.limits_version
@@ -67,6 +69,12 @@ def plan_trials(experiment_id: UUID) -> None:
         _add_planned(
             experiment, study.ask(history, count=wanted, remaining=time_left(experiment)), len(history)
         )
+
+
+def is_hopeless(history: Sequence[TrialRecord]) -> bool:
+    """Tell whether so many trials in a row have failed that what they have in common is at fault."""
+    ended = [record.state for record in history if record.state.is_final]
+    return len(ended) >= MOST_FAILURES and set(ended[-MOST_FAILURES:]) == {TrialState.FAILED}
 
 
 def time_left(experiment: Experiment) -> float:
