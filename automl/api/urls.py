@@ -8,6 +8,7 @@ from automl.api.about import Docs, Families, Health, Me, Metrics, Schema
 from automl.api.datasets import Datasets
 from automl.api.errors import nothing_here
 from automl.api.experiments import Experiments, Leaderboard
+from automl.api.sweeps import Sweeps
 from automl.api.trained_models import Models, Predictions
 from automl.api.trials import ExperimentTrials, Trials
 
@@ -36,6 +37,11 @@ urlpatterns = [
         "experiments/<str:id>/trials/",
         ExperimentTrials.as_view({"get": "list", "post": "create"}),
         name="experiment-trials",
+    ),
+    path(
+        "experiments/<str:id>/sweeps/",
+        Sweeps.as_view({"get": "list", "post": "create"}),
+        name="experiment-sweeps",
     ),
     path("trials/<str:id>/", Trials.as_view({"get": "retrieve"}), name="trial"),
     path("trials/<str:id>/skip/", Trials.as_view({"post": "skip"}), name="trial-skip"),

@@ -157,7 +157,7 @@ def skip_trial(trial: Trial) -> bool:
 def extend_experiment(experiment: Experiment, *, seconds: float = 0.0, **limits: Any) -> bool:
     """Add seconds to the budget, and go on with a search that has ended. See `extend_to`."""
     with transaction.atomic():
-        budget = _locked(experiment).time_budget + seconds
+        budget = locked(experiment).time_budget + seconds
         return extend_to(experiment, time_budget=budget, **limits)
 
 
@@ -177,7 +177,7 @@ def extend_to(experiment: Experiment, **limits: Any) -> bool:
         If the owner may not have one more experiment that goes on.
     """
     with transaction.atomic():
-        row = _locked(experiment)
+        row = locked(experiment)
         if row.state in FINAL and row.prepared is None:
             raise Conflict(
                 f"The experiment is {row.state}, and its table was never prepared. Start a new one instead."
@@ -193,15 +193,19 @@ def extend_to(experiment: Experiment, **limits: Any) -> bool:
         if row.state in FINAL:
             check_quota(row.owner)
         if row.state in ENDED:
-            wanted.update(_begin_again(row))
+            wanted.update(begin_again(row))
+        if row.by_hand_only or row.state in ENDED:
+            _take_up_again(row)
         Experiment.objects.filter(id=row.id).update(
-            **wanted, limits_version=F("limits_version") + 1, version=F("version") + 1
+            **{**wanted, "by_hand_only": False},
+            limits_version=F("limits_version") + 1,
+            version=F("version") + 1,
         )
         _wake(row)
     return True
 
 
-def _locked(experiment: Experiment) -> Experiment:
+def locked(experiment: Experiment) -> Experiment:
     """The row as it is now; nobody changes it until the transaction ends."""
     return Experiment.objects.select_for_update(of=("self",)).select_related("owner").get(id=experiment.id)
 
@@ -213,7 +217,7 @@ def _refuse(errors: dict[str, str]) -> None:
 
 def _why_in_vain(row: Experiment, budget: Budget) -> dict[str, str]:
     """Why a search with this budget would have nothing to do, by the field that has to be larger."""
-    spent = _spent(row)
+    spent = spent_of(row)
     if row.state in ENDED and budget.remaining(spent) == 0.0:
         return {
             "time_budget": f"{spent:.0f} of {budget.seconds:g} s are spent, so no trial could run. Add more."
@@ -229,13 +233,14 @@ def _why_in_vain(row: Experiment, budget: Budget) -> dict[str, str]:
     }
 
 
-def _spent(row: Experiment) -> float:
+def spent_of(row: Experiment) -> float:
+    """Seconds of its budget that are gone, for one that is to go on."""
     # The end itself takes time; what it took over the budget is not taken from what is added.
     return min(row.spent, row.time_budget) if row.state in FINAL else clock.elapsed(row)
 
 
-def _begin_again(row: Experiment) -> dict[str, Any]:
-    """The columns of a search that goes on after its end; whoever was finishing it has lost its lease."""
+def _take_up_again(row: Experiment) -> None:
+    """Let what the end of the search cut short wait for a seat again."""
     row.trials.filter(state=TrialState.CANCELLED.value, cut_short=True).update(
         state=TrialState.WAITING.value,
         cut_short=False,
@@ -245,6 +250,10 @@ def _begin_again(row: Experiment) -> dict[str, Any]:
         ended_after=None,
         nudged_at=timezone.now(),
     )
+
+
+def begin_again(row: Experiment) -> dict[str, Any]:
+    """The columns of a search that goes on after its end; whoever was finishing it has lost its lease."""
     assert row.prepared is not None
     return {
         "state": ExperimentState.RUNNING,
@@ -254,7 +263,7 @@ def _begin_again(row: Experiment) -> dict[str, Any]:
         "finished_at": None,
         "error": "",
         "warnings": row.prepared.get("warnings", row.warnings),
-        "spent": _spent(row),
+        "spent": spent_of(row),
         **clock.going_on(row),
     }
 
@@ -270,7 +279,7 @@ def change_experiment(experiment: Experiment, changes: Limits) -> bool:
         If a limit is out of range, or under what is spent already.
     """
     with transaction.atomic():
-        row = _locked(experiment)
+        row = locked(experiment)
         wanted: Limits = {"time_budget": row.time_budget, "max_trials": row.max_trials, "seats": row.seats}
         before = dict(wanted)
         wanted.update(changes)
