@@ -2,7 +2,17 @@ from __future__ import annotations
 
 from django.urls import path
 
-from automl.pages import account, datasets, experiments, operations, steering, trained_models, trials
+from automl.pages import (
+    account,
+    datasets,
+    dials,
+    experiments,
+    operations,
+    steering,
+    sweeps,
+    trained_models,
+    trials,
+)
 
 app_name = "pages"
 
@@ -30,6 +40,12 @@ urlpatterns = [
     path("experiments/<uuid:id>/stop/", steering.stop, name="stop_experiment"),
     path("experiments/<uuid:id>/cancel/", steering.cancel, name="cancel_experiment"),
     path("experiments/<uuid:id>/delete/", experiments.delete, name="delete_experiment"),
+    path("experiments/<uuid:id>/dials/", dials.dials, name="dials"),
+    path("experiments/<uuid:id>/dials/preview/", dials.preview, name="dials_preview"),
+    path("experiments/<uuid:id>/dials/mine/", dials.mine, name="dials_mine"),
+    path("experiments/<uuid:id>/sweeps/", sweeps.sweeps, name="sweeps"),
+    path("experiments/<uuid:id>/sweeps/count/", sweeps.count, name="sweeps_count"),
+    path("experiments/<uuid:id>/sweeps/<uuid:sweep>/", sweeps.response, name="sweep_response"),
     path("trials/<uuid:id>/", trials.trial, name="trial"),
     path("trials/<uuid:id>/state/", trials.state, name="trial_state"),
     path("trials/<uuid:id>/skip/", steering.skip, name="skip_trial"),
