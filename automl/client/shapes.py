@@ -53,7 +53,7 @@ class LeaderboardRow(TypedDict):
     model: str | None
 
 
-class Prediction(TypedDict):
+class Expectation(TypedDict):
     value: float | None
     low: float | None
     high: float | None
@@ -68,7 +68,7 @@ class Trial(LeaderboardRow):
     attempts: int
     worker: str
     sweep: str | None
-    prediction: Prediction | None
+    prediction: Expectation | None
     fold_scores: list[float]
     learning_curve: dict[str, Any] | None
     diagnosis: str

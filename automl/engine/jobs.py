@@ -99,6 +99,7 @@ class BlendArgs(TypedDict):
     metric: str
     seed: int
     trials: list[Candidate]
+    memory_bytes: NotRequired[int]
 
 
 class BlendResult(TypedDict):

@@ -70,8 +70,10 @@ class Experiment(Identified):
     # Raised by every change of its limits: an end that was decided before is void then.
     limits_version = models.PositiveIntegerField(default=0)
 
-    # The one worker that prepares or finishes holds this lease; every write of it filters on the attempt.
+    # The one worker that prepares or finishes holds this lease; every write of it filters on the attempt,
+    # which is raised by every claim and never lowered. Losses count anew for the end of a search.
     attempt = models.PositiveSmallIntegerField(default=0)
+    losses = models.PositiveSmallIntegerField(default=0)
     lease_expires_at = models.DateTimeField(null=True)
 
     class Meta:
@@ -125,6 +127,7 @@ class Trial(Identified):
     worker = models.CharField(max_length=255, blank=True)
     lease_expires_at = models.DateTimeField(null=True)
     nudged_at = models.DateTimeField(db_default=Now())  # when a message was last sent for the waiting row
+    waiting_since = models.DateTimeField(null=True)  # null: since it was made
 
     score = models.FloatField(null=True)  # higher is better
     value = models.FloatField(null=True)  # in the metric's own unit
@@ -217,6 +220,7 @@ class TrainedModel(Identified):
     sha256 = models.CharField(max_length=64, blank=True)
     size = models.BigIntegerField(null=True)
     attempt = models.PositiveSmallIntegerField(default=0)
+    losses = models.PositiveSmallIntegerField(default=0)  # attempts that ended with their process
     lease_expires_at = models.DateTimeField(null=True)
 
     class Meta:

@@ -121,7 +121,7 @@ class ExperimentSerializer(serializers.Serializer[Any]):
     finished_at = serializers.DateTimeField(allow_null=True)
 
 
-class PredictionSerializer(serializers.Serializer[Any]):
+class ExpectationSerializer(serializers.Serializer[Any]):
     """What was expected of a trial, from those before it; the band holds four results of five."""
 
     value = serializers.FloatField(allow_null=True, help_text="Null while there are too few trials.")
@@ -143,7 +143,7 @@ class TrialSerializer(LeaderboardRowSerializer):
     sweep = serializers.CharField(
         source="sweep_id", allow_null=True, help_text="The sweep that asked for it, if one did."
     )
-    prediction = PredictionSerializer(
+    prediction = ExpectationSerializer(
         allow_null=True, help_text="Of a trial by hand: what was expected of it when it was added."
     )
     fold_scores = serializers.ListField(child=serializers.FloatField())

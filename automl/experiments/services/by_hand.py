@@ -22,8 +22,7 @@ from automl.engine.trial import Origin, Params, ParamValue, TrialState
 from automl.experiments import forecasts
 from automl.experiments.models import Experiment, ExperimentState, Sweep, Trial
 from automl.experiments.records import history_of, profile_of, study_of
-from automl.experiments.services.lifecycle import check_quota
-from automl.experiments.services.steering import MOST_NUDGES, begin_again, locked, spent_of
+from automl.experiments.services.steering import begin_again, check_may_go_on, locked, spent_of
 from automl.experiments.services.trials import free_places
 from automl.experiments.states import FINAL
 
@@ -123,8 +122,8 @@ def add_sweep(
 
 
 def _send(trials: Sequence[Trial]) -> None:
-    """Wake seats for new trials, without waiting for the sweep of what was lost."""
-    for trial in trials[:MOST_NUDGES]:
+    """Wake seats for new trials; one message a seat is enough, as whoever ends a trial looks for the next."""
+    for trial in trials[: free_places(trials[0].experiment)] if trials else ():
         transaction.on_commit(partial(dispatcher().evaluate, trial.id))
 
 
@@ -191,7 +190,7 @@ def _opened(experiment: Experiment, family: str, new: Sequence[Params], *, field
         )
     changes: dict[str, Any] = {}
     if row.state in FINAL and new:
-        check_quota(row.owner)
+        check_may_go_on(row)
         changes = {**begin_again(row), "by_hand_only": True, "time_budget": _enough(row, family, new)}
     # An end that was decided a moment ago knows nothing of these trials: it is void.
     Experiment.objects.filter(id=row.id).update(

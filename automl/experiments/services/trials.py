@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -20,9 +21,10 @@ from automl.core import holdings, leases, leaving, seats, storage
 from automl.core.dispatch import dispatcher
 from automl.core.health import live_workers
 from automl.core.patience import patiently
+from automl.engine.budget import SEARCHED
 from automl.engine.isolation import Outcome
 from automl.engine.study import Study
-from automl.engine.trial import Origin, Proposal, TrialState
+from automl.engine.trial import Origin, Proposal, TrialRecord, TrialState
 from automl.experiments import clock
 from automl.experiments.models import Experiment, ExperimentState, Trial
 from automl.experiments.records import budget_of, history_of, record_of, study_of
@@ -32,6 +34,8 @@ from automl.experiments.states import advance_trial
 
 log = structlog.get_logger(__name__)
 OUT_OF_TIME = "The time budget ended before this trial did."
+# In a row: damaged files, or a family that can't do this table, would else burn the whole budget.
+MOST_FAILURES = 12
 
 
 def plan_trials(experiment_id: UUID) -> None:
@@ -51,7 +55,7 @@ def plan_trials(experiment_id: UUID) -> None:
     history = history_of(experiment)
     going = [record for record in history if not record.state.is_final]
     # Reopened for trials by hand alone, it ends with the last of them.
-    over = experiment.by_hand_only and not going
+    over = not going if experiment.by_hand_only else is_hopeless(history)
     if over or study.is_done(history, clock.elapsed(experiment)):
         # Somebody may have given it more since it was read; then the next plan goes by that.
         unchanged = Experiment.objects.filter(
@@ -65,6 +69,16 @@ def plan_trials(experiment_id: UUID) -> None:
         _add_planned(
             experiment, study.ask(history, count=wanted, remaining=time_left(experiment)), len(history)
         )
+
+
+def is_hopeless(history: Sequence[TrialRecord]) -> bool:
+    """Tell whether so many trials in a row have failed that what they have in common is at fault.
+
+    What people try is no sign of that: a sweep may well lead through ruin.
+    """
+    own = [record for record in history if record.origin in SEARCHED]
+    ended = [record.state for record in own if record.state.is_final]
+    return len(ended) >= MOST_FAILURES and set(ended[-MOST_FAILURES:]) == {TrialState.FAILED}
 
 
 def time_left(experiment: Experiment) -> float:
@@ -130,6 +144,7 @@ def claim_trial(worker: str) -> Trial | None:
             Experiment.objects.filter(id=trial.experiment_id, started_at=None).update(
                 started_at=now, clock_at=now
             )
+        clock.look_after(trial.experiment_id)
         return Trial.objects.select_related("experiment").get(id=trial.id)
     return None
 
@@ -211,7 +226,8 @@ def _evaluate(trial: Trial) -> None:
     deadline = time.monotonic() + time_left(experiment)
     ours = Trial.objects.filter(id=trial.id, attempt=trial.attempt)
     held = ours.filter(state=TrialState.RUNNING.value)
-    heartbeat = leases.Heartbeat(lambda: held, deadline=deadline, more=lambda: _time_left_now(experiment.id))
+    attended = clock.attended(held, experiment.id)
+    heartbeat = leases.Heartbeat(attended, deadline=deadline, more=lambda: _time_left_now(experiment.id))
     study = study_of(experiment)
     began = time.monotonic()
 
@@ -242,8 +258,9 @@ def _evaluate(trial: Trial) -> None:
     if outcome.status == "storage" and _postponed(trial, held, heartbeat):
         return
     told, spent = False, time.monotonic() - began
-    if heartbeat.leaving and outcome.status == "cancelled":
-        give_back(held)
+    if outcome.status == "cancelled" and (heartbeat.leaving or heartbeat.lost):
+        # Lost to nobody, after an outage that was too long: what is still ours is to be tried again.
+        patiently(lambda: give_back(held))
     else:
         told = patiently(lambda: tell_trial(trial, outcome, out_of_time=heartbeat.out_of_time, seconds=spent))
     log.info("trial_ended", outcome=outcome.status, seconds=round(spent, 2), told=told)
@@ -293,6 +310,11 @@ def tell_trial(trial: Trial, outcome: Outcome, *, out_of_time: bool, seconds: fl
     with transaction.atomic():
         # The experiment's row first, as everywhere: two locks taken in two orders would wait for each other.
         Experiment.objects.filter(id=trial.experiment_id).update(version=F("version") + 1)
+        if out_of_time and state is TrialState.CANCELLED and _time_left_now(trial.experiment_id) > 0:
+            # The search was given more time in the very moment.
+            give_back(Trial.objects.filter(id=trial.id, attempt=trial.attempt))
+            return False
+        clock.look_after(trial.experiment_id)
         told = advance_trial(
             # One that was given back waits under the same attempt: it is no longer this worker's to end.
             Trial.objects.filter(id=trial.id, attempt=trial.attempt, state=TrialState.RUNNING.value),
@@ -351,7 +373,11 @@ def give_back(trials: QuerySet[Trial]) -> int:
             version=F("version") + 1
         )
         count = running.filter(id__in=[trial_id for trial_id, _ in found]).update(
-            state=TrialState.WAITING.value, lease_expires_at=None, fold_scores=[], nudged_at=long_ago
+            state=TrialState.WAITING.value,
+            lease_expires_at=None,
+            fold_scores=[],
+            nudged_at=long_ago,
+            waiting_since=timezone.now(),
         )
         for trial_id, _ in found:
             transaction.on_commit(partial(dispatcher().evaluate, trial_id))

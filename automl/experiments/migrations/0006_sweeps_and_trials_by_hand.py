@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("experiments", "0003_a_search_that_goes_on")]
+    dependencies = [("experiments", "0005_waiting_since")]
 
     operations = [
         migrations.AddField("experiment", "by_hand_only", models.BooleanField(default=False)),
