@@ -222,7 +222,8 @@ def _mine(experiment: Experiment) -> dict[str, Any]:
         "mine": rows,
         "mine_more": len(trials) > MINE_SHOWN,
         "metric_label": selectors.metric_label(experiment),
-        "live": experiment.state not in FINAL,
+        # Not `live`: without JavaScript the page would load itself anew under what is being typed.
+        "polled": experiment.state not in FINAL,
         "stamp": stamp_of("mine", states, experiment.state in FINAL),
     }
 

@@ -141,6 +141,8 @@ def _shown(
     }
     if chosen is not None:
         common.update(response_of(found, chosen))
+    # Without JavaScript the page loads itself anew, but not under a form that is being filled in.
+    common["live"] = common.get("polled", False) and "family" not in context
     return render(request, "pages/sweeps.html", {**common, **context}, status=status)
 
 
@@ -312,7 +314,7 @@ def response_of(experiment: Experiment, sweep: Sweep) -> dict[str, Any]:
         "done": not going,
         "better_is": "higher" if metric is None or metric.higher_is_better else "lower",
         "metric_label": selectors.metric_label(experiment),
-        "live": bool(going) and experiment.state not in FINAL,
+        "polled": bool(going) and experiment.state not in FINAL,
         "stamp": stamp_of("sweep", *_states(entries), experiment.state in FINAL),
         **drawn,
     }

@@ -271,3 +271,9 @@ def test_a_preview_takes_under_a_tenth_of_a_second(browser_client, alice, count)
         return time.perf_counter() - began
 
     assert min(once() for _ in range(4)) < (0.1 if count == 300 else 0.25)
+
+
+def test_without_javascript_nothing_is_loaded_anew_under_what_is_typed(browser_client, alice):
+    experiment = ExperimentFactory(owner=alice)
+    TrialFactory(experiment=experiment, origin="manual", state="running")
+    assert 'http-equiv="refresh"' not in get(browser_client, experiment, family=FAMILY).content.decode()
