@@ -9,6 +9,7 @@ from automl.api.datasets import Datasets
 from automl.api.diagnoses import Diagnoses
 from automl.api.errors import nothing_here
 from automl.api.experiments import Experiments, Leaderboard
+from automl.api.sweeps import Sweeps
 from automl.api.trained_models import Models, Predictions
 from automl.api.trials import ExperimentTrials, Trials
 
@@ -40,6 +41,11 @@ urlpatterns = [
     ),
     path("experiments/<str:id>/compare/", Diagnoses.as_view({"get": "compare"}), name="experiment-compare"),
     path("trials/<str:id>/diagnostics/", Diagnoses.as_view({"get": "of_trial"}), name="trial-diagnostics"),
+    path(
+        "experiments/<str:id>/sweeps/",
+        Sweeps.as_view({"get": "list", "post": "create"}),
+        name="experiment-sweeps",
+    ),
     path("trials/<str:id>/", Trials.as_view({"get": "retrieve"}), name="trial"),
     path("trials/<str:id>/skip/", Trials.as_view({"post": "skip"}), name="trial-skip"),
     path("trials/<str:id>/model/", Trials.as_view({"post": "package"}), name="trial-model"),

@@ -11,7 +11,16 @@ from typing import IO, Any, cast
 import httpx
 
 from automl.client.errors import DownloadDamaged, WorkFailed, error_of
-from automl.client.shapes import Dataset, Experiment, LeaderboardRow, Model, Predictions, Preview, Trial
+from automl.client.shapes import (
+    Dataset,
+    Experiment,
+    LeaderboardRow,
+    Model,
+    Predictions,
+    Preview,
+    Sweep,
+    Trial,
+)
 from automl.client.transport import Transport, unreachable
 
 FINAL = frozenset({"complete", "cancelled", "failed"})
@@ -163,6 +172,31 @@ class Experiments:
         """Add a trial by hand; what is left out keeps its default."""
         body = {"family": family, "hyperparameters": dict(hyperparameters or {})}
         return cast(Trial, self._transport.post(f"experiments/{id}/trials/", body))
+
+    def sweep(
+        self,
+        id: str,
+        family: str,
+        grid: Mapping[str, Sequence[Any]],
+        base: Mapping[str, Any] | None = None,
+    ) -> Sweep:
+        """Try every combination of some values.
+
+        Parameters
+        ----------
+        id, family : str
+        grid : mapping of str to list
+            Dials with the values to try.
+        base : mapping, optional
+            Other dials; those in neither keep their defaults.
+        """
+        values = {name: [*each] for name, each in grid.items()}
+        body = {"family": family, "grid": values, "base": dict(base or {})}
+        return cast(Sweep, self._transport.post(f"experiments/{id}/sweeps/", body))
+
+    def sweeps(self, id: str) -> Iterator[Sweep]:
+        """Walk over the sweeps, newest first."""
+        return self._transport.pages(f"experiments/{id}/sweeps/")
 
     def pause(self, id: str) -> Experiment:
         """Let a search rest; its clock stands still."""

@@ -174,6 +174,14 @@ def test_a_search_is_steered(client, owner):
     assert client.trials.get(trial["id"])["error"] == "Skipped by hand."
 
 
+def test_dials_are_swept(client, owner):
+    id_ = str(ExperimentFactory(owner=owner).id)
+    sweep = client.experiments.sweep(id_, "lightgbm", {"num_leaves": (15, 31)}, {"subsample": 0.8})
+    assert (sweep["combinations"], len(sweep["trials"])) == (2, 2)
+    assert list(client.experiments.sweeps(id_)) == [sweep]
+    assert client.experiments.trial(sweep["trials"][0])["sweep"] == sweep["id"]
+
+
 def test_what_is_not_possible_now_is_told(client, owner):
     ended = ExperimentFactory(owner=owner, state="complete")
     with pytest.raises(ConflictError, match="The experiment is complete"):
