@@ -260,14 +260,14 @@ def _calibration(_: HttpRequest, result: Mapping[str, Any]) -> dict[str, Any]:
 
 def _fit(_: HttpRequest, result: Mapping[str, Any]) -> dict[str, Any]:
     found = result["regression"]
-    return {"regression": found, "charts": quality.against_actual(found, "")}
+    return {"regression": found, "charts": quality.against_actual(found)}
 
 
 def _residuals(_: HttpRequest, result: Mapping[str, Any]) -> dict[str, Any]:
     found = result["regression"]
     return {
         "regression": found,
-        "charts": quality.residuals(found, ""),
+        "charts": quality.residuals(found),
         "bars": quality.error_bars(found["residuals"]),
     }
 
