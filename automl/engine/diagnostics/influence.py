@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from automl.engine.diagnostics.figures import short, shorts
+from automl.engine.diagnostics.figures import short, shorts, spread_out
 from automl.engine.diagnostics.outoffold import OutOfFold
 from automl.engine.intervals import Z, difference
 from automl.engine.metrics import Metric
@@ -97,14 +97,14 @@ def importance(
     chosen = list(columns)
     if len(chosen) > MOST_COLUMNS:
         rows = _rows(clock.rows(PERMUTING / 3), len(chosen), len(model.y))
-        brief = model.subset(np.sort(generator.choice(len(model.y), rows, replace=False)))
+        brief = model.subset(np.sort(spread_out(model.y, rows)))
         base = brief.predict(brief.X)
         tried = _each(chosen, clock, lambda column: _loss(brief, metric, base, column, generator, 1))
         chosen = [column for column, _ in sorted(tried, key=lambda one: -one[1][0])[:MOST_COLUMNS]]
     room = clock.rows(PERMUTING) // max(len(chosen), 1)
     repeats = REPEATS if room >= REPEATS * LEAST_ROWS else max(1, room // LEAST_ROWS)
     rows = _rows(room, repeats, len(model.y))
-    part = model.subset(np.sort(generator.choice(len(model.y), rows, replace=False)))
+    part = model.subset(np.sort(spread_out(model.y, rows)))
     base = part.predict(part.X)
     found = _each(chosen, clock, lambda column: _loss(part, metric, base, column, generator, repeats))
     ranked = [
