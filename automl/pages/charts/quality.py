@@ -147,8 +147,9 @@ def dependence(curve: Found, label: str) -> list[Figure]:
         mean = list(zip(grid, line["mean"], strict=True))
         name = str(line["class"] or "Prediction")
         if steps:
+            beside = 0.16 * (place - (len(curve["lines"]) - 1) / 2)
             dots += [
-                Dot(at, value, low, high, f"{value:.4g}", hue(place))
+                Dot(at + beside, value, low, high, f"{value:.4g}", hue(place))
                 for (at, value), low, high in zip(mean, line["low"], line["high"], strict=True)
             ]
             continue
