@@ -55,7 +55,7 @@ class LeaderboardRow:
 def list_experiments(user: User) -> QuerySet[Experiment]:
     """The user's experiments, newest first."""
     mine = Experiment.objects.filter(owner=user, deleted_at=None, dataset__deleted_at=None)
-    return mine.select_related("dataset").order_by("-created_at", "id")
+    return mine.select_related("dataset", "test_dataset").order_by("-created_at", "id")
 
 
 def get_experiment(*, user: User, id: UUID | str) -> Experiment:
