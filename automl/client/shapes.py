@@ -140,3 +140,14 @@ class Predictions(TypedDict):
     predictions: list[Any]
     classes: NotRequired[list[Any] | None]
     probabilities: NotRequired[list[list[float]] | None]
+
+
+class Diagnosis(TypedDict):
+    id: str
+    experiment: str
+    status: str
+    error: str
+    entries: list[str]
+    seconds: float | None
+    result: dict[str, Any] | None
+    created_at: str

@@ -23,7 +23,7 @@ from automl.client import transport as transport_module
 from automl.client.errors import ApiError, error_of
 from automl.core import storage
 from automl.datasets.models import Dataset
-from automl.experiments.models import Experiment, TrainedModel
+from automl.experiments.models import Diagnosis, Experiment, TrainedModel
 from tests.factories import DatasetFactory, ExperimentFactory, TrainedModelFactory, TrialFactory, UserFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -356,3 +356,27 @@ def test_the_client_imports_nothing_but_httpx():
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
     assert out.stderr == ""
+
+
+# --- Diagnoses ----------------------------------------------------------------------------------
+
+
+def test_diagnostics_are_waited_for(client, model, monkeypatch):
+    def computed(_seconds):
+        Diagnosis.objects.update(state="ready", version=1, result={"rows": 7})
+
+    monkeypatch.setattr(transport_module.time, "sleep", computed)
+    found = client.models.diagnostics(str(model.id))
+    assert found["result"] == {"rows": 7}
+    assert client.trials.diagnostics(str(model.trial_id))["id"] == found["id"]
+
+
+def test_a_comparison_that_fails_says_why(client, model, naps, monkeypatch):
+    other = TrialFactory(experiment=model.experiment)
+
+    def failed(_seconds):
+        Diagnosis.objects.update(state="failed", version=1, error="A file is damaged.")
+
+    monkeypatch.setattr(transport_module.time, "sleep", failed)
+    with pytest.raises(WorkFailed, match="A file is damaged"):
+        client.experiments.compare(str(model.experiment_id), [str(model.trial_id), str(other.id)])
