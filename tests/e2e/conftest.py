@@ -131,11 +131,11 @@ def signed_in(page: Page, alice: User) -> Page:
 
 
 @pytest.fixture
-def picture(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Page, str], list[Path]]:
-    """Takes a page at two widths, in light and dark, and sees that nothing sticks out sideways."""
+def picture(request: pytest.FixtureRequest) -> Callable[[Page, str], list[Path]]:
+    """Sees that nothing sticks out sideways; with `--screenshots` takes each width in light and dark."""
     kept = request.config.getoption("--screenshots", default=False)
-    folder = PICTURES if kept else tmp_path
-    folder.mkdir(parents=True, exist_ok=True)
+    if kept:
+        PICTURES.mkdir(parents=True, exist_ok=True)
 
     def take(page: Page, name: str) -> list[Path]:
         taken = []
@@ -144,9 +144,9 @@ def picture(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Page, s
             assert page.evaluate("document.documentElement.scrollWidth") <= width, (
                 f"{name} is too wide at {size}"
             )
-            for scheme in ("light", "dark"):
+            for scheme in ("light", "dark") if kept else ():
                 page.emulate_media(color_scheme=scheme)
-                path = folder / f"{name}-{size}-{scheme}.png"
+                path = PICTURES / f"{name}-{size}-{scheme}.png"
                 page.screenshot(path=path, full_page=True)
                 taken.append(path)
         page.set_viewport_size({"width": 1440, "height": 900})

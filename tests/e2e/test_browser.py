@@ -132,11 +132,9 @@ def test_signing_in_and_the_first_page(page: Page, alice, picture):
     picture(page, "start")
 
 
-def test_uploading_with_a_script(signed_in: Page, tmp_path: Path, picture):
+def test_uploading_with_a_script(signed_in: Page, tmp_path: Path):
     file = tmp_path / "people.csv"
     file.write_text("age,city,income\n39,Paris,low\n")
-    signed_in.get_by_role("link", name="Upload a table").click()
-    picture(signed_in, "upload")
     signed_in.get_by_label("Choose a file").set_input_files(file)
     expect(signed_in.locator("#chosen")).to_contain_text("people.csv")
     signed_in.get_by_role("button", name="Upload").click()

@@ -174,8 +174,11 @@ def signed(value: Any) -> str:
     """A difference, with its sign."""
     if not isinstance(value, int | float) or not math.isfinite(value):
         return NOTHING
-    sign = "+" if value > 0 else "\N{MINUS SIGN}" if value < 0 else ""
-    return sign + score(abs(value))
+    sign, size = "+" if value > 0 else "\N{MINUS SIGN}" if value < 0 else "", abs(value)
+    if 1e-7 < size < 0.001:
+        # Two digits that matter, written out: nobody compares powers of ten with a glance.
+        return f"{sign}{size:.{1 - math.floor(math.log10(size))}f}"
+    return sign + score(size)
 
 
 @register.filter
