@@ -2,7 +2,19 @@ from __future__ import annotations
 
 from django.urls import path
 
-from automl.pages import account, datasets, experiments, operations, steering, trained_models, trials
+from automl.pages import (
+    account,
+    compare,
+    datasets,
+    diagnostics,
+    experiments,
+    insight,
+    operations,
+    search,
+    steering,
+    trained_models,
+    trials,
+)
 
 app_name = "pages"
 
@@ -25,6 +37,11 @@ urlpatterns = [
     path("experiments/<uuid:id>/progress/", experiments.progress, name="experiment_progress"),
     path("experiments/<uuid:id>/board/", experiments.board, name="experiment_board"),
     path("experiments/<uuid:id>/limits/", steering.limits, name="experiment_limits"),
+    path("experiments/<uuid:id>/search/", search.search, name="search"),
+    path("experiments/<uuid:id>/search/shown/", search.shown, name="search_shown"),
+    path("experiments/<uuid:id>/insight/", insight.insight, name="insight"),
+    path("experiments/<uuid:id>/insight/shown/", insight.shown, name="insight_shown"),
+    path("experiments/<uuid:id>/worth/", insight.worth, name="worth"),
     path("experiments/<uuid:id>/pause/", steering.pause, name="pause_experiment"),
     path("experiments/<uuid:id>/resume/", steering.resume, name="resume_experiment"),
     path("experiments/<uuid:id>/extend/", steering.extend, name="extend_experiment"),
@@ -38,6 +55,19 @@ urlpatterns = [
     path("trials/<uuid:id>/model/", trials.package, name="package_trial"),
     path("models/<uuid:id>/", trained_models.model, name="model"),
     path("models/<uuid:id>/state/", trained_models.state, name="model_state"),
+    path("experiments/<uuid:id>/compare/", compare.trials, name="compare"),
+    path("experiments/<uuid:id>/compare/state/", compare.trials_state, name="compare_state"),
+    path("experiments/<uuid:id>/compare/again/", compare.trials_again, name="compare_again"),
+    path("compare/", compare.experiments, name="compare_experiments"),
+    path("compare/state/", compare.experiments_state, name="compare_experiments_state"),
+    path("trials/<uuid:id>/diagnostics/", diagnostics.of_trial, name="trial_diagnostics"),
+    path("trials/<uuid:id>/diagnostics/state/", diagnostics.trial_state, name="trial_diagnostics_state"),
+    path("trials/<uuid:id>/diagnostics/again/", diagnostics.trial_again, name="trial_diagnostics_again"),
+    path("trials/<uuid:id>/diagnostics/<slug:part>/", diagnostics.trial_part, name="trial_diagnostics_part"),
+    path("models/<uuid:id>/diagnostics/", diagnostics.of_model, name="model_diagnostics"),
+    path("models/<uuid:id>/diagnostics/state/", diagnostics.model_state, name="model_diagnostics_state"),
+    path("models/<uuid:id>/diagnostics/again/", diagnostics.model_again, name="model_diagnostics_again"),
+    path("models/<uuid:id>/diagnostics/<slug:part>/", diagnostics.model_part, name="model_diagnostics_part"),
     path("operations/", operations.overview, name="operations"),
     path("operations/state/", operations.state, name="operations_state"),
     path("models/<uuid:id>/download/", trained_models.download, name="download_model"),

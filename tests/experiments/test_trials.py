@@ -309,3 +309,25 @@ def test_two_plans_at_once_add_each_number_once(monkeypatch):
     numbers = list(experiment.trials.values_list("number", flat=True))
     assert len(numbers) == len(set(numbers)) >= 1
     assert Experiment.objects.get().state == "running"
+
+
+def test_a_search_whose_trials_all_fail_ends_long_before_its_budget(sent):
+    experiment = ExperimentFactory()
+    for _ in range(12):
+        TrialFactory(experiment=experiment, state="failed")
+
+    plan_trials(experiment.id)
+
+    experiment.refresh_from_db()
+    assert experiment.state == "stopping"
+
+
+def test_some_failures_in_a_row_do_not_end_a_search(sent):
+    experiment = ExperimentFactory()
+    for state in ("failed",) * 11 + ("complete",) + ("failed",) * 11:
+        TrialFactory(experiment=experiment, state=state)
+
+    plan_trials(experiment.id)
+
+    experiment.refresh_from_db()
+    assert experiment.state == "running"

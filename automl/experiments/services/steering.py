@@ -13,12 +13,14 @@ from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
+from automl.core import storage
 from automl.core.dispatch import dispatcher
 from automl.core.errors import Conflict, InvalidInput
 from automl.engine.budget import Budget
+from automl.engine.sealing import SEAL
 from automl.engine.trial import TrialState
 from automl.experiments import clock
-from automl.experiments.models import Experiment, ExperimentState, Phase, Trial
+from automl.experiments.models import Experiment, ExperimentState, ModelState, Phase, Trial
 from automl.experiments.records import history_of
 from automl.experiments.services.lifecycle import (
     cancel_experiment,
@@ -26,12 +28,10 @@ from automl.experiments.services.lifecycle import (
     limit_errors,
     stop_experiment,
 )
-from automl.experiments.services.trials import give_back
+from automl.experiments.services.trials import free_places, give_back
 from automl.experiments.states import FINAL, advance_experiment, advance_trial
 
 SKIPPED = "Skipped by hand."
-# Messages sent at once; a sweep sends the rest.
-MOST_NUDGES = 100
 ENDED = frozenset({*FINAL, ExperimentState.STOPPING})
 
 
@@ -76,9 +76,10 @@ def resume_experiment(experiment: Experiment) -> bool:
             Experiment.objects.filter(id=experiment.id, state=ExperimentState.PAUSED),
             to=ExperimentState.RUNNING,
             version=F("version") + 1,
-            **clock.going_on(experiment),
+            **clock.going_on(_locked(experiment)),
         )
         if resumed:
+            experiment.trials.filter(state=TrialState.WAITING.value).update(waiting_since=timezone.now())
             _wake(experiment)
     return resumed or _is_so(
         experiment,
@@ -192,6 +193,9 @@ def extend_to(experiment: Experiment, **limits: Any) -> bool:
         _refuse(_why_in_vain(row, Budget(seconds=wanted["time_budget"], max_trials=wanted["max_trials"])))
         if row.state in FINAL:
             check_quota(row.owner)
+            prepared = storage.path_of(f"{row.folder}/prepared")
+            if prepared.exists() and not (prepared / SEAL).exists():
+                raise Conflict("An older version made the files of this experiment. Start a new one.")
         if row.state in ENDED:
             wanted.update(_begin_again(row))
         Experiment.objects.filter(id=row.id).update(
@@ -244,12 +248,16 @@ def _begin_again(row: Experiment) -> dict[str, Any]:
         finished_at=None,
         ended_after=None,
         nudged_at=timezone.now(),
+        waiting_since=timezone.now(),
     )
+    # Its files were not worth keeping, and it may be the answer yet.
+    row.models.filter(state=ModelState.FAILED).delete()
     assert row.prepared is not None
     return {
         "state": ExperimentState.RUNNING,
         "phase": Phase.SEARCHING,
-        "attempt": 0,
+        "attempt": F("attempt") + 1,
+        "losses": 0,
         "lease_expires_at": None,
         "finished_at": None,
         "error": "",
@@ -311,6 +319,7 @@ def _give_back_beyond(row: Experiment, seats: int) -> None:
 def _wake(experiment: Experiment) -> None:
     """Have the search planned, and what waits taken up, without waiting for the sweep."""
     waiting = experiment.trials.filter(state=TrialState.WAITING.value).order_by("number")
-    for trial_id in waiting.values_list("id", flat=True)[:MOST_NUDGES]:
+    # One message a seat is enough: whoever ends a trial looks for the next.
+    for trial_id in waiting.values_list("id", flat=True)[: free_places(experiment)]:
         transaction.on_commit(partial(dispatcher().evaluate, trial_id))
     transaction.on_commit(partial(dispatcher().plan, experiment.id))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -26,7 +26,7 @@ from automl.engine.errors import UserError
 from automl.engine.isolation import Outcome
 from automl.engine.learners import LEARNERS, get_learner
 from automl.engine.study import Study
-from automl.engine.trial import Origin, ParamValue, Proposal, TrialState
+from automl.engine.trial import Origin, ParamValue, Proposal, TrialRecord, TrialState
 from automl.experiments import clock
 from automl.experiments.models import Experiment, ExperimentState, Trial
 from automl.experiments.records import budget_of, history_of, profile_of, record_of, study_of
@@ -36,6 +36,8 @@ from automl.experiments.states import FINAL, advance_trial
 
 log = structlog.get_logger(__name__)
 OUT_OF_TIME = "The time budget ended before this trial did."
+# In a row: damaged files, or a family that can't do this table, would else burn the whole budget.
+MOST_FAILURES = 12
 
 
 def plan_trials(experiment_id: UUID) -> None:
@@ -54,7 +56,7 @@ def plan_trials(experiment_id: UUID) -> None:
     study = study_of(experiment)
     history = history_of(experiment)
     going = [record for record in history if not record.state.is_final]
-    if study.is_done(history, clock.elapsed(experiment)):
+    if study.is_done(history, clock.elapsed(experiment)) or is_hopeless(history):
         # Somebody may have given it more since it was read; then the next plan goes by that.
         unchanged = Experiment.objects.filter(
             state=ExperimentState.RUNNING, limits_version=experiment.limits_version
@@ -67,6 +69,12 @@ def plan_trials(experiment_id: UUID) -> None:
         _add_planned(
             experiment, study.ask(history, count=wanted, remaining=time_left(experiment)), len(history)
         )
+
+
+def is_hopeless(history: Sequence[TrialRecord]) -> bool:
+    """Tell whether so many trials in a row have failed that what they have in common is at fault."""
+    ended = [record.state for record in history if record.state.is_final]
+    return len(ended) >= MOST_FAILURES and set(ended[-MOST_FAILURES:]) == {TrialState.FAILED}
 
 
 def time_left(experiment: Experiment) -> float:
@@ -179,6 +187,7 @@ def claim_trial(worker: str) -> Trial | None:
             Experiment.objects.filter(id=trial.experiment_id, started_at=None).update(
                 started_at=now, clock_at=now
             )
+        clock.look_after(trial.experiment_id)
         return Trial.objects.select_related("experiment").get(id=trial.id)
     return None
 
@@ -254,7 +263,8 @@ def _evaluate(trial: Trial) -> None:
     deadline = time.monotonic() + time_left(experiment)
     ours = Trial.objects.filter(id=trial.id, attempt=trial.attempt)
     held = ours.filter(state=TrialState.RUNNING.value)
-    heartbeat = leases.Heartbeat(lambda: held, deadline=deadline, more=lambda: _time_left_now(experiment.id))
+    attended = clock.attended(held, experiment.id)
+    heartbeat = leases.Heartbeat(attended, deadline=deadline, more=lambda: _time_left_now(experiment.id))
     study = study_of(experiment)
     began = time.monotonic()
 
@@ -285,8 +295,9 @@ def _evaluate(trial: Trial) -> None:
     if outcome.status == "storage" and _postponed(trial, held, heartbeat):
         return
     told, spent = False, time.monotonic() - began
-    if heartbeat.leaving and outcome.status == "cancelled":
-        give_back(held)
+    if outcome.status == "cancelled" and (heartbeat.leaving or heartbeat.lost):
+        # Lost to nobody, after an outage that was too long: what is still ours is to be tried again.
+        patiently(lambda: give_back(held))
     else:
         told = patiently(lambda: tell_trial(trial, outcome, out_of_time=heartbeat.out_of_time, seconds=spent))
     log.info("trial_ended", outcome=outcome.status, seconds=round(spent, 2), told=told)
@@ -336,6 +347,11 @@ def tell_trial(trial: Trial, outcome: Outcome, *, out_of_time: bool, seconds: fl
     with transaction.atomic():
         # The experiment's row first, as everywhere: two locks taken in two orders would wait for each other.
         Experiment.objects.filter(id=trial.experiment_id).update(version=F("version") + 1)
+        if out_of_time and state is TrialState.CANCELLED and _time_left_now(trial.experiment_id) > 0:
+            # The search was given more time in the very moment.
+            give_back(Trial.objects.filter(id=trial.id, attempt=trial.attempt))
+            return False
+        clock.look_after(trial.experiment_id)
         told = advance_trial(
             # One that was given back waits under the same attempt: it is no longer this worker's to end.
             Trial.objects.filter(id=trial.id, attempt=trial.attempt, state=TrialState.RUNNING.value),
@@ -394,7 +410,11 @@ def give_back(trials: QuerySet[Trial]) -> int:
             version=F("version") + 1
         )
         count = running.filter(id__in=[trial_id for trial_id, _ in found]).update(
-            state=TrialState.WAITING.value, lease_expires_at=None, fold_scores=[], nudged_at=long_ago
+            state=TrialState.WAITING.value,
+            lease_expires_at=None,
+            fold_scores=[],
+            nudged_at=long_ago,
+            waiting_since=timezone.now(),
         )
         for trial_id, _ in found:
             transaction.on_commit(partial(dispatcher().evaluate, trial_id))
