@@ -136,7 +136,15 @@ else:
     DATABASES["default"]["CONN_MAX_AGE"] = 60
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
     # A server that hangs takes the connection and then says nothing.
-    DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 3)
+    for _name, _value in {
+        "connect_timeout": 3,
+        # And a network that swallows packets would hold a connection for a quarter of an hour.
+        "keepalives_idle": 5,
+        "keepalives_interval": 3,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 15_000,
+    }.items():
+        DATABASES["default"].setdefault("OPTIONS", {}).setdefault(_name, _value)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 LANGUAGE_CODE = "en-us"
@@ -253,6 +261,7 @@ MAX_DATASET_BYTES = env.int("AUTOML_MAX_STORED_GB", default=50) * 2**30
 MAX_ACTIVE_EXPERIMENTS = env.int("AUTOML_MAX_ACTIVE_EXPERIMENTS", default=50)
 MAX_TIME_BUDGET = env.int("AUTOML_MAX_TIME_BUDGET", default=24 * 3600)
 MAX_TRIALS = env.int("AUTOML_MAX_TRIALS", default=10_000)
+MAX_SWEEP = env.int("AUTOML_MAX_SWEEP", default=500)
 
 # --- Work -----------------------------------------------------------------------------------
 

@@ -82,7 +82,10 @@ class ProblemResponse(HttpResponse):
 
 def problem_response(error: Exception, context: dict[str, Any]) -> HttpResponseBase:
     """The answer to an exception; REST framework calls this for whatever a view raises."""
-    error = of_surroundings(error) or error
+    if (found := of_surroundings(error)) is not None:
+        # A mistake of ours may look the same, such as a migration that was forgotten.
+        log.warning("outage", view=type(context.get("view")).__name__, error=str(error), exc_info=error)
+        error = found
     answer = _of_fields(error) or _refusal(error)
     if answer is None:
         log.exception("unhandled_error", view=type(context.get("view")).__name__, exc_info=error)

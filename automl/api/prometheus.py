@@ -14,7 +14,6 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.metrics_core import (
     CounterMetricFamily,
     GaugeMetricFamily,
-    HistogramMetricFamily,
     Metric,
 )
 from prometheus_client.registry import Collector
@@ -23,8 +22,9 @@ from rest_framework.request import Request
 
 from automl.api.errors import ProblemResponse
 from automl.api.permissions import BearerToken
-from automl.core import storage
+from automl.core import health, storage, tallies
 from automl.core.queues import queue_lengths
+from automl.engine.trial import TrialState
 from automl.experiments import operations
 
 
@@ -41,21 +41,19 @@ class ServiceCollector(Collector):
         yield free
 
     def _trials(self) -> Iterator[Metric]:
-        now = GaugeMetricFamily("bakeoff_trials", "Trials that have not ended.", labels=["state"])
-        ended = CounterMetricFamily("bakeoff_trials_ended", "Trials that have ended.", labels=["state"])
-        seconds = CounterMetricFamily("bakeoff_trial_seconds", "Seconds on seats.", labels=["state"])
+        # What is deleted or extended lowers sums over rows: as counters they would seem to begin anew.
+        count = GaugeMetricFamily("bakeoff_trials", "Trials there are.", labels=["state"])
+        seconds = GaugeMetricFamily("bakeoff_trial_seconds", "Their seconds on seats.", labels=["state"])
         losses = CounterMetricFamily("bakeoff_trial_losses", "Attempts that ended with their process.")
         expired = GaugeMetricFamily("bakeoff_leases_expired", "Running trials whose lease has run out.")
         totals = operations.trial_totals()
-        for state in ("waiting", "running"):
-            now.add_metric([state], totals.get(state, {}).get("count", 0))
-        for state in ("complete", "pruned", "failed", "cancelled"):
-            found = totals.get(state, {})
-            ended.add_metric([state], found.get("count", 0))
-            seconds.add_metric([state], found.get("seconds_sum") or 0)
-        losses.add_metric([], sum(found["losses_sum"] or 0 for found in totals.values()))
+        for state in TrialState:
+            found = totals.get(state.value, {})
+            count.add_metric([state.value], found.get("count", 0))
+            seconds.add_metric([state.value], found.get("seconds_sum") or 0)
+        losses.add_metric([], tallies.total(tallies.LOSSES))
         expired.add_metric([], totals.get("running", {}).get("expired", 0))
-        yield from (now, ended, seconds, losses, expired)
+        yield from (count, seconds, losses, expired)
 
     def _queues(self) -> Iterator[Metric]:
         labels = ["queue"]
@@ -76,16 +74,16 @@ class ServiceCollector(Collector):
             states.add_metric([state], count)
         yield states
         found = operations.budget_overruns()
-        histogram = HistogramMetricFamily(
-            "bakeoff_budget_overrun_seconds", "How far finished searches went over their time budget."
+        finished = GaugeMetricFamily("bakeoff_finished_lately", "Searches finished in the last hour.")
+        finished.add_metric([], found["count"])
+        over = GaugeMetricFamily(
+            "bakeoff_budget_overruns", "Those that went over their time by more seconds.", labels=["seconds"]
         )
-        buckets = [
-            (str(most), found[f"upto_{place}"]) for place, most in enumerate(operations.OVERRUN_BUCKETS)
-        ]
-        histogram.add_metric([], [*buckets, ("+Inf", found["count"])], found["total"])
-        most = GaugeMetricFamily("bakeoff_budget_overrun_seconds_max", "The furthest of them.")
-        most.add_metric([], max(0.0, found["most"]))
-        yield from (histogram, most)
+        for most in operations.OVERRUNS:
+            over.add_metric([str(most)], found[f"over_{most}"])
+        furthest = GaugeMetricFamily("bakeoff_budget_overrun_seconds_max", "The furthest of them.")
+        furthest.add_metric([], max(0.0, found["most"]))
+        yield from (finished, over, furthest)
 
     def _heartbeats(self) -> Iterator[Metric]:
         seats = GaugeMetricFamily("bakeoff_seats", "Seats.", labels=["queue", "worker"])
@@ -95,8 +93,9 @@ class ServiceCollector(Collector):
         )
         for worker in operations.list_workers():
             labels = [worker.queue, worker.name]
-            seats.add_metric(labels, worker.seats)
-            busy.add_metric(labels, worker.busy)
+            if worker.age <= health.ALIVE_SECONDS:
+                seats.add_metric(labels, worker.seats)
+                busy.add_metric(labels, worker.busy)
             seen.add_metric(labels, worker.age)
         pulses = GaugeMetricFamily(
             "bakeoff_pulse_age_seconds",

@@ -118,7 +118,10 @@ def unpack(source: Path, folder: Path) -> Manifest:
     """
     try:
         found, manifest = _extract(source, folder)
-    except (tarfile.TarError, EOFError, OSError, ValueError) as error:
+        if manifest is not None and not Manifest.__required_keys__ <= manifest.keys():
+            missing = ", ".join(sorted(Manifest.__required_keys__ - manifest.keys()))
+            raise ValueError(f"its {MANIFEST} has no {missing}")
+    except (tarfile.TarError, EOFError, OSError, ValueError, AttributeError) as error:
         raise UserError(
             f"{source} can't be read as a backup ({str(error) or type(error).__name__}). Take another one."
         ) from error

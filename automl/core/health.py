@@ -12,7 +12,7 @@ from datetime import timedelta
 import redis
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, connection, connections
+from django.db import DatabaseError, InterfaceError, connection, connections
 from django.db.models import Min, QuerySet
 from django.utils import timezone
 
@@ -33,6 +33,10 @@ QUEUES = ("evaluate", "short")
 
 class _Missing(Exception):
     """A part that is not there, in words for everybody."""
+
+
+# How a part is known to fail; anything else goes to the log with its traceback.
+EXPECTED = (DatabaseError, InterfaceError, redis.RedisError, OSError, UserError, _Missing)
 
 
 @dataclass(frozen=True)
@@ -80,8 +84,13 @@ class _Question:
         owed = cls._open.get(name)
         if owed is not None and not owed._done.is_set():
             return owed
-        question = cls._open[name] = cls(name, check)
-        question._start()
+        question = cls(name, check)
+        try:
+            question._start()
+        except RuntimeError as error:
+            # No thread could be started; the next who asks tries again.
+            question._settle(error)
+        cls._open[name] = question
         return question
 
     def answer(self, deadline: float) -> Answer:
@@ -104,12 +113,20 @@ class _Question:
     def _work(self) -> None:
         try:
             self._check()
-            text = "ok"
-        except (DatabaseError, redis.RedisError, OSError, UserError, _Missing) as error:
-            log.warning("not_ready", part=self._name, error=str(error))
+        except Exception as error:
+            self._settle(error)
+        else:
+            self._settle(None)
+
+    def _settle(self, error: Exception | None) -> None:
+        """Answer, whatever it was: a question left open would be what everybody is told from then on."""
+        text = "ok"
+        if error is not None:
             # Whoever asks needs no account: what exactly failed is for the log.
             told = isinstance(error, _Missing | UserError)
             text = str(error) if told else f"The {self._name} can't be used."
+            expected = isinstance(error, EXPECTED)
+            log.warning("not_ready", part=self._name, error=str(error), exc_info=None if expected else error)
         self._answer = Answer(text, time.monotonic() - self._began)
         self._done.set()
 
@@ -142,12 +159,14 @@ def _workers() -> None:
     if missing:
         raise _Missing(f"no worker has answered for {ALIVE_SECONDS} s on: {', '.join(sorted(missing))}")
     swept = pulses.age(pulses.SWEEP)
+    # Only sweeps ring for idle seats: while those are late, or only just back, silence says nothing.
+    rung = not _is_late(swept, DEAF_SECONDS) and _is_late(pulses.age(pulses.SWEEPS_AGAIN), DEAF_SECONDS)
     for queue in ("short", "evaluate"):
         # One that has only just started has had nothing to take yet.
         if (timezone.now() - alive[queue]).total_seconds() < ALIVE_SECONDS:
             continue
         silence = pulses.age(queue)
-        if queue == "evaluate" and _is_late(silence, DEAF_SECONDS):
+        if queue == "evaluate" and rung and _is_late(silence, DEAF_SECONDS):
             raise _Missing(f"the evaluate workers are there, but have moved nothing for {_told(silence)}")
         # A sweep is work of the short workers; with long work they may be late with it.
         idle = _is_late(silence, DEAF_SECONDS) and _is_late(swept, DEAF_SECONDS)

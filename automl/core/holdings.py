@@ -58,6 +58,17 @@ def open_notes(folder: Path, name: str) -> list[Holding]:
     return found
 
 
+def remove_notes(path: Path) -> bool:
+    """Remove the notes of a worker that lives no more; False if it lives."""
+    with path.open("r+b") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        path.unlink(missing_ok=True)
+    return True
+
+
 def sit(place: int) -> None:
     """Say which of the worker's places this pool process has."""
     global _place  # noqa: PLW0603

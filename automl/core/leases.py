@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, close_old_connections
-from django.db.models import F, Q, QuerySet
+from django.db.models import Case, F, Q, QuerySet, When
 from django.utils import timezone
 
 from automl.core import holdings, leaving, pulses
@@ -33,13 +33,25 @@ def free_or_expired() -> Q:
 
 
 def claim(rows: QuerySet[Any], **fields: Any) -> bool:
-    """Take the lease of the one row, if nobody holds it, and raise its attempt."""
+    """Take the lease of the one row, if nobody holds it and it was not lost too often; raise its attempt.
+
+    A lease that has run out was lost with whoever held it, which is counted here.
+    """
+    ran_out = Case(When(lease_expires_at=None, then=0), default=1)
     return (
-        rows.filter(free_or_expired()).update(
-            attempt=F("attempt") + 1, lease_expires_at=lease_end(), **fields
+        rows.filter(free_or_expired())
+        .exclude(worn_out())
+        .update(
+            attempt=F("attempt") + 1, losses=F("losses") + ran_out, lease_expires_at=lease_end(), **fields
         )
         == 1
     )
+
+
+def worn_out() -> Q:
+    """Rows, of those that nobody holds, whose work was lost as often as it may be."""
+    most = settings.MAX_ATTEMPTS
+    return Q(losses__gte=most) | Q(losses__gte=most - 1, lease_expires_at__isnull=False)
 
 
 class CutOff(Exception):
@@ -66,10 +78,17 @@ def kept(row: Any, held: QuerySet[Any], *, send_again: Callable[[], object]) -> 
         try:
             yield
         except CutOff as cut:
-            # The claim after this one may have the same number: nobody writes for this attempt any more.
-            attempts = {} if cut.counted else {"attempt": F("attempt") - 1}
-            if held.update(lease_expires_at=None, **attempts) and cut.at_once:
-                send_again()
+            at_once = let_go(held, counted=cut.counted) and cut.at_once
+        else:
+            at_once = False
+    # The note is struck out by now: a silent broker may take longer than a worker is given to end.
+    if at_once:
+        send_again()
+
+
+def let_go(held: QuerySet[Any], *, counted: bool) -> bool:
+    """Give the lease of the row back, with or without a loss; False if it went to somebody else."""
+    return held.update(lease_expires_at=None, losses=F("losses") + int(counted)) == 1
 
 
 def forbear(*tables: QuerySet[Any]) -> None:

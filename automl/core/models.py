@@ -62,3 +62,13 @@ class Pulse(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Tally(models.Model):
+    """How often something happened, ever."""
+
+    name = models.CharField(primary_key=True, max_length=32)
+    total = models.BigIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return self.name

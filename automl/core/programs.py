@@ -14,7 +14,6 @@ from automl.core.supervisor import Program, Stop
 from automl.engine.errors import UserError
 
 WEB_THREADS = 8
-SHORT_WORKERS = 2
 SCHEDULE_FILE = "scheduler.db"
 # A worker gives its leases back on SIGTERM, and ends; SIGQUIT ends one that does not.
 WORKER_STOP: Stop = ((signal.SIGTERM, 3.0), (signal.SIGQUIT, 2.0))

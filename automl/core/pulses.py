@@ -12,6 +12,8 @@ from automl.core.models import Pulse
 
 log = structlog.get_logger(__name__)
 SWEEP = "sweep"
+# Sweeps have come again after a silence.
+SWEEPS_AGAIN = "sweeps_again"
 # Often enough to tell the deaf from the busy, seldom enough to cost nothing.
 EVERY_SECONDS = 3.0
 

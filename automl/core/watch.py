@@ -65,10 +65,9 @@ class DatabaseWatch:
         with self._lock:
             if self._thread is None:
                 for work in (self._ask, self._cut):
-                    self._thread = threading.Thread(
-                        target=work, name=f"database-watch{work.__name__}", daemon=True
-                    )
-                    self._thread.start()
+                    thread = threading.Thread(target=work, name=f"database-watch{work.__name__}", daemon=True)
+                    thread.start()
+                    self._thread = thread
 
     def _ask(self) -> None:
         self._own = connections["default"]
@@ -78,22 +77,27 @@ class DatabaseWatch:
                 with connection.cursor() as cursor:
                     cursor.execute("SELECT 1")
                 self._is_away = False
-            except (DatabaseError, InterfaceError) as error:
+            except Exception as error:
+                # Of whatever kind: a watch that ended would call the database away for ever.
                 self._is_away = True
-                log.warning("database_away", error=str(error).strip())
-                connection.close()
-            self._asked_at = None
+                known = isinstance(error, DatabaseError | InterfaceError)
+                log.warning("database_away", error=str(error).strip(), exc_info=None if known else error)
+                with contextlib.suppress(Exception):
+                    connection.close()
+            finally:
+                self._asked_at = None
             time.sleep(EVERY_SECONDS)
 
     def _cut(self) -> None:
         while True:
             time.sleep(0.5)
             if self._owes() > HANG_SECONDS:
-                waiting = list(self._in_request.values())
-                log.warning("database_hangs", requests=len(waiting))
-                # Its own too: after a break of the network nobody would ever answer on that one.
-                for wrapper in (*waiting, self._own):
-                    _shut(wrapper.connection)
+                with contextlib.suppress(Exception):
+                    waiting = list(self._in_request.values())
+                    log.warning("database_hangs", requests=len(waiting))
+                    # Its own too: after a break of the network nobody would ever answer on that one.
+                    for wrapper in (*waiting, self._own):
+                        _shut(wrapper.connection)
 
 
 def _shut(held: Any) -> None:

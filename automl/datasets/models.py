@@ -32,6 +32,7 @@ class Dataset(Identified):
     progress = models.FloatField(default=0)
     version = models.PositiveIntegerField(default=0)  # raised by every change that a reader can see
     attempt = models.PositiveSmallIntegerField(default=0)
+    losses = models.PositiveSmallIntegerField(default=0)  # attempts that ended with their process
     lease_expires_at = models.DateTimeField(null=True)
     deleted_at = models.DateTimeField(null=True)
 

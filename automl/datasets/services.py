@@ -87,7 +87,7 @@ def _check_quota(owner: User, size: int) -> None:
 def profile_dataset(dataset_id: UUID) -> None:
     """Read an upload within limits and find its columns. From `profiling` to `ready` or `failed`."""
     waiting = Dataset.objects.filter(id=dataset_id, state=DatasetState.PROFILING, deleted_at=None)
-    if not leases.claim(waiting.filter(attempt__lt=settings.MAX_ATTEMPTS)):
+    if not leases.claim(waiting):
         return
     dataset = waiting.get()
     held = waiting.filter(attempt=dataset.attempt)
@@ -115,10 +115,10 @@ def _profile(dataset: Dataset, held: QuerySet[Dataset]) -> None:
     heartbeat.check(outcome)
     if heartbeat.lost:
         return
-    if outcome.status == "storage" and dataset.attempt < settings.MAX_ATTEMPTS:
+    if outcome.status == "storage" and dataset.losses + 1 < settings.MAX_ATTEMPTS:
         # Its lease goes with it, so the sweep has it profiled again.
         storage.wait_for_room(heartbeat)
-        patiently(lambda: held.update(lease_expires_at=None))
+        patiently(lambda: leases.let_go(held, counted=True))
     elif (found := outcome.result) is not None:
         patiently(lambda: _store_profile(held, found))
         log.info("dataset_profiled", seconds=round(outcome.seconds, 2))
@@ -160,7 +160,7 @@ def reap_datasets() -> None:
     lost = Dataset.objects.filter(state=DatasetState.PROFILING, deleted_at=None).filter(
         leases.free_or_expired()
     )
-    lost.filter(attempt__gte=settings.MAX_ATTEMPTS).update(
+    lost.filter(leases.worn_out()).update(
         state=DatasetState.FAILED,
         error=f"Reading the file was cut off {settings.MAX_ATTEMPTS} times. It may need more memory than "
         "a seat has: take a sample of its rows, or save it as Parquet.",

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 # Each candidate's predictions are in memory at once, and each round of the greedy search reads them all.
 MOST_CANDIDATES = 30
 MOST_BYTES = 1 << 30
+# Of the memory there is: they are stacked once more, and sampled once more for each judge.
+SHARE = 4
 # A member as large as this makes a bundle that nobody wants to download for a gain in the fourth digit.
 LARGEST_MEMBER = 96 << 20
 
@@ -33,11 +35,11 @@ def blend_trials(args: Mapping[str, Any]) -> dict[str, Any]:
     prepared = open_prepared(args["prepared"])
     metric = METRICS[args["metric"]]
     truth = np.asarray(prepared.y)
-    trials = choose_candidates(args["trials"], rows=len(truth), width=max(prepared.profile.classes, 1))
-    trials, predictions, damaged = _read(trials)
-    validated = np.isfinite(predictions[0]).reshape(len(truth), -1).all(axis=1)
+    most = min(MOST_BYTES, args.get("memory_bytes", SHARE * MOST_BYTES) // SHARE)
+    width = max(prepared.profile.classes, 1)
+    trials = choose_candidates(args["trials"], rows=len(truth), width=width, most_bytes=most)
+    trials, predictions, validated, damaged = _read(trials)
     truth = truth[validated]
-    predictions = [prediction[validated] for prediction in predictions]
     answer: dict[str, Any] = {"weights": {}, "score": 0.0, "value": 0.0, "score_low": 0.0, "score_high": 0.0}
     best = metric.score(truth, predictions[0])
     chosen = predictions[0]
@@ -66,24 +68,28 @@ def blend_trials(args: Mapping[str, Any]) -> dict[str, Any]:
 
 def _read(
     trials: Sequence[Mapping[str, Any]],
-) -> tuple[list[Mapping[str, Any]], list[Array], dict[str, str]]:
-    """The trials whose predictions are whole, these predictions, and what is wrong with the others."""
+) -> tuple[list[Mapping[str, Any]], list[Array], Array, dict[str, str]]:
+    """The whole trials, their predictions of validated rows, which those are, and what is damaged."""
     whole: list[Mapping[str, Any]] = []
     predictions: list[Array] = []
     damaged: dict[str, str] = {}
+    validated: Array | None = None
     for trial in trials:
         try:
-            predictions.append(read_predictions(trial["dir"]))
+            prediction = read_predictions(trial["dir"])
+            if validated is None:
+                validated = np.asarray(np.isfinite(prediction).reshape(len(prediction), -1).all(axis=1))
+            predictions.append(prediction[validated])
             whole.append(trial)
         except Damaged as error:
             damaged[trial["id"]] = str(error)
-    if not whole:
+    if validated is None:
         raise Damaged(next(iter(damaged.values())))
-    return whole, predictions, damaged
+    return whole, predictions, validated, damaged
 
 
 def choose_candidates(
-    trials: Sequence[Mapping[str, Any]], *, rows: int, width: int
+    trials: Sequence[Mapping[str, Any]], *, rows: int, width: int, most_bytes: int = MOST_BYTES
 ) -> list[Mapping[str, Any]]:
     """The best trials, with the best of each family among them.
 
@@ -92,7 +98,7 @@ def choose_candidates(
     """
     ranked = sorted(trials, key=lambda trial: (-trial["score"], trial["number"]))
     shippable = [trial for trial in ranked if _may_enter(trial)] or ranked
-    count = max(2, min(MOST_CANDIDATES, MOST_BYTES // max(rows * width * 8, 1)))
+    count = max(2, min(MOST_CANDIDATES, most_bytes // max(rows * width * 8, 1)))
     first: dict[str, Mapping[str, Any]] = {}
     for trial in shippable:
         first.setdefault(trial["family"], trial)

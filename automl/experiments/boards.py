@@ -193,7 +193,7 @@ def _trials(experiment: Experiment, opened: Collection[UUID]) -> list[Entry]:
     return [Entry(*row) for row in rows]
 
 
-def _as(field: str, kind: Field[Any, Any]) -> ExpressionWrapper:
+def _as(field: str, kind: Field[Any, Any]) -> ExpressionWrapper[Any]:
     """The field as the driver gives it, without the conversion that its own kind would cost for each row."""
     return ExpressionWrapper(F(field), output_field=kind)
 

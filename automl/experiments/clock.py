@@ -1,12 +1,15 @@
 """The clock of a search: it runs while the service works on the search, and stands still otherwise.
 
 It is two columns: the seconds `spent` up to `clock_at`, and since then it runs; without `clock_at` it stands
-still. A sweep moves both on every few seconds, so of the time in which the whole service was gone at most
-`MOST_SILENCE` is counted, and a paused or finished search spends nothing.
+still. Sweeps move both on every few seconds, and so does each seat that works for the search: sweeps may be
+late. So of the time in which the whole service was gone at most `MOST_SILENCE` is counted, and a paused or
+finished search spends nothing.
 """
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -18,6 +21,8 @@ from automl.experiments.models import Experiment
 
 # Longer than this nobody has looked after the search: the time is not the user's loss.
 MOST_SILENCE = 20.0
+# Seats need not do it while sweeps do.
+SEAT_SECONDS = 5.0
 
 
 def elapsed(experiment: Experiment, now: datetime | None = None) -> float:
@@ -53,3 +58,22 @@ def move_on(experiments: QuerySet[Experiment], *, after: float = 1.0) -> None:
         Experiment.objects.filter(id=experiment.id, clock_at=experiment.clock_at).update(
             spent=elapsed(experiment, now), clock_at=now
         )
+
+
+def look_after(experiment_id: UUID) -> None:
+    """Move the clock of one search on, where sweeps don't: its trials go on without them."""
+    move_on(Experiment.objects.filter(id=experiment_id), after=SEAT_SECONDS)
+
+
+def attended(held: QuerySet[Any], experiment_id: UUID) -> Callable[[], QuerySet[Any]]:
+    """What a heartbeat asks for the row that it holds, which keeps the clock of its search moving too."""
+    due = 0.0
+
+    def ask() -> QuerySet[Any]:
+        nonlocal due
+        if time.monotonic() >= due:
+            due = time.monotonic() + SEAT_SECONDS
+            look_after(experiment_id)
+        return held
+
+    return ask

@@ -65,11 +65,15 @@ class Experiment(Identified):
     spent = models.FloatField(default=0)
     clock_at = models.DateTimeField(null=True)
     deleted_at = models.DateTimeField(null=True)
+    # It had ended, and goes on for trials added by hand alone: the search itself proposes nothing.
+    by_hand_only = models.BooleanField(default=False)
     # Raised by every change of its limits: an end that was decided before is void then.
     limits_version = models.PositiveIntegerField(default=0)
 
-    # The one worker that prepares or finishes holds this lease; every write of it filters on the attempt.
+    # The one worker that prepares or finishes holds this lease; every write of it filters on the attempt,
+    # which is raised by every claim and never lowered. Losses count anew for the end of a search.
     attempt = models.PositiveSmallIntegerField(default=0)
+    losses = models.PositiveSmallIntegerField(default=0)
     lease_expires_at = models.DateTimeField(null=True)
 
     class Meta:
@@ -89,6 +93,20 @@ class Experiment(Identified):
         return f"experiments/{self.id}"
 
 
+class Sweep(Identified):
+    """Trials of one family that were asked for together: every combination of some values of its dials."""
+
+    experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, related_name="sweeps")
+    family = models.CharField(max_length=32)
+    grid = models.JSONField(default=dict)  # dial to its values
+    base = models.JSONField(default=dict)  # the other dials, where they are not at their defaults
+    size = models.PositiveIntegerField(default=0)  # different configurations, those tried before included
+    skipped = models.PositiveIntegerField(default=0)  # tried before
+
+    def __str__(self) -> str:
+        return f"{self.family} by {', '.join(self.grid)}"
+
+
 class Trial(Identified):
     """One configuration tried. The waiting row is the outbox: a message only wakes a worker up."""
 
@@ -97,6 +115,8 @@ class Trial(Identified):
     family = models.CharField(max_length=32)
     origin = models.CharField(max_length=16, choices=[(o.value, o.value) for o in Origin])
     hyperparameters = models.JSONField(default=dict)
+    sweep = models.ForeignKey(Sweep, null=True, on_delete=models.SET_NULL, related_name="trials")
+    prediction = models.JSONField(null=True)  # of one by hand: what was expected of it when it was added
     state = models.CharField(
         max_length=16, choices=[(s.value, s.value) for s in TrialState], default=TrialState.WAITING.value
     )
@@ -107,6 +127,7 @@ class Trial(Identified):
     worker = models.CharField(max_length=255, blank=True)
     lease_expires_at = models.DateTimeField(null=True)
     nudged_at = models.DateTimeField(db_default=Now())  # when a message was last sent for the waiting row
+    waiting_since = models.DateTimeField(null=True)  # null: since it was made
 
     score = models.FloatField(null=True)  # higher is better
     value = models.FloatField(null=True)  # in the metric's own unit
@@ -199,6 +220,7 @@ class TrainedModel(Identified):
     sha256 = models.CharField(max_length=64, blank=True)
     size = models.BigIntegerField(null=True)
     attempt = models.PositiveSmallIntegerField(default=0)
+    losses = models.PositiveSmallIntegerField(default=0)  # attempts that ended with their process
     lease_expires_at = models.DateTimeField(null=True)
 
     class Meta:
@@ -216,3 +238,49 @@ class TrainedModel(Identified):
     def bundle(self) -> str:
         """Key of the ZIP in the private storage."""
         return f"models/{self.id}/bundle.zip"
+
+
+class DiagnosisState(models.TextChoices):
+    COMPUTING = "computing"
+    READY = "ready"
+    FAILED = "failed"
+
+
+class DiagnosisKind(models.TextChoices):
+    """Each is the name of the engine's job that answers."""
+
+    DIAGNOSE = "diagnose"
+    COMPARE = "compare"
+
+
+class Diagnosis(Identified):
+    """What was found out about a model, or about several side by side; asked for once, then kept."""
+
+    # Of several experiments side by side, the first.
+    experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, related_name="diagnoses")
+    kind = models.CharField(max_length=16, choices=DiagnosisKind)
+    entries = models.JSONField(default=list)  # ids of trials and ensembles, in the order asked for
+    subject = models.CharField(max_length=64)  # a digest of them, the metric, and the form of the answer
+    state = models.CharField(max_length=16, choices=DiagnosisState, default=DiagnosisState.COMPUTING)
+    version = models.PositiveIntegerField(default=0)
+    error = models.TextField(blank=True)
+    result = models.JSONField(null=True)
+    seconds = models.FloatField(null=True)
+    attempt = models.PositiveSmallIntegerField(default=0)
+    losses = models.PositiveSmallIntegerField(default=0)  # attempts that ended with their process
+    lease_expires_at = models.DateTimeField(null=True)
+
+    class Meta:
+        verbose_name_plural = "diagnoses"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["experiment", "kind", "subject"], name="one_diagnosis_per_subject"
+            )
+        ]
+        indexes = [
+            # The sweep looks for those that are not there yet.
+            models.Index(fields=["state"], name="diagnosis_state"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.subject[:8]}"

@@ -29,7 +29,7 @@ TRIAL_BEFORE: dict[TrialState, frozenset[TrialState]] = {
     TrialState.RUNNING: frozenset({TrialState.WAITING}),
     TrialState.COMPLETE: frozenset({TrialState.RUNNING}),
     TrialState.PRUNED: frozenset({TrialState.RUNNING}),
-    TrialState.FAILED: frozenset({TrialState.RUNNING}),
+    TrialState.FAILED: frozenset({TrialState.RUNNING, TrialState.COMPLETE}),  # its files were damaged
     TrialState.CANCELLED: frozenset({TrialState.WAITING, TrialState.RUNNING}),
 }
 

@@ -28,10 +28,9 @@ TASK_TYPES = [
     (TaskType.MULTICLASS.value, "One of several classes"),
     (TaskType.REGRESSION.value, "A number"),
 ]
-# A manual experiment waits for trials that are added by program.
+# A manual experiment waits for trials that are added on its pages, or by program.
 SEARCH_CHOICES = [
-    (key, f"{label} (trials are added through the API)" if key == "manual" else label)
-    for key, label in SEARCHES
+    (key, f"{label} (you add the trials)" if key == "manual" else label) for key, label in SEARCHES
 ]
 
 
@@ -195,6 +194,16 @@ class LimitsForm(forms.Form):
 
     max_trials = forms.IntegerField(required=False, min_value=1)
     seats = forms.IntegerField(required=False, min_value=1)
+    shown_max_trials = forms.IntegerField(required=False)
+    shown_seats = forms.IntegerField(required=False)
+
+    def changes(self) -> dict[str, Any]:
+        """What differs from what the page showed: the rest may be somebody else's change meanwhile."""
+        found, changed = self.cleaned_data, {}
+        for name in ("max_trials", "seats"):
+            if f"shown_{name}" not in self.data or found[name] != found[f"shown_{name}"]:
+                changed[name] = found[name]
+        return changed
 
 
 def _metrics() -> list[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from django import forms
@@ -29,6 +29,7 @@ from automl.pages.templatetags.show import seconds
 
 MORE_SECONDS = (60, 300)
 AT_WORK_SHOWN = 12
+SAME_LIMITS = "these are its limits already"
 
 
 @require_safe
@@ -72,10 +73,10 @@ def cancel(request: SignedInRequest, id: UUID) -> HttpResponse:
 def extend(request: SignedInRequest, id: UUID) -> HttpResponse:
     form = ExtensionForm(request.POST)
 
-    def service(found: Experiment) -> None:
-        steering.extend_to(found, **_limits(form, form.limits))
+    def service(found: Experiment) -> bool:
+        return steering.extend_to(found, **_limits(form, form.limits))
 
-    return _act(request, id, service, "There is more to search with now.")
+    return _act(request, id, service, "There is more to search with now.", same=SAME_LIMITS)
 
 
 @require_POST
@@ -83,29 +84,35 @@ def extend(request: SignedInRequest, id: UUID) -> HttpResponse:
 def change(request: SignedInRequest, id: UUID) -> HttpResponse:
     form = LimitsForm(request.POST)
 
-    def service(found: Experiment) -> None:
-        wanted = _limits(form, lambda: form.cleaned_data)
-        steering.change_experiment(found, {"max_trials": wanted["max_trials"], "seats": wanted["seats"]})
+    def service(found: Experiment) -> bool:
+        return steering.change_experiment(found, cast(steering.Limits, _limits(form, form.changes)))
 
-    return _act(request, id, service, "Saved.")
+    return _act(request, id, service, "Saved.", same=SAME_LIMITS)
 
 
 @require_POST
 @page
 def skip(request: SignedInRequest, id: UUID) -> HttpResponse:
     trial = selectors.get_trial(user=request.user, id=id)
-    steering.skip_trial(trial)
-    messages.success(request, f"Skipped {selectors.trial_name(trial)}.")
+    name = selectors.trial_name(trial)
+    if steering.skip_trial(trial):
+        messages.success(request, f"Skipped {name}.")
+    else:
+        messages.info(request, f"Nothing was changed: {name} was cancelled already.")
     return redirect("pages:experiment", id=trial.experiment_id)
 
 
 def _act(
-    request: SignedInRequest, id: UUID, service: Callable[[Experiment], object], done: str
+    request: SignedInRequest, id: UUID, service: Callable[[Experiment], bool], done: str, *, same: str = ""
 ) -> HttpResponse:
     found = selectors.get_experiment(user=request.user, id=id)
     try:
-        service(found)
-        messages.success(request, done)
+        if service(found):
+            messages.success(request, done)
+        else:
+            # Somebody was first, or the button was pressed twice.
+            same = same or f"the search is {found.get_state_display().lower()} already"
+            messages.info(request, f"Nothing was changed: {same}.")
     except InvalidInput as error:
         messages.error(request, str(error))
     return redirect("pages:experiment", id=id)

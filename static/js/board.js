@@ -25,7 +25,8 @@
   document.addEventListener("change", (event) => event.target.matches("[form=compare]") && count());
   document.addEventListener("htmx:afterSwap", function (event) {
     count();
-    if (event.detail.elt.id === "board-query" || event.detail.requestConfig?.elt.id === "board-query") remember();
+    const asker = event.detail.requestConfig?.elt.id;
+    if (asker === "board-query" || asker === "board-filters") remember();
   });
   count();
 })();

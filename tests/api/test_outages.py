@@ -5,6 +5,7 @@ import errno
 import pytest
 from django.db import InterfaceError, OperationalError
 from django.urls import reverse
+from structlog.testing import capture_logs
 
 from tests.factories import DatasetFactory
 
@@ -26,6 +27,16 @@ def test_a_program_is_told_that_the_database_is_away_and_when_to_ask_again(api, 
     assert int(answer["Retry-After"]) > 0
     assert "database does not answer" in answer.json()["detail"]
     assert "locked" not in answer.json()["detail"]
+
+
+def test_what_the_database_said_goes_to_the_log_with_its_traceback(api, monkeypatch):
+    error = OperationalError("no such column: trial.score")
+    monkeypatch.setattr("automl.api.datasets.selectors.list_datasets", raising(error))
+    with capture_logs() as logged:
+        assert api.get("datasets/").status_code == 503
+    [line] = [line for line in logged if line["event"] == "outage"]
+    assert line["error"] == "no such column: trial.score"
+    assert line["exc_info"] is error
 
 
 def test_a_person_is_told_too(browser_client, monkeypatch):

@@ -165,8 +165,8 @@ class Chaos:
     def _print(self, monkey: Monkey) -> None:
         options = self.options
         print(
-            f"\nseed {options.seed}, {options.database}: {options.experiments} experiments of {len(USERS)}, "
-            f"{options.trials} trials each, {time.monotonic() - self.began:.0f} s"
+            f"\nseed {options.seed}, {options.database}: {options.experiments} experiments of {len(USERS)} "
+            f"users, {options.trials} trials each, {time.monotonic() - self.began:.0f} s"
         )
         for kind, count in sorted(monkey.done.items()):
             print(f"  {kind:<34}{count:>4}")

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import InterfaceError
 from django.utils import timezone
 
 from automl.core import health
@@ -143,3 +144,35 @@ def test_a_part_that_hangs_does_not_make_the_answer_hang(monkeypatch):
 def test_too_little_room_is_not_ready(settings):
     settings.LEAST_FREE_BYTES = 1 << 62
     assert "MB are needed" in health.readiness()["storage"]
+
+
+@pytest.mark.usefixtures("at_work")
+def test_idle_seats_for_which_no_sweep_could_ring_are_not_deaf():
+    moved(sweep=30, short=2, evaluate=30)
+    assert health.readiness()["workers"] == "ok"
+    moved(sweep=1, short=1, evaluate=31, sweeps_again=1)
+    assert health.readiness()["workers"] == "ok"
+
+    moved(sweep=1, short=1, evaluate=41, sweeps_again=11)
+    assert "have moved nothing for 41 s" in health.readiness()["workers"]
+
+
+@pytest.mark.parametrize("error", [InterfaceError("closed"), ValueError("what nobody thought of")])
+def test_a_check_that_fails_in_any_way_is_an_answer_and_is_asked_again(monkeypatch, error):
+    def broken():
+        raise error
+
+    monkeypatch.setattr(health, "_broker", broken)
+    assert health.readiness()["broker"] == "The broker can't be used."
+    monkeypatch.setattr(health, "_broker", lambda: None)
+    assert health.readiness()["broker"] == "ok"
+
+
+def test_a_check_without_a_thread_is_an_answer_and_is_asked_again(monkeypatch):
+    def no_thread(question):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(health._Question, "_start", no_thread)
+        assert health.readiness()["storage"] == "The storage can't be used."
+    assert health.readiness()["storage"] == "ok"

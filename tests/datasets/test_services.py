@@ -95,7 +95,7 @@ def test_a_message_delivered_twice_profiles_once(seat):
 def test_profiling_that_lost_its_worker_is_done_again_and_given_up_at_last(sent):
     past = timezone.now() - timedelta(seconds=1)
     again = DatasetFactory(state="profiling", attempt=1, lease_expires_at=past)
-    given_up = DatasetFactory(state="profiling", attempt=3, lease_expires_at=past)
+    given_up = DatasetFactory(state="profiling", attempt=3, losses=2, lease_expires_at=past)
     DatasetFactory(state="profiling", attempt=1, lease_expires_at=timezone.now() + timedelta(seconds=9))
 
     services.reap_datasets()

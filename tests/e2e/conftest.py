@@ -85,7 +85,7 @@ class Watch:
     def _heard(self, message: ConsoleMessage) -> None:
         # An answer of 4xx to a form is what some tests ask for; everything else in red is a fault.
         if message.type == "error" and "status of 4" not in message.text:
-            self.complaints.append(message.text)
+            self.complaints.append(f"{message.text} ({message.location})")
 
 
 @pytest.fixture

@@ -229,6 +229,7 @@ def test_watching_an_experiment_to_its_end(signed_in: Page, alice, picture):
     expect(signed_in.locator("#announced")).to_have_text("Complete, done.")
     picture(signed_in, "experiment-complete")
 
+    signed_in.wait_for_timeout(2100)  # the limits are asked for every two seconds
     polls: list[str] = []
     signed_in.on("request", lambda sent: polls.append(sent.url))
     signed_in.wait_for_timeout(2500)
@@ -245,9 +246,35 @@ def test_stopping_and_cancelling(signed_in: Page, alice):
     experiment = experiment_of(alice, trials=2)
     go(signed_in, "experiment", experiment)
     signed_in.get_by_role("button", name="Stop and keep the best").click()
-    expect(signed_in.locator("#progress .state")).to_have_text("stopping")
+    expect(signed_in.locator("#progress .state").first).to_have_text("stopping")
     signed_in.get_by_role("button", name="Cancel").click()
-    expect(signed_in.locator("#progress .state")).to_have_text("cancelled")
+    expect(signed_in.locator("#progress .state").first).to_have_text("cancelled")
+
+
+def test_steering_a_search(signed_in: Page, alice, picture):
+    experiment = experiment_of(alice, trials=6)
+    TrialFactory(experiment=experiment, number=90, state="waiting", family="catboost")
+    go(signed_in, "experiment", experiment)
+    at_work = signed_in.locator(".at-work tbody tr")
+    before = at_work.count()
+    at_work.filter(has_text="CatBoost #90").get_by_role("button", name="Skip").click()
+    expect(at_work).to_have_count(before - 1)
+
+    # What is typed stays while the fragments around it are replaced.
+    signed_in.get_by_label("Seats").fill("1")
+    signed_in.wait_for_timeout(2500)
+    signed_in.get_by_role("button", name="Save").click()
+    expect(signed_in.get_by_label("Seats")).to_have_value("1")
+
+    signed_in.get_by_role("button", name="Pause").click()
+    expect(signed_in.locator("#progress .state").first).to_have_text("paused")
+    picture(signed_in, "experiment-paused")
+    signed_in.get_by_role("button", name="+1 min").click()
+    signed_in.get_by_role("button", name="Resume").click()
+    expect(signed_in.locator("#progress .state").first).to_have_text("running")
+    experiment.refresh_from_db()
+    assert (experiment.seats, experiment.state) == (1, "running")
+    assert experiment.time_budget == 180
 
 
 def test_from_a_trial_to_its_model(signed_in: Page, alice, picture):
@@ -313,9 +340,9 @@ def test_without_javascript_everything_is_there(browser, live_server, alice, tmp
     expect(page.get_by_role("heading", name=experiment.name)).to_be_visible()
     TrialFactory(experiment=experiment, score=0.8765)
     # The page reloads itself.
-    expect(page.locator(".leaderboard tbody tr")).to_contain_text("0.8765")
+    expect(page.locator(".leaderboard tbody tr")).to_contain_text("0.8765", timeout=15_000)
     page.get_by_role("button", name="Cancel").click()
-    expect(page.locator("#progress .state")).to_have_text("cancelled")
+    expect(page.locator("#progress .state").first).to_have_text("cancelled")
     plain.close()
 
 

@@ -32,7 +32,7 @@ SMALL_TARGETS = """least => Array.from(document.querySelectorAll(
     'button, select, input:not([type=hidden]), summary, nav a, .button, [role=button]'))
   .filter(each => each.checkVisibility({visibilityProperty: true}) && !each.closest('.hidden'))
   .filter(each => !each.disabled)
-  .map(each => [each, (each.matches('[type=checkbox], [type=radio]') && each.closest('label') || each)])
+  .map(each => [each, (each.matches('[type=checkbox], [type=radio]') && each.labels[0] || each)])
   .map(([each, area]) => [each, area.getBoundingClientRect()])
   .filter(([each, box]) => box.width > 1 && (box.width < least || box.height < least))
   .map(([each, box]) => `${each.outerHTML.slice(0, 90)} ${box.width}x${box.height}`)"""

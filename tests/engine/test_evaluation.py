@@ -273,6 +273,26 @@ def test_candidates_are_the_best_with_each_family_and_none_that_cannot_be_shippe
     assert [trial["score"] for trial in chosen] == sorted((trial["score"] for trial in chosen), reverse=True)
 
 
+def test_as_many_candidates_as_a_quarter_of_the_memory_holds(tmp_path, monkeypatch):
+    prepared(tmp_path, people(), "bought")
+    trials = [evaluated(tmp_path, "linear", number) for number in range(4)]
+    read = []
+
+    def counting(folder):
+        read.append(folder)
+        return read_predictions(folder)
+
+    monkeypatch.setattr("automl.engine.blending.read_predictions", counting)
+    rows = len(open_prepared(tmp_path / "prepared").y)
+    args = {"prepared": str(tmp_path / "prepared"), "metric": "roc_auc", "seed": 0, "trials": trials}
+
+    blend_trials({**args, "memory_bytes": 4 * 3 * rows * 2 * 8})
+    assert len(read) == 3
+    read.clear()
+    blend_trials(args)
+    assert len(read) == 4
+
+
 def test_what_holds_training_rows_is_a_candidate_where_there_is_nothing_else():
     only = [{"id": "a", "number": 0, "family": "neighbors", "score": 0.9, "size": 1}]
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from automl.engine.isolation import Limits, Outcome, Seat
+from automl.engine.isolation.errand import Errand, Job
 
 JOBS = "tests.engine.isolated_jobs:"
 MB = 1 << 20
@@ -153,6 +154,26 @@ def test_a_fit_that_eats_memory_is_killed_and_told_how_much_it_had(run):
     assert outcome.error.startswith("memory: the fit used 2")
     assert "its limit is 210 MB; use fewer rows, or fewer trees, leaves or levels." in outcome.error
     assert 200 * MB < outcome.peak_bytes < 400 * MB
+
+
+@pytest.mark.parametrize(
+    ("job", "words"),
+    [
+        (
+            "automl.engine.jobs:prepare",
+            "preparing the table used 300 MB, its limit is 200 MB; use fewer rows or",
+        ),
+        (
+            "automl.engine.jobs:evaluate",
+            "the fit used 300 MB, its limit is 200 MB; use fewer rows, or fewer tr",
+        ),
+    ],
+)
+def test_what_ran_out_of_memory_is_named_for_what_it_was(job, words):
+    limits = Limits(memory_bytes=200_000_000)
+    errand = Errand(server=None, job=Job(job, {}, limits), ticker=None, peak=300_000_000)
+    errand._verdict = "memory"
+    assert errand._sentence(1.0).startswith(f"memory: {words}")
 
 
 def test_memory_of_what_a_fit_has_started_counts(run):

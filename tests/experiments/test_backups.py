@@ -1,12 +1,14 @@
 """Everything into one file, and back into an empty service."""
 
 import json
+import os
 import tarfile
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import OperationalError
 from django.utils import timezone
 
 from automl.accounts.models import User
@@ -16,6 +18,7 @@ from automl.core.archives import ArchiveWriter
 from automl.datasets.models import Dataset
 from automl.engine.errors import UserError
 from automl.experiments.models import Experiment, Trial
+from automl.experiments.services import backups
 from automl.experiments.services.backups import make_backup, restore_backup
 from tests.factories import (
     DatasetFactory,
@@ -147,6 +150,24 @@ def test_files_that_are_deleted_meanwhile_are_named(running, tmp_path, monkeypat
     assert [name.rsplit("/", 1)[1] for name in manifest["vanished"]] == ["oof.npy"]
 
 
+def test_a_folder_that_vanishes_while_it_is_listed_is_passed_over(running, tmp_path, monkeypatch):
+    """As the draft of a trial does that is renamed just then."""
+    draft = storage.make_folder(f"{running.experiment.folder}/trials/.00009-1.77")
+    gone = storage.make_folder(f"{running.experiment.folder}/trials/00008-1")
+    scandir = os.scandir
+
+    def scan(path="."):
+        for folder in (draft, gone):
+            if str(path) == str(folder) and folder.exists():
+                folder.rmdir()
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", scan)
+    make_backup(tmp_path / "backup.tar")
+    assert not gone.exists()
+    assert any(name.endswith("oof.npy") for name in names(tmp_path / "backup.tar"))
+
+
 def test_a_backup_that_fails_leaves_nothing_behind(running, tmp_path, monkeypatch):
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")
@@ -216,7 +237,12 @@ def rewritten(source: Path, target: Path, **changes) -> Path:
         for member in old.getmembers():
             data = old.extractfile(member).read()
             if member.name == "MANIFEST.json":
-                data = json.dumps({**json.loads(data), **changes}).encode()
+                kept = {
+                    name: value
+                    for name, value in {**json.loads(data), **changes}.items()
+                    if value is not None
+                }
+                data = json.dumps(kept).encode()
                 member.size = len(data)
             member.name = changes.get(member.name, member.name)
             new.addfile(member, io.BytesIO(data))
@@ -230,6 +256,7 @@ def rewritten(source: Path, target: Path, **changes) -> Path:
         ({"migrations": {"experiments": "9999_later"}}, "made by a newer Bakeoff"),
         ({"rows": {"accounts.User": 7}}, "other rows than its manifest"),
         ({"secret_key": "../../secret_key"}, "is not a plain file inside of it"),
+        ({"created_at": None}, "has no created_at"),
     ],
 )
 def test_what_is_not_ours_is_refused(running, settings, tmp_path, changes, words):
@@ -241,10 +268,48 @@ def test_what_is_not_ours_is_refused(running, settings, tmp_path, changes, words
     assert not User.objects.exists()
 
 
+def test_rows_that_do_not_fit_together_are_refused_in_words(running, settings, tmp_path, monkeypatch):
+    make_backup(tmp_path / "backup.tar")
+    empty(settings, tmp_path)
+    unpack = backups.unpack
+
+    def without_users(source, folder):
+        manifest = unpack(source, folder)
+        rows = folder / "rows.jsonl"
+        kept = [line for line in rows.read_text().splitlines() if '"accounts.user"' not in line]
+        rows.write_text("\n".join(kept))
+        del manifest["rows"]["accounts.User"]
+        return manifest
+
+    monkeypatch.setattr(backups, "unpack", without_users)
+    with pytest.raises(UserError, match="A row of the backup does not fit this version"):
+        restore_backup(tmp_path / "backup.tar")
+    assert [path for path in settings.FILES_ROOT.rglob("*") if path.is_file()] == []
+
+
+def test_files_whose_rows_could_not_be_kept_are_taken_away_again(running, settings, tmp_path, monkeypatch):
+    make_backup(tmp_path / "backup.tar")
+    empty(settings, tmp_path)
+    place = backups._place_files
+
+    def then_fail(scratch, placed):
+        place(scratch, placed)
+        raise OperationalError("the connection was lost over the commit")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(backups, "_place_files", then_fail)
+        with pytest.raises(OperationalError):
+            restore_backup(tmp_path / "backup.tar")
+    restore_backup(tmp_path / "backup.tar")
+    assert Trial.objects.count() == 2
+
+
 def test_datasets_being_read_are_read_again(settings, tmp_path):
-    DatasetFactory(state="profiling", attempt=2, lease_expires_at=timezone.now() + timedelta(seconds=9))
+    DatasetFactory(
+        state="profiling", attempt=2, losses=1, lease_expires_at=timezone.now() + timedelta(seconds=9)
+    )
     make_backup(tmp_path / "backup.tar")
     empty(settings, tmp_path)
     restore_backup(tmp_path / "backup.tar")
     found = Dataset.objects.get()
-    assert (found.attempt, found.lease_expires_at) == (0, None)
+    assert (found.losses, found.lease_expires_at) == (1, None)

@@ -16,7 +16,7 @@ from automl.engine.isolation import Outcome
 from automl.experiments.models import Trial
 from automl.experiments.services import trials
 from automl.experiments.services.lifecycle import prepare_experiment
-from automl.experiments.services.results import finish_experiment
+from automl.experiments.services.results import finish_experiment, reap_results
 from automl.experiments.services.sweep import take_over
 from automl.experiments.services.trials import evaluate_trial, give_back
 from tests.factories import DatasetFactory, ExperimentFactory, TrialFactory
@@ -70,7 +70,9 @@ def test_a_fit_killed_for_the_third_time_fails_its_trial_with_a_sentence(seat, s
 
     trial.refresh_from_db()
     assert (trial.state, trial.losses) == ("failed", 3)
-    assert trial.error.startswith("Lost 3 times: the process that fitted it was killed each time")
+    assert trial.error.startswith(
+        "Lost 3 times, last on evaluate@here: each time its process was killed, or its worker was not heard"
+    )
     assert ("plan", trial.experiment_id) in sent
 
 
@@ -132,8 +134,8 @@ def test_a_trial_that_has_ended_is_not_given_back():
     assert trial.state == "complete"
 
 
-@pytest.mark.parametrize(("answer", "attempts"), [(KILLED, 1), (told_to_leave, 0)], ids=["killed", "leaving"])
-def test_preparing_that_was_cut_off_begins_again_at_once(seat, sent, answer, attempts):
+@pytest.mark.parametrize(("answer", "losses"), [(KILLED, 1), (told_to_leave, 0)], ids=["killed", "leaving"])
+def test_preparing_that_was_cut_off_begins_again_at_once(seat, sent, answer, losses):
     experiment = ExperimentFactory(state="pending")
     seat.answers["prepare"] = answer
 
@@ -141,19 +143,19 @@ def test_preparing_that_was_cut_off_begins_again_at_once(seat, sent, answer, att
 
     experiment.refresh_from_db()
     assert (experiment.state, experiment.lease_expires_at) == ("running", None)
-    assert experiment.attempt == attempts
+    assert experiment.losses == losses
     assert ("prepare", experiment.id) in sent
 
 
-@pytest.mark.parametrize(("answer", "attempts"), [(KILLED, 1), (told_to_leave, 0)], ids=["killed", "leaving"])
-def test_profiling_that_was_cut_off_begins_again_at_once(seat, sent, answer, attempts):
+@pytest.mark.parametrize(("answer", "losses"), [(KILLED, 1), (told_to_leave, 0)], ids=["killed", "leaving"])
+def test_profiling_that_was_cut_off_begins_again_at_once(seat, sent, answer, losses):
     dataset = DatasetFactory(state="profiling")
     seat.answers["profile"] = answer
 
     profile_dataset(dataset.id)
 
     dataset.refresh_from_db()
-    assert (dataset.state, dataset.lease_expires_at, dataset.attempt) == ("profiling", None, attempts)
+    assert (dataset.state, dataset.lease_expires_at, dataset.losses) == ("profiling", None, losses)
     assert ("profile", dataset.id) in sent
 
 
@@ -206,7 +208,7 @@ def test_the_end_waits_for_a_model_that_somebody_else_is_packaging(seat, sent):
     finish_experiment(experiment.id)
 
     experiment.refresh_from_db()
-    assert (experiment.state, experiment.error, experiment.attempt) == ("stopping", "", 0)
+    assert (experiment.state, experiment.error, experiment.losses) == ("stopping", "", 0)
     model.state = "ready"
     model.save()
     finish_experiment(experiment.id)
@@ -235,6 +237,35 @@ def test_a_database_that_is_away_for_a_moment_costs_no_result(seat, monkeypatch,
     assert trial.state == "complete"
 
 
+def test_a_model_whose_packaging_is_killed_each_time_fails_the_search_in_the_end(seat, sent):
+    experiment = ExperimentFactory(state="stopping")
+    TrialFactory(experiment=experiment)
+    seat.answers["package"] = KILLED
+
+    for _ in range(10):
+        finish_experiment(experiment.id)
+        reap_results()
+
+    experiment.refresh_from_db()
+    assert experiment.state == "failed"
+    assert "cut off 3 times" in experiment.error
+    assert len([job for job, _ in seat.calls if job == "package"]) == 3
+
+
+def test_after_an_outage_that_was_too_long_a_trial_that_is_still_ours_is_tried_again(seat, monkeypatch):
+    trial = waiting_trial()
+
+    def cut_off_for_long(*, on_tick, **_):
+        on_tick.lost = True
+        return outcome("cancelled")
+
+    seat.answers["evaluate"] = cut_off_for_long
+    evaluate_trial("evaluate@here")
+
+    trial.refresh_from_db()
+    assert (trial.state, trial.losses) == ("waiting", 0)
+
+
 def test_what_a_dead_process_held_is_taken_back_before_its_lease_ends(sent, commit):
     trial = TrialFactory(state="running", attempt=2)
     experiment = ExperimentFactory(
@@ -261,7 +292,9 @@ def test_what_a_dead_process_held_and_another_has_by_now_is_left_alone():
     assert (trial.state, trial.losses) == ("running", 0)
 
 
-def test_a_process_notes_what_it_holds_only_while_it_holds_it(tmp_path, seat):
+def test_a_process_notes_what_it_holds_only_while_it_holds_it(tmp_path, seat, monkeypatch):
+    # Put back afterwards: other tests have no worker.
+    monkeypatch.setattr(holdings, "_memory", None)
     holdings.open_notes(tmp_path, "evaluate@here")
     trial, seen = waiting_trial(), []
 

@@ -3,6 +3,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from automl.core import seats
 from automl.core.errors import Conflict
 from automl.experiments.models import TrainedModel
 from automl.experiments.selectors import best_model_id
@@ -74,6 +75,13 @@ def test_a_blend_that_breaks_costs_only_the_ensemble(seat):
     experiment.refresh_from_db()
     assert experiment.state == "complete"
     assert TrainedModel.objects.get().trial is not None
+    assert experiment.warnings == ["No ensemble could be made: The process ended by SIGSEGV."]
+
+
+def test_a_blend_is_told_the_memory_it_has(seat):
+    finish_experiment(stopping().id)
+
+    assert seat.calls[0][1]["memory_bytes"] == seats.memory_of("blend") > 0
 
 
 def test_one_trial_is_packaged_without_a_blend(seat):
@@ -125,7 +133,7 @@ def test_finishing_goes_on_where_a_lost_worker_left_it(seat, sent):
 
 
 def test_finishing_lost_three_times_fails_with_a_reason(sent):
-    experiment = stopping(attempt=3, lease_expires_at=timezone.now() - timedelta(seconds=1))
+    experiment = stopping(attempt=3, losses=2, lease_expires_at=timezone.now() - timedelta(seconds=1))
 
     reap_results()
 

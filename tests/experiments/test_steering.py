@@ -13,6 +13,7 @@ from automl.experiments import clock
 from automl.experiments.inline import InlineDispatcher
 from automl.experiments.models import Experiment, TrainedModel, Trial
 from automl.experiments.selectors import best_model_id, leaderboard
+from automl.experiments.services.by_hand import add_trial
 from automl.experiments.services.lifecycle import cancel_experiment, fail_experiment, stop_experiment
 from automl.experiments.services.results import finish_experiment
 from automl.experiments.services.steering import (
@@ -25,7 +26,12 @@ from automl.experiments.services.steering import (
     skip_trial,
     stop_search,
 )
-from automl.experiments.services.trials import add_trial, claim_trial, evaluate_trial, plan_trials
+from automl.experiments.services.trials import (
+    claim_trial,
+    evaluate_trial,
+    plan_trials,
+    tell_trial,
+)
 from tests.factories import ExperimentFactory, TrialFactory
 from tests.seats import RESULTS, outcome
 
@@ -238,7 +244,7 @@ def test_a_search_that_has_ended_goes_on_from_all_it_learnt(state, sent, django_
         extend_experiment(experiment, seconds=60)
 
     assert (again(experiment).state, experiment.phase, experiment.error) == ("running", "searching", "")
-    assert (experiment.finished_at, experiment.lease_expires_at, experiment.attempt) == (None, None, 0)
+    assert (experiment.finished_at, experiment.lease_expires_at, experiment.losses) == (None, None, 0)
     assert experiment.time_budget == 120
     assert states(experiment) == ["complete", "running", "cancelled", "waiting"]
     assert ("plan", experiment.id) in sent
@@ -312,6 +318,14 @@ def test_an_experiment_that_was_never_prepared_can_not_go_on():
         extend_experiment(ExperimentFactory(state="failed", prepared=None), seconds=60)
 
 
+def test_files_of_an_older_version_are_not_gone_on_with(private_files):
+    experiment = ExperimentFactory(state="complete")
+    (private_files / experiment.folder / "prepared").mkdir(parents=True)
+
+    with pytest.raises(Conflict, match="An older version"):
+        extend_experiment(experiment, seconds=60)
+
+
 def test_a_budget_stays_within_the_limit_of_all(settings):
     settings.MAX_TIME_BUDGET = 100
 
@@ -378,22 +392,55 @@ def test_a_packaging_that_an_extension_ends_is_no_lost_attempt(seat, settings):
     finish_experiment(experiment.id)
 
     model = TrainedModel.objects.get()
-    assert (model.state, model.attempt, model.lease_expires_at) == ("packaging", 0, None)
+    assert (model.state, model.losses, model.lease_expires_at) == ("packaging", 0, None)
     assert again(experiment).state == "running"
 
 
-@pytest.mark.parametrize("late", [fail_experiment, None])
-def test_what_was_decided_before_an_extension_does_not_end_it(late):
+def test_what_was_decided_before_an_extension_does_not_end_it():
     experiment = ExperimentFactory(state="stopping", spent=58.0)
     stale = Experiment.objects.get(id=experiment.id)
+    held = Experiment.objects.filter(state="stopping", attempt=stale.attempt)
     extend_experiment(experiment, seconds=60)
 
-    if late:
-        late(stale, "Its worker was lost 3 times.")
-    else:
-        plan_trials(experiment.id)
+    fail_experiment(stale, "Its worker was lost 3 times.", held=held)
+    plan_trials(experiment.id)
 
     assert again(experiment).state == "running"
+
+
+def test_a_resume_that_read_its_row_long_ago_starts_the_clock_all_the_same():
+    experiment = ExperimentFactory(state="paused", started_at=None)
+    stale = Experiment.objects.get(id=experiment.id)
+    Experiment.objects.update(started_at=timezone.now(), spent=3.0)
+
+    resume_experiment(stale)
+
+    assert again(experiment).clock_at is not None
+
+
+def test_a_trial_whose_time_ended_as_more_was_given_waits_for_a_seat():
+    experiment = ExperimentFactory(spent=60.0)
+    trial = TrialFactory(experiment=experiment, state="running")
+    extend_experiment(experiment, seconds=60)
+
+    tell_trial(trial, outcome("cancelled"), out_of_time=True, seconds=5.0)
+
+    assert (again(trial).state, trial.losses) == ("waiting", 0)
+
+
+def test_a_packaging_that_failed_is_tried_again_by_an_extension_only(seat):
+    experiment = ExperimentFactory(state="stopping")
+    TrialFactory(experiment=experiment)
+    seat.answers["package"] = outcome("error", error="It does not fit.")
+    finish_experiment(experiment.id)
+    assert again(experiment).state == "failed"
+
+    extend_experiment(experiment, seconds=60)
+    stop_experiment(again(experiment))
+    del seat.answers["package"]
+    finish_experiment(experiment.id)
+
+    assert again(experiment).state == "complete"
 
 
 def test_the_old_model_is_the_answer_until_the_new_one_is_there(seat):

@@ -62,3 +62,13 @@ def test_a_sweep_held_up_in_the_middle_judges_nothing(lapsed, monkeypatch):
 def test_a_sweep_that_ends_has_a_pulse():
     sweep()
     assert pulses.age("sweep") < 2
+
+
+def test_sweeps_that_come_again_after_a_silence_say_so():
+    swept(2)
+    sweep()
+    assert pulses.age("sweeps_again") is None
+    Pulse.objects.all().delete()
+    swept(30)
+    sweep()
+    assert pulses.age("sweeps_again") < 2

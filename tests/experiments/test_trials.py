@@ -5,12 +5,12 @@ from django.conf import settings
 from django.utils import timezone
 
 from automl.core import storage
-from automl.core.errors import Conflict, InvalidInput
+from automl.core.errors import InvalidInput
 from automl.experiments.models import Experiment, Trial
+from automl.experiments.services.by_hand import add_trial
 from automl.experiments.services.lifecycle import cancel_experiment
 from automl.experiments.services.losses import reap_trials
 from automl.experiments.services.trials import (
-    add_trial,
     claim_trial,
     evaluate_trial,
     plan_trials,
@@ -285,12 +285,6 @@ def test_a_trial_by_hand_that_cannot_be_is_refused(family, params, field, words)
     assert experiment.trials.count() == 0
 
 
-@pytest.mark.parametrize("state", ["complete", "cancelled", "failed", "stopping"])
-def test_a_trial_by_hand_needs_a_search_that_goes_on(state):
-    with pytest.raises(Conflict):
-        add_trial(ExperimentFactory(state=state), family="lightgbm", hyperparameters={})
-
-
 def test_two_plans_at_once_add_each_number_once(monkeypatch):
     experiment = ExperimentFactory(started_at=None)
     from automl.experiments.services import trials
@@ -309,3 +303,25 @@ def test_two_plans_at_once_add_each_number_once(monkeypatch):
     numbers = list(experiment.trials.values_list("number", flat=True))
     assert len(numbers) == len(set(numbers)) >= 1
     assert Experiment.objects.get().state == "running"
+
+
+def test_a_search_whose_trials_all_fail_ends_long_before_its_budget(sent):
+    experiment = ExperimentFactory()
+    for _ in range(12):
+        TrialFactory(experiment=experiment, state="failed")
+
+    plan_trials(experiment.id)
+
+    experiment.refresh_from_db()
+    assert experiment.state == "stopping"
+
+
+def test_some_failures_in_a_row_do_not_end_a_search(sent):
+    experiment = ExperimentFactory()
+    for state in ("failed",) * 11 + ("complete",) + ("failed",) * 11:
+        TrialFactory(experiment=experiment, state=state)
+
+    plan_trials(experiment.id)
+
+    experiment.refresh_from_db()
+    assert experiment.state == "running"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 
 from tests.chaos.monkey import processes_by_part
@@ -38,12 +40,22 @@ class Search:
         self.path = f"experiments/{self.id}/"
 
     def get(self) -> dict[str, Any]:
-        found: dict[str, Any] = self._service.client.get(self.path).json()
+        found: dict[str, Any] = self._read(self.path)
         return found
 
+    def _read(self, path: str) -> Any:
+        """Ask again while the web server is being started again: its socket stays, its answers don't."""
+        end = time.monotonic() + 15
+        while True:
+            try:
+                return self._service.client.get(path).json()
+            except httpx.TransportError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.1)
+
     def trials(self) -> list[dict[str, Any]]:
-        answer = self._service.client.get(f"{self.path}trials/?limit=500")
-        found: list[dict[str, Any]] = answer.json()["results"]
+        found: list[dict[str, Any]] = self._read(f"{self.path}trials/?limit=500")["results"]
         return sorted(found, key=number_of)
 
     def wait_until_running(self, count: int = 1, *, ended: int = 0) -> None:
@@ -56,11 +68,16 @@ class Search:
         self._service.wait_for(reached, within=30, what=f"{count} trials to run")
 
     def ended(self, *, within: float = 60) -> dict[str, Any]:
-        return self._service.settled(self.path, within=within)
+        def final() -> dict[str, Any] | None:
+            found = self.get()
+            return found if found["status"] in ("complete", "failed", "cancelled") else None
+
+        found: dict[str, Any] = self._service.wait_for(final, within=within, what=f"{self.path} to end")
+        return found
 
     def board(self) -> list[tuple[Any, ...]]:
         """What the search has found, without what differs from run to run: times, identifiers."""
-        rows = self._service.client.get(f"{self.path}leaderboard/?limit=500").json()["results"]
+        rows = self._read(f"{self.path}leaderboard/?limit=500")["results"]
         trials = [
             (number_of(t), t["family"], json.dumps(t["hyperparameters"], sort_keys=True), t["status"])
             for t in self.trials()

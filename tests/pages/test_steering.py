@@ -98,6 +98,14 @@ def test_limits_are_saved_and_blank_is_none(browser_client, alice):
     assert 'value="2"' in page_of(browser_client, experiment)
 
 
+def test_saving_a_limit_leaves_the_other_one_to_whoever_changed_it_meanwhile(browser_client, alice):
+    experiment = ExperimentFactory(owner=alice, seats=2)
+    shown = {"shown_seats": "", "shown_max_trials": ""}
+    act(browser_client, "change_experiment", experiment, max_trials="40", seats="", **shown)
+    experiment.refresh_from_db()
+    assert (experiment.max_trials, experiment.seats) == (40, 2)
+
+
 @pytest.mark.parametrize(
     ("fields", "words"),
     [({"seats": "none"}, "Seats: Enter a whole number"), ({"max_trials": "999999999"}, "out of range")],
@@ -137,3 +145,28 @@ def test_a_trial_that_has_ended_offers_no_skip(browser_client, alice):
     assert 'id="skip"' in browser_client.get(reverse("pages:trial", args=[running.id])).content.decode()
     assert 'id="skip"' not in browser_client.get(reverse("pages:trial", args=[ended.id])).content.decode()
     assert act(browser_client, "skip_trial", ended).status_code == 409
+
+
+@pytest.mark.parametrize(
+    ("name", "state", "fields", "words"),
+    [
+        ("pause_experiment", "paused", {}, "the search is paused already"),
+        ("resume_experiment", "running", {}, "the search is running already"),
+        ("stop_experiment", "complete", {}, "the search is complete already"),
+        ("cancel_experiment", "cancelled", {}, "the search is cancelled already"),
+        ("extend_experiment", "complete", {"time_budget": "60"}, "these are its limits already"),
+        ("change_experiment", "running", {}, "these are its limits already"),
+    ],
+)
+def test_what_is_so_already_is_not_told_as_done(browser_client, alice, name, state, fields, words):
+    experiment = ExperimentFactory(owner=alice, state=state)
+    answer = act(browser_client, name, experiment, **fields)
+    page = browser_client.get(answer.headers["Location"]).content.decode()
+    assert f"Nothing was changed: {words}." in page
+
+
+def test_a_trial_that_is_cancelled_already_is_not_told_as_skipped(browser_client, alice):
+    trial = TrialFactory(experiment__owner=alice, state="cancelled")
+    answer = act(browser_client, "skip_trial", trial)
+    page = browser_client.get(answer.headers["Location"]).content.decode()
+    assert "was cancelled already." in page and "Skipped" not in page

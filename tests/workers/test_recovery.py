@@ -6,12 +6,14 @@ import signal
 
 import pytest
 
-from automl.core import leaving
+from automl.core import holdings, leaving
 from workers import recovery
 
 
 @pytest.fixture(autouse=True)
-def _as_before():
+def _as_before(monkeypatch):
+    # No notes of another test's processes.
+    monkeypatch.setattr(holdings, "_memory", None)
     before = signal.getsignal(signal.SIGTERM)
     yield
     signal.signal(signal.SIGTERM, before)

@@ -103,7 +103,7 @@ def _told(error: BaseException) -> dict[str, Any]:
         status = "cancelled"
     elif isinstance(error, MemoryError) or "bad_alloc" in text or "bad allocation" in text:
         status = "memory"
-        sentence = "memory: the fit asked for more memory than there is; use fewer rows or a smaller model."
+        sentence = "memory: more was asked for than there is; use fewer rows or columns, or a smaller model."
     elif isinstance(error, OSError) and is_storage_error(error):
         status = "storage"
         full = "The disk is full" if is_disk_full(error) else f"The disk can't be used ({error.strerror})"

@@ -17,19 +17,25 @@ from typing import Any
 
 from automl.engine.isolation.limits import descendants, proportional_bytes, used_bytes
 from automl.engine.isolation.outcome import Limits, Outcome, Status
+from automl.engine.isolation.ticker import TICK_SECONDS, OnTick, Ticker
 from automl.engine.isolation.warm import ServerGone, WarmServer
 
 log = logging.getLogger("automl.engine.isolation")
 
 OnReport = Callable[[dict[str, Any]], str]
-OnTick = Callable[[float], bool]
-
-TICK_SECONDS = 0.25
 # An array can grow by a gigabyte in a third of a second.
 LOOK_SECONDS = 0.05
 # A killed process that is still there (stuck in the kernel) costs the seat its server.
 KILL_SECONDS = 5.0
 KEPT_OUTPUT = 8 << 10
+FIT = "the fit"
+# The engine's jobs that are no fit, as people know them.
+OTHER_WORK = {
+    "profile": "reading the table",
+    "prepare": "preparing the table",
+    "blend": "blending the trials",
+    "package": "packaging the model",
+}
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,7 @@ class Errand:
 
     server: WarmServer
     job: Job
+    ticker: Ticker
     pid: int | None = None
     began: float = 0.0
     peak: int = 0
@@ -82,6 +89,7 @@ class Errand:
                 # result is leaving; nobody has to wait while the kernel takes its pages back.
                 if self._exit is None and self._said is None:
                     self._finish_off()
+                self.ticker.wait()
             return self._outcome()
 
     def _open(self, stack: contextlib.ExitStack) -> None:
@@ -102,7 +110,7 @@ class Errand:
         self._selector.register(self.server.control, selectors.EVENT_READ, self._hear_server)
         self._selector.register(self._talk, selectors.EVENT_READ, self._hear_child)
         self._selector.register(self._output, selectors.EVENT_READ, self._drain)
-        self.began = self._next_tick = self._next_walk = time.monotonic()
+        self.began = self._next_walk = time.monotonic()
         self._answer(request)
 
     def _watch(self) -> None:
@@ -123,16 +131,14 @@ class Errand:
             return None
         if self._said is not None:
             return None
-        if now >= self._next_tick:
-            self._next_tick = now + TICK_SECONDS
-            if self.job.on_tick is not None and not self.job.on_tick(now - self.began):
-                return self._kill("cancelled")
         limits = self.job.limits
         if limits.seconds is not None and now - self.began > limits.seconds:
             return self._kill("timeout")
         self._measure(now)
         if limits.memory_bytes is not None and self.peak > limits.memory_bytes:
             return self._kill("memory")
+        if not self.ticker.may_go_on(now - self.began):
+            return self._kill("cancelled")
         return None
 
     def _measure(self, now: float) -> None:
@@ -244,18 +250,22 @@ class Errand:
             return Outcome(self._verdict, error=self._sentence(seconds), detail=printed, **common)
         number, code = (self._exit or {}).get("signal"), (self._exit or {}).get("code")
         common |= {"signal": number, "lost": number == signal.SIGKILL}
-        return Outcome("crashed", error=crash_sentence(number, code), detail=printed, **common)
+        return Outcome("crashed", error=crash_sentence(number, code, self._what()), detail=printed, **common)
 
     def _sentence(self, seconds: float) -> str:
+        what, less, smaller = self._what(), "rows or columns", "fewer columns"
+        if what == FIT:
+            less, smaller = "rows, or fewer trees, leaves or levels", "a smaller model"
         if self._verdict == "memory":
             limit = self.job.limits.memory_bytes or 0
-            return (
-                f"memory: the fit used {readable(self.peak)}, its limit is {readable(limit)}; "
-                "use fewer rows, or fewer trees, leaves or levels."
-            )
+            used = f"{what} used {readable(self.peak)}, its limit is {readable(limit)}"
+            return f"memory: {used}; use fewer {less}."
         if self._verdict == "timeout":
-            return f"timeout: the fit was stopped after {seconds:.1f} s; use fewer rows or a smaller model."
+            return f"timeout: {what} was stopped after {seconds:.1f} s; use fewer rows or {smaller}."
         return "Cancelled."
+
+    def _what(self) -> str:
+        return OTHER_WORK.get(self.job.name.rpartition(":")[2], FIT)
 
 
 def readable(size: int) -> str:
@@ -263,14 +273,15 @@ def readable(size: int) -> str:
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
 
 
-def crash_sentence(number: int | None, code: int | None) -> str:
+def crash_sentence(number: int | None, code: int | None, what: str = FIT) -> str:
     """Say how a process ended that gave no result."""
+    what = what[0].upper() + what[1:]
     if number is None:
-        return f"The fit's process ended without a result (exit code {code})."
+        return f"{what} ended without a result (exit code {code})."
     try:
         name = signal.Signals(number).name
     except ValueError:
         name = f"signal {number}"
     if number == signal.SIGKILL:
-        return f"The fit was killed from outside ({name}); most often the machine has run out of memory."
-    return f"The fit's process crashed ({name}), inside a library; other settings may avoid it."
+        return f"{what} was killed from outside ({name}); most often the machine has run out of memory."
+    return f"{what} crashed ({name}), inside a library; other settings may avoid it."

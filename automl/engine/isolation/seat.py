@@ -6,10 +6,12 @@ import contextlib
 import os
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from automl.engine.isolation.errand import TICK_SECONDS, Errand, Job, OnReport, OnTick
+from automl.engine.isolation.errand import Errand, Job, OnReport
 from automl.engine.isolation.outcome import Limits, Outcome
+from automl.engine.isolation.ticker import TICK_SECONDS, OnTick, Ticker
 from automl.engine.isolation.warm import ServerGone, WarmServer
 
 NO_LIMITS = Limits()
@@ -41,6 +43,7 @@ class Seat:
         self._preload = preload
         self._server: WarmServer | None = None
         self._in_use = threading.Lock()
+        self._ticking = ThreadPoolExecutor(1, thread_name_prefix="tick")
 
     def __enter__(self) -> Seat:
         self.start()
@@ -114,7 +117,7 @@ class Seat:
                     server = self._warm_server(on_tick)
                     if server is None:
                         return Outcome("cancelled", error="Cancelled.")
-                    errand = Errand(server, wanted)
+                    errand = Errand(server, wanted, Ticker(self._ticking, on_tick))
                     return errand.run()
                 except ServerGone as gone:
                     self._drop()
@@ -127,6 +130,8 @@ class Seat:
     def close(self) -> None:
         """End the server, and a running job with it."""
         self._drop()
+        self._ticking.shutdown(wait=False)
+        self._ticking = ThreadPoolExecutor(1, thread_name_prefix="tick")
 
     def _warm_server(self, on_tick: OnTick | None) -> WarmServer | None:
         """Give the server once it is ready; None when cancelled before."""

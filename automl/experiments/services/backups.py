@@ -7,6 +7,7 @@ they are there, so every file that the snapshot needs is there to be copied, unl
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import os
 import shutil
@@ -23,7 +24,7 @@ from django.conf import settings
 from django.core import serializers
 from django.core.management.color import no_style
 from django.core.serializers.base import DeserializationError
-from django.db import connection, models, transaction
+from django.db import DatabaseError, connection, models, transaction
 from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
 
@@ -32,11 +33,13 @@ from automl.accounts.models import User
 from automl.core import storage
 from automl.core.archives import ArchiveWriter, Manifest, unpack, writing_archive
 from automl.core.models import Pulse, Worker
+from automl.core.patience import is_away
 from automl.datasets.models import Dataset
 from automl.engine.errors import UserError
 from automl.engine.trial import TrialState
 from automl.experiments import clock
-from automl.experiments.models import Experiment, TrainedModel, Trial
+from automl.experiments.models import Diagnosis, Experiment, TrainedModel, Trial
+from automl.experiments.services.leftovers import VERY_OLD_SECONDS, is_old, remove_path
 from automl.experiments.states import FINAL
 
 log = structlog.get_logger(__name__)
@@ -61,6 +64,7 @@ def make_backup(target: Path) -> Manifest:
     """
     if target.exists():
         raise UserError(f"{target} exists already. Name another file.")
+    _remove_drafts(target)
     with (
         tempfile.TemporaryDirectory(prefix=".backup-", dir=target.parent) as scratch,
         writing_archive(target) as archive,
@@ -83,6 +87,16 @@ def make_backup(target: Path) -> Manifest:
         )
         archive.finish(manifest)
     return manifest
+
+
+def _remove_drafts(target: Path) -> None:
+    """Remove what backups that were killed left beside it: no sweep comes there."""
+    for path in (
+        *target.parent.glob(".backup-*"),
+        *target.parent.glob(f".{glob.escape(target.name)}.*.draft"),
+    ):
+        if is_old(path, VERY_OLD_SECONDS):
+            remove_path(path)
 
 
 def _write_rows(path: Path) -> tuple[dict[str, int], list[str], datetime]:
@@ -131,11 +145,14 @@ def _models() -> Iterator[type[models.Model]]:
 
 def _add_folder(archive: ArchiveWriter, key: str) -> None:
     root = storage.path_of(key)
-    for path in sorted(root.rglob("*")):
+    # Passes over folders that vanish meanwhile, as `rglob` does not.
+    for folder, inner, files in os.walk(root):
         # What begins with a dot is a draft: it is nothing yet.
-        inside = path.relative_to(root)
-        if path.is_file() and not any(part.startswith(".") for part in inside.parts):
-            archive.add(path, f"{FILES}/{key}/{inside.as_posix()}")
+        inner[:] = sorted(name for name in inner if not name.startswith("."))
+        for name in sorted(files):
+            if not name.startswith("."):
+                path = Path(folder, name)
+                archive.add(path, f"{FILES}/{key}/{path.relative_to(root).as_posix()}")
 
 
 def _migrations() -> dict[str, str]:
@@ -167,11 +184,18 @@ def restore_backup(source: Path) -> Manifest:
                 "hold more than "
                 f"{automl.__version__} knows. Install that version first."
             )
-        with transaction.atomic():
-            _check_empty()
-            _read_rows(Path(scratch) / ROWS, manifest)
-            _let_go(datetime.fromisoformat(manifest["created_at"]))
-            _place_files(Path(scratch))
+        placed: list[Path] = []
+        try:
+            with transaction.atomic():
+                _check_empty()
+                _read_rows(Path(scratch) / ROWS, manifest)
+                _let_go(datetime.fromisoformat(manifest["created_at"]))
+                _place_files(Path(scratch), placed)
+        except BaseException:
+            # The rows are not there, so neither may the files be.
+            for folder in placed:
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
     return manifest
 
 
@@ -188,7 +212,8 @@ def _check_empty() -> None:
         path = settings.FILES_ROOT / folder
         if path.exists() and any(path.iterdir()):
             raise UserError(
-                f"There are files in {path} already. Set AUTOML_HOME, or AUTOML_FILES, to a new folder."
+                f"There are files in {path} already. Set AUTOML_HOME, or AUTOML_FILES, to a new folder; if "
+                "they are what a restore left that was killed, remove them."
             )
 
 
@@ -200,7 +225,11 @@ def _read_rows(path: Path, manifest: Manifest) -> None:
                 for found in serializers.deserialize("python", [json.loads(line)]):
                     found.save(force_insert=True)
                     counts[found.object._meta.label] += 1
-    except DeserializationError as error:
+        # What databases check only at the end, while it can still be told.
+        connection.check_constraints()
+    except (DeserializationError, DatabaseError, LookupError, TypeError, ValueError) as error:
+        if is_away(error):
+            raise
         raise UserError(f"A row of the backup does not fit this version: {error}.") from error
     if dict(counts) != manifest["rows"]:
         raise UserError("The backup holds other rows than its manifest says. Take another one.")
@@ -216,20 +245,22 @@ def _let_go(taken_at: datetime) -> None:
     Trial.objects.filter(state=TrialState.RUNNING.value).update(
         state=TrialState.WAITING.value, lease_expires_at=None, fold_scores=[], nudged_at=now
     )
-    for model in (Dataset, Experiment, TrainedModel):
+    Trial.objects.filter(state=TrialState.WAITING.value).update(waiting_since=now)
+    for model in (Dataset, Experiment, TrainedModel, Diagnosis):
         held: models.QuerySet[Any] = model._default_manager.exclude(lease_expires_at=None)
-        held.update(lease_expires_at=None, attempt=0)
+        held.update(lease_expires_at=None)
     for experiment in Experiment.objects.exclude(clock_at=None).exclude(state__in=FINAL):
         spent = clock.elapsed(experiment, taken_at)
         Experiment.objects.filter(id=experiment.id).update(spent=spent, clock_at=now)
 
 
-def _place_files(scratch: Path) -> None:
+def _place_files(scratch: Path, placed: list[Path]) -> None:
     for folder in FOLDERS:
         found = scratch / FILES / folder
         if found.exists():
             target = settings.FILES_ROOT / folder
             shutil.rmtree(target, ignore_errors=True)
+            placed.append(target)
             found.rename(target)
     if (scratch / SECRET).exists() and "SECRET_KEY" not in os.environ:
         # Made a moment ago by this very command, as every start in an empty folder does.

@@ -189,7 +189,7 @@ def prepare_experiment(experiment_id: UUID) -> None:
         id=experiment_id, state__in=[ExperimentState.PENDING, ExperimentState.RUNNING], prepared__isnull=True
     )
     if not leases.claim(
-        rows.filter(attempt__lt=settings.MAX_ATTEMPTS, deleted_at=None),
+        rows.filter(deleted_at=None),
         state=ExperimentState.RUNNING,
         phase=Phase.PREPARING,
         version=F("version") + 1,
@@ -224,14 +224,14 @@ def _prepare(experiment: Experiment, held: QuerySet[Experiment]) -> None:
     heartbeat.check(outcome)
     if heartbeat.lost:
         return
-    if outcome.status == "storage" and experiment.attempt < settings.MAX_ATTEMPTS:
+    if outcome.status == "storage" and experiment.losses + 1 < settings.MAX_ATTEMPTS:
         # Its lease goes with it, so the sweep has it prepared again.
         storage.wait_for_room(heartbeat)
-        patiently(lambda: held.update(lease_expires_at=None))
+        patiently(lambda: leases.let_go(held, counted=True))
         return
     if outcome.result is None:
         log.warning("prepare_failed", experiment=str(experiment.id), detail=outcome.detail)
-        fail_experiment(experiment, outcome.error or "The table could not be prepared.")
+        fail_experiment(experiment, outcome.error or "The table could not be prepared.", held=held)
         return
     patiently(lambda: _store_prepared(held, experiment.id, outcome.result or {}))
     log.info("experiment_prepared", seconds=round(outcome.seconds, 2))
@@ -245,7 +245,7 @@ def _store_prepared(held: QuerySet[Experiment], experiment_id: UUID, found: dict
             metric=found["metric"],
             warnings=found["warnings"],
             phase=Phase.SEARCHING,
-            attempt=0,
+            losses=0,
             lease_expires_at=None,
             version=F("version") + 1,
         )
@@ -253,10 +253,9 @@ def _store_prepared(held: QuerySet[Experiment], experiment_id: UUID, found: dict
             transaction.on_commit(lambda: dispatcher().plan(experiment_id))
 
 
-def fail_experiment(experiment: Experiment, error: str) -> None:
-    """End an experiment with a reason, unless its limits were changed since it was read."""
-    rows = Experiment.objects.filter(limits_version=experiment.limits_version)
-    _end(rows, experiment, to=ExperimentState.FAILED, error=error)
+def fail_experiment(experiment: Experiment, error: str, *, held: QuerySet[Experiment]) -> None:
+    """End an experiment with a reason, if it is still among the rows that this attempt holds."""
+    _end(held, experiment, to=ExperimentState.FAILED, error=error)
 
 
 def cancel_experiment(experiment: Experiment) -> bool:
@@ -307,7 +306,7 @@ def stop_experiment(
             rows.filter(id=experiment.id).exclude(prepared__isnull=True),
             to=ExperimentState.STOPPING,
             phase=Phase.ENSEMBLING,
-            attempt=0,
+            losses=0,
             lease_expires_at=None,
             version=F("version") + 1,
         )

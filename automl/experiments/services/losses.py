@@ -12,7 +12,7 @@ from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
-from automl.core import storage
+from automl.core import storage, tallies
 from automl.core.dispatch import dispatcher
 from automl.engine.trial import TrialState
 from automl.experiments.models import Experiment, ExperimentState, Phase, Trial
@@ -30,7 +30,7 @@ def lose_trial(trial: Trial, **still: Any) -> bool:
     """
     now, losses = timezone.now(), trial.losses + 1
     given_up = losses >= settings.MAX_ATTEMPTS
-    changes: dict[str, Any] = {"to": TrialState.WAITING, "nudged_at": now}
+    changes: dict[str, Any] = {"to": TrialState.WAITING, "nudged_at": now, "waiting_since": now}
     if given_up:
         changes = {"to": TrialState.FAILED, "finished_at": now, "error": _why_given_up(trial, losses)}
     with transaction.atomic():
@@ -48,6 +48,8 @@ def lose_trial(trial: Trial, **still: Any) -> bool:
             lease_expires_at=None,
             **changes,
         )
+        if taken:
+            tallies.add(tallies.LOSSES)
         if taken and given_up:
             transaction.on_commit(partial(dispatcher().plan, trial.experiment_id))
         elif taken:
@@ -62,8 +64,8 @@ def lose_trial(trial: Trial, **still: Any) -> bool:
 
 def _why_given_up(trial: Trial, losses: int) -> str:
     return (
-        f"Lost {losses} times: the process that fitted it was killed each time, last on {trial.worker}. "
-        "The machine may have run out of memory: use fewer rows, or fewer seats."
+        f"Lost {losses} times, last on {trial.worker}: each time its process was killed, or its worker was "
+        "not heard from for too long. The machine may have run out of memory: use fewer rows, or fewer seats."
     )
 
 

@@ -29,7 +29,7 @@ from automl.experiments.models import (
     Trial,
 )
 from automl.experiments.services.lifecycle import STOPPED, fail_experiment
-from automl.experiments.states import advance_experiment
+from automl.experiments.states import advance_experiment, advance_trial
 
 log = structlog.get_logger(__name__)
 # How many of the best trials may enter the ensemble.
@@ -39,7 +39,7 @@ CANDIDATES = 40
 def finish_experiment(experiment_id: UUID) -> None:
     """Blend the best trials and package the best model. From `stopping` to `complete` or `failed`."""
     rows = Experiment.objects.filter(id=experiment_id, state=ExperimentState.STOPPING)
-    if not leases.claim(rows.filter(attempt__lt=settings.MAX_ATTEMPTS)):
+    if not leases.claim(rows):
         return
     experiment = rows.get()
     held = rows.filter(attempt=experiment.attempt, limits_version=experiment.limits_version)
@@ -52,7 +52,7 @@ def _finish(experiment: Experiment, held: QuerySet[Experiment]) -> None:
     bind_contextvars(attempt=experiment.attempt)
     trials = list(_complete(experiment)[:CANDIDATES])
     if not trials:
-        fail_experiment(experiment, _why_nothing(experiment))
+        fail_experiment(experiment, _why_nothing(experiment), held=held)
         return
     if len(trials) > 1:
         _blend(experiment, trials, heartbeat, held)
@@ -68,8 +68,7 @@ def _finish(experiment: Experiment, held: QuerySet[Experiment]) -> None:
             # somebody asked for it.
             raise leases.CutOff(counted=False, at_once=leaving.is_asked())
         if model.state != ModelState.READY:
-            if held.exists():
-                fail_experiment(experiment, f"The best model could not be packaged: {model.error}")
+            fail_experiment(experiment, f"The best model could not be packaged: {model.error}", held=held)
             return
     patiently(lambda: _complete_with(experiment, model, held))
     log.info("experiment_finished", trials=len(trials))
@@ -133,7 +132,8 @@ def _blend(
             "prepared": str(storage.path_of(experiment.folder) / "prepared"),
             "metric": experiment.metric,
             "seed": experiment.seed,
-            "trials": [_candidate(trial) for trial in trials],
+            "trials": [candidate_of(trial) for trial in trials],
+            "memory_bytes": seats.memory_of("blend"),
         },
         seconds=60.0,
         on_tick=heartbeat,
@@ -141,10 +141,14 @@ def _blend(
     heartbeat.check(outcome)
     if outcome.result is None:
         log.warning("blend_failed", experiment=str(experiment.id), error=outcome.error, detail=outcome.detail)
+        # Stored with the answer, so that an end which is cut off and begun again says it once.
+        experiment.warnings = [*experiment.warnings, f"No ensemble could be made: {outcome.error}"]
         return
     found = outcome.result
-    for sentence in found.get("damaged", {}).values():
-        log.warning("trial_damaged", experiment=str(experiment.id), error=sentence)
+    for trial_id, sentence in found.get("damaged", {}).items():
+        # Whose files can't be read can be no answer.
+        log.warning("trial_damaged", experiment=str(experiment.id), trial=trial_id, error=sentence)
+        advance_trial(experiment.trials.filter(id=trial_id), to=TrialState.FAILED, error=sentence)
     with transaction.atomic():
         if not held.update(version=F("version") + 1):
             return
@@ -183,7 +187,7 @@ def _store_ensemble(experiment: Experiment, members: list[Trial], found: dict[st
     )
 
 
-def _candidate(trial: Trial) -> dict[str, Any]:
+def candidate_of(trial: Trial) -> dict[str, Any]:
     return {
         "id": str(trial.id),
         "number": trial.number,
@@ -208,8 +212,6 @@ def _best_model(experiment: Experiment) -> TrainedModel:
         model, _ = TrainedModel.objects.get_or_create(
             experiment=experiment, trial=trial, defaults={"name": selectors.trial_name(trial)}
         )
-    if model.state == ModelState.FAILED:
-        _try_again(model)
     return model
 
 
@@ -250,8 +252,8 @@ def _request(experiment: Experiment, *, name: str, **of: Any) -> TrainedModel:
 
 
 def _try_again(model: TrainedModel) -> None:
-    model.state, model.attempt, model.error = ModelState.PACKAGING, 0, ""
-    model.save(update_fields=["state", "attempt", "error"])
+    model.state, model.losses, model.error = ModelState.PACKAGING, 0, ""
+    model.save(update_fields=["state", "losses", "error"])
 
 
 def package_model(model_id: UUID) -> None:
@@ -266,7 +268,7 @@ def _package(model: TrainedModel, outer: leases.Heartbeat | None) -> bool:
     rows = TrainedModel.objects.filter(id=model.id, state=ModelState.PACKAGING)
     if model.state == ModelState.READY:
         return True
-    if not leases.claim(rows.filter(attempt__lt=settings.MAX_ATTEMPTS)):
+    if not leases.claim(rows):
         return False
     model = rows.select_related("experiment__dataset", "experiment__test_dataset", "trial", "ensemble").get()
     held = rows.filter(attempt=model.attempt)
@@ -293,9 +295,9 @@ def _write_bundle(model: TrainedModel, held: QuerySet[TrainedModel], outer: leas
         raise leases.CutOff(counted=False, at_once=False)
     if own.lost:
         return False
-    if outcome.status == "storage" and model.attempt < settings.MAX_ATTEMPTS:
+    if outcome.status == "storage" and model.losses + 1 < settings.MAX_ATTEMPTS:
         storage.wait_for_room(lambda: own() and (outer is None or outer()))
-        patiently(lambda: held.update(lease_expires_at=None))
+        patiently(lambda: leases.let_go(held, counted=True))
         return False
     if outcome.result is None:
         log.warning("package_failed", model=str(model.id), error=outcome.error, detail=outcome.detail)
@@ -332,7 +334,7 @@ def _package_args(model: TrainedModel) -> dict[str, Any]:
     return {
         "prepared": str(storage.path_of(experiment.folder) / "prepared"),
         "members": [
-            {**_candidate(trial), "weight": weights[str(trial.id)]} for trial in members.order_by("number")
+            {**candidate_of(trial), "weight": weights[str(trial.id)]} for trial in members.order_by("number")
         ],
         "metric": experiment.metric,
         "name": model.name,
@@ -357,23 +359,24 @@ def _package_args(model: TrainedModel) -> dict[str, Any]:
 def reap_results() -> None:
     """Wake up whoever prepares, finishes or packages what nobody works on any more."""
     free = leases.free_or_expired()
-    given_up = {"attempt__gte": settings.MAX_ATTEMPTS}
     stale = Experiment.objects.filter(free, deleted_at=None)
     early = [ExperimentState.PENDING, ExperimentState.RUNNING]
     preparing = stale.filter(state__in=early, prepared__isnull=True)
     stopping = stale.filter(state=ExperimentState.STOPPING)
-    for experiment in (*preparing.filter(**given_up), *stopping.filter(**given_up)):
-        fail_experiment(
-            experiment,
-            f"Its worker was lost {experiment.attempt} times while {experiment.phase}. The table may need "
-            "more memory than a seat has.",
-        )
+    for rows in (preparing, stopping):
+        for experiment in rows.filter(leases.worn_out()):
+            fail_experiment(
+                experiment,
+                f"Its worker was lost {settings.MAX_ATTEMPTS} times while {experiment.phase}. The table may "
+                "need more memory than a seat has.",
+                held=rows.filter(attempt=experiment.attempt),
+            )
     for experiment_id in preparing.values_list("id", flat=True):
         dispatcher().prepare(experiment_id)
     for experiment_id in stopping.values_list("id", flat=True):
         dispatcher().finish(experiment_id)
     models = TrainedModel.objects.filter(free, state=ModelState.PACKAGING, experiment__deleted_at=None)
-    models.filter(**given_up).update(
+    models.filter(leases.worn_out()).update(
         state=ModelState.FAILED,
         error=f"Packaging was cut off {settings.MAX_ATTEMPTS} times.",
         version=F("version") + 1,

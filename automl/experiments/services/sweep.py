@@ -16,13 +16,14 @@ from automl.core.holdings import Holding
 from automl.core.models import IdempotentAnswer, Worker
 from automl.datasets.models import Dataset
 from automl.datasets.services import purge_datasets, reap_datasets
+from automl.engine.trial import TrialState
 from automl.experiments import clock
-from automl.experiments.models import Experiment, TrainedModel, Trial
+from automl.experiments.models import Diagnosis, Experiment, TrainedModel, Trial
+from automl.experiments.services.diagnoses import reap_diagnoses
+from automl.experiments.services.leftovers import remove_leftovers
 from automl.experiments.services.lifecycle import purge_experiments
-from automl.experiments.services.losses import lose_trial, reap_trials
+from automl.experiments.services.losses import lose_trial, reap_trials, remove_files
 from automl.experiments.services.results import reap_results
-
-log = structlog.get_logger(__name__)
 
 log = structlog.get_logger(__name__)
 # Sweeps come every two seconds. After a longer silence the database or the broker was away, or all of us.
@@ -34,9 +35,12 @@ def sweep() -> None:
     began = time.monotonic()
     silence = pulses.age(pulses.SWEEP)
     if silence is None or silence > SILENCE_SECONDS:
-        leases.forbear(*(model.objects.all() for model in (Dataset, Experiment, Trial, TrainedModel)))
+        leases.forbear(
+            *(model.objects.all() for model in (Dataset, Experiment, Trial, TrainedModel, Diagnosis))
+        )
+        pulses.beat(pulses.SWEEPS_AGAIN)
     clock.move_on(Experiment.objects.all())
-    for reap in (reap_datasets, reap_trials, reap_results):
+    for reap in (reap_datasets, reap_trials, reap_results, reap_diagnoses):
         # Held up in the middle by a database that hung: what it is about to judge has changed since.
         if time.monotonic() - began > SILENCE_SECONDS:
             log.warning("sweep_held_up", seconds=round(time.monotonic() - began, 1))
@@ -52,14 +56,25 @@ def take_over(left: Iterable[Holding]) -> None:
     for holding in found:
         log.warning("found_a_dead_process", kind=holding.kind, row=str(holding.row), attempt=holding.attempt)
         if holding.kind == Trial._meta.label_lower:
-            for trial in Trial.objects.filter(id=holding.row, attempt=holding.attempt):
-                lose_trial(trial)
+            for trial in Trial.objects.filter(id=holding.row):
+                _lose_attempt(trial, holding.attempt)
         else:
-            held = apps.get_model(holding.kind).objects.filter(id=holding.row, attempt=holding.attempt)
-            held.update(lease_expires_at=None)
+            rows = apps.get_model(holding.kind).objects.filter(id=holding.row, attempt=holding.attempt)
+            leases.let_go(rows.exclude(lease_expires_at=None), counted=True)
     if found:
         reap_datasets()
         reap_results()
+        reap_diagnoses()
+
+
+def _lose_attempt(trial: Trial, attempt: int) -> None:
+    if trial.attempt == attempt:
+        lose_trial(trial)
+        trial.refresh_from_db()
+    if trial.attempt != attempt or trial.state != TrialState.COMPLETE.value:
+        # Cancelled or given back just before: then nobody has removed what it had begun.
+        trial.attempt = attempt
+        remove_files(trial)
 
 
 def clean_up() -> None:
@@ -69,3 +84,4 @@ def clean_up() -> None:
     purge_datasets()
     IdempotentAnswer.objects.filter(created_at__lt=now - timedelta(days=1)).delete()
     Worker.objects.filter(seen_at__lt=now - timedelta(hours=1)).delete()
+    remove_leftovers()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -12,30 +12,30 @@ from uuid import UUID
 import structlog
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Count, F, Max, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Case, Count, F, OuterRef, Q, QuerySet, Subquery, When
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from automl.accounts.models import User
 from automl.core import holdings, leases, leaving, seats, storage
 from automl.core.dispatch import dispatcher
-from automl.core.errors import Conflict, InvalidInput
 from automl.core.health import live_workers
 from automl.core.patience import patiently
-from automl.engine.errors import UserError
+from automl.engine.budget import SEARCHED
 from automl.engine.isolation import Outcome
-from automl.engine.learners import LEARNERS, get_learner
 from automl.engine.study import Study
-from automl.engine.trial import Origin, ParamValue, Proposal, TrialState
+from automl.engine.trial import Origin, Proposal, TrialRecord, TrialState
 from automl.experiments import clock
 from automl.experiments.models import Experiment, ExperimentState, Trial
-from automl.experiments.records import budget_of, history_of, profile_of, record_of, study_of
+from automl.experiments.records import budget_of, history_of, record_of, study_of
 from automl.experiments.services.lifecycle import stop_experiment
 from automl.experiments.services.losses import NUDGE_SECONDS, lose_trial, remove_files
-from automl.experiments.states import FINAL, advance_trial
+from automl.experiments.states import advance_trial
 
 log = structlog.get_logger(__name__)
 OUT_OF_TIME = "The time budget ended before this trial did."
+# In a row: damaged files, or a family that can't do this table, would else burn the whole budget.
+MOST_FAILURES = 12
 
 
 def plan_trials(experiment_id: UUID) -> None:
@@ -54,7 +54,9 @@ def plan_trials(experiment_id: UUID) -> None:
     study = study_of(experiment)
     history = history_of(experiment)
     going = [record for record in history if not record.state.is_final]
-    if study.is_done(history, clock.elapsed(experiment)):
+    # Reopened for trials by hand alone, it ends with the last of them.
+    over = not going if experiment.by_hand_only else is_hopeless(history)
+    if over or study.is_done(history, clock.elapsed(experiment)):
         # Somebody may have given it more since it was read; then the next plan goes by that.
         unchanged = Experiment.objects.filter(
             state=ExperimentState.RUNNING, limits_version=experiment.limits_version
@@ -67,6 +69,16 @@ def plan_trials(experiment_id: UUID) -> None:
         _add_planned(
             experiment, study.ask(history, count=wanted, remaining=time_left(experiment)), len(history)
         )
+
+
+def is_hopeless(history: Sequence[TrialRecord]) -> bool:
+    """Tell whether so many trials in a row have failed that what they have in common is at fault.
+
+    What people try is no sign of that: a sweep may well lead through ruin.
+    """
+    own = [record for record in history if record.origin in SEARCHED]
+    ended = [record.state for record in own if record.state.is_final]
+    return len(ended) >= MOST_FAILURES and set(ended[-MOST_FAILURES:]) == {TrialState.FAILED}
 
 
 def time_left(experiment: Experiment) -> float:
@@ -112,55 +124,8 @@ def _add_planned(experiment: Experiment, proposals: list[Proposal], first: int) 
         log.info("planned_by_somebody_else", experiment=str(experiment.id))
 
 
-def add_trial(experiment: Experiment, *, family: str, hyperparameters: Mapping[str, Any]) -> Trial:
-    """Add one trial by hand, also to a running search.
-
-    Raises
-    ------
-    Conflict
-        If the experiment is not running, or is still being prepared.
-    InvalidInput
-        If the family or a hyperparameter can't be used.
-    """
-    if experiment.state in FINAL or experiment.state == ExperimentState.STOPPING:
-        raise Conflict(f"The experiment is {experiment.state}; a trial can be added to one that is running.")
-    if experiment.prepared is None:
-        raise Conflict("The experiment is still being prepared; try again in a moment.")
-    params = _checked(experiment, family, hyperparameters)
-    with transaction.atomic():
-        going = [ExperimentState.RUNNING, ExperimentState.PAUSED]
-        if not Experiment.objects.filter(id=experiment.id, state__in=going).update(version=F("version") + 1):
-            raise Conflict("The experiment ended a moment ago.")
-        last = experiment.trials.aggregate(last=Max("number"))["last"]
-        trial = Trial.objects.create(
-            experiment=experiment,
-            number=0 if last is None else last + 1,
-            family=family,
-            origin=Origin.MANUAL.value,
-            hyperparameters=params,
-        )
-        transaction.on_commit(lambda: dispatcher().evaluate(trial.id))
-    return trial
-
-
-def _checked(experiment: Experiment, family: str, params: Mapping[str, Any]) -> dict[str, ParamValue]:
-    profile = profile_of(experiment)
-    if family not in LEARNERS or profile.task_type not in get_learner(family).task_types:
-        offered = [key for key, learner in LEARNERS.items() if profile.task_type in learner.task_types]
-        raise InvalidInput(
-            {
-                "family": f"{family!r} is not offered for {profile.task_type}. "
-                f"Choose one of: {', '.join(offered)}."
-            }
-        )
-    try:
-        return dict(get_learner(family).space(profile).validate(params))
-    except UserError as error:
-        raise InvalidInput({"hyperparameters": str(error)}) from error
-
-
 def claim_trial(worker: str) -> Trial | None:
-    """Take the next waiting trial: of the user served longest ago, the manual ones and the oldest first."""
+    """Take the next waiting trial: of the user served longest ago, by hand before sweeps before the rest."""
     for trial in _ready()[:8]:
         now = timezone.now()
         with transaction.atomic():
@@ -179,6 +144,7 @@ def claim_trial(worker: str) -> Trial | None:
             Experiment.objects.filter(id=trial.experiment_id, started_at=None).update(
                 started_at=now, clock_at=now
             )
+        clock.look_after(trial.experiment_id)
         return Trial.objects.select_related("experiment").get(id=trial.id)
     return None
 
@@ -192,13 +158,19 @@ def _ready() -> QuerySet[Trial]:
         .annotate(count=Count("id"))
         .values("count")
     )
+    # What a person waits for goes before what the search has thought of.
+    asked_for = Case(
+        When(origin=Origin.MANUAL.value, then=0), When(origin=Origin.SWEEP.value, then=1), default=2
+    )
     waiting = Trial.objects.filter(
         state=TrialState.WAITING.value, experiment__state=ExperimentState.RUNNING
-    ).annotate(busy=Coalesce(Subquery(busy), 0))
+    ).annotate(busy=Coalesce(Subquery(busy), 0), turn=asked_for)
     free = waiting.filter(Q(experiment__seats=None) | Q(experiment__seats__gt=F("busy")))
     return free.select_related("experiment__owner").order_by(
         F("experiment__owner__served_at").asc(nulls_first=True),
         F("experiment__started_at").asc(nulls_first=True),
+        "experiment",
+        "turn",
         "number",
     )
 
@@ -254,7 +226,8 @@ def _evaluate(trial: Trial) -> None:
     deadline = time.monotonic() + time_left(experiment)
     ours = Trial.objects.filter(id=trial.id, attempt=trial.attempt)
     held = ours.filter(state=TrialState.RUNNING.value)
-    heartbeat = leases.Heartbeat(lambda: held, deadline=deadline, more=lambda: _time_left_now(experiment.id))
+    attended = clock.attended(held, experiment.id)
+    heartbeat = leases.Heartbeat(attended, deadline=deadline, more=lambda: _time_left_now(experiment.id))
     study = study_of(experiment)
     began = time.monotonic()
 
@@ -285,8 +258,9 @@ def _evaluate(trial: Trial) -> None:
     if outcome.status == "storage" and _postponed(trial, held, heartbeat):
         return
     told, spent = False, time.monotonic() - began
-    if heartbeat.leaving and outcome.status == "cancelled":
-        give_back(held)
+    if outcome.status == "cancelled" and (heartbeat.leaving or heartbeat.lost):
+        # Lost to nobody, after an outage that was too long: what is still ours is to be tried again.
+        patiently(lambda: give_back(held))
     else:
         told = patiently(lambda: tell_trial(trial, outcome, out_of_time=heartbeat.out_of_time, seconds=spent))
     log.info("trial_ended", outcome=outcome.status, seconds=round(spent, 2), told=told)
@@ -336,6 +310,11 @@ def tell_trial(trial: Trial, outcome: Outcome, *, out_of_time: bool, seconds: fl
     with transaction.atomic():
         # The experiment's row first, as everywhere: two locks taken in two orders would wait for each other.
         Experiment.objects.filter(id=trial.experiment_id).update(version=F("version") + 1)
+        if out_of_time and state is TrialState.CANCELLED and _time_left_now(trial.experiment_id) > 0:
+            # The search was given more time in the very moment.
+            give_back(Trial.objects.filter(id=trial.id, attempt=trial.attempt))
+            return False
+        clock.look_after(trial.experiment_id)
         told = advance_trial(
             # One that was given back waits under the same attempt: it is no longer this worker's to end.
             Trial.objects.filter(id=trial.id, attempt=trial.attempt, state=TrialState.RUNNING.value),
@@ -394,7 +373,11 @@ def give_back(trials: QuerySet[Trial]) -> int:
             version=F("version") + 1
         )
         count = running.filter(id__in=[trial_id for trial_id, _ in found]).update(
-            state=TrialState.WAITING.value, lease_expires_at=None, fold_scores=[], nudged_at=long_ago
+            state=TrialState.WAITING.value,
+            lease_expires_at=None,
+            fold_scores=[],
+            nudged_at=long_ago,
+            waiting_since=timezone.now(),
         )
         for trial_id, _ in found:
             transaction.on_commit(partial(dispatcher().evaluate, trial_id))

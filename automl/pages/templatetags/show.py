@@ -99,6 +99,15 @@ def _entry(item: Any) -> str:
 
 
 @register.filter
+def dial_value(text: Any) -> str:
+    """A dial's value as a form has it, short enough to read."""
+    try:
+        return f"{float(text):.4g}"
+    except ValueError:
+        return words(text)
+
+
+@register.filter
 def family(key: str) -> str:
     """A family's name for people."""
     return LEARNERS[key].label if key in LEARNERS else str(key).capitalize()

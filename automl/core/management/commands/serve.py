@@ -71,7 +71,7 @@ class Command(BaseCommand):
         began = timezone.now()
         # After the first answer: on two cores everything at once would make it late.
         supervisor.start(programs.worker("evaluate", plan.seats))
-        supervisor.start(programs.worker("short", programs.SHORT_WORKERS))
+        supervisor.start(programs.worker("short", seats.SHORT_WORKERS))
         self._welcome(link)
         if supervisor.wait(lambda: _workers_answer(since=began), seconds=READY_SECONDS, every=0.1):
             connections.close_all()

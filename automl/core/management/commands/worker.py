@@ -14,7 +14,7 @@ from django.core.management import BaseCommand, CommandError
 
 from automl.core import programs
 from automl.core.health import ALIVE_SECONDS, live_workers
-from automl.core.seats import seat_plan
+from automl.core.seats import SHORT_WORKERS, seat_plan
 
 
 class Command(BaseCommand):
@@ -31,5 +31,5 @@ class Command(BaseCommand):
             if not live_workers(queue).filter(name=name).exists():
                 raise CommandError(f"{name} has not been heard from for {ALIVE_SECONDS} s.")
             return
-        program = programs.worker(queue, seat_plan().seats if queue == "evaluate" else programs.SHORT_WORKERS)
+        program = programs.worker(queue, seat_plan().seats if queue == "evaluate" else SHORT_WORKERS)
         os.execve(program.command[0], list(program.command), {**os.environ, **program.environment})  # noqa: S606
