@@ -159,6 +159,8 @@ def _families(study: Study, rows: Sequence[TrialRow], history: Sequence[TrialRec
             for key in order
         ],
         "shares": charts.shares_over_time(spells, order),
+        "shared_by": [key for key in order if spent[key] > 0],
+        "shares_table": charts.shares_table(spells, [key for key in order if spent[key] > 0]),
         "is_shared": study.search == "auto",
     }
 

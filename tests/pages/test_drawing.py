@@ -166,6 +166,11 @@ def test_seat_time_is_split_among_the_spans_it_lies_in():
     assert [column.get("a", 0.0) for column in columns] == [2.0, 2.0, 0.0, 0.0, 1.0]
     assert sum(column.get("b", 0.0) for column in columns) == 6.0
     assert charts.shares_over_time([], ["a"]) == []
+    assert charts.shares_table([], ["a"]) == []
+    assert charts.shares_table([("a", 0.0, 8.0), ("b", 4.0, 8.0)], ["a", "b"], rows=2) == [
+        (4.0, [1.0, 0.0]),
+        (8.0, [0.5, 0.5]),
+    ]
 
 
 def test_columns_of_shares_fill_the_whole_height():

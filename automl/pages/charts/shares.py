@@ -40,6 +40,7 @@ class SharesChart:
         return (self.left + self.right) / 2
 
 
+ShareRow = tuple[float, list[float]]
 Spell = tuple[str, float, float]  # a family, and from when to when it had a seat
 
 
@@ -49,6 +50,18 @@ def shares_over_time(spells: Sequence[Spell], families: Sequence[str]) -> list[S
     if last <= 0:
         return []
     return [_drawn(name, width, spells, families, last) for name, width in WIDTHS]
+
+
+def shares_table(spells: Sequence[Spell], families: Sequence[str], rows: int = 8) -> list[ShareRow]:
+    """The same as a table of a few spans: their ends, and the share of each family."""
+    last = max((end for _, _, end in spells), default=0.0)
+    if last <= 0:
+        return []
+    table = []
+    for place, column in enumerate(seat_time(spells, last, rows), start=1):
+        total = sum(column.values()) or 1.0
+        table.append((place * last / rows, [column.get(family, 0.0) / total for family in families]))
+    return table
 
 
 def _drawn(
