@@ -114,6 +114,19 @@ def _noise(best: TrialRecord, complete: Sequence[TrialRecord]) -> float:
     return median(errors) if errors else 0.0
 
 
+PairPoint = tuple[float, float, float, bool]
+
+
+def on_two_dials(space: Space, pair: Sequence[str], evidence: Evidence) -> list[PairPoint]:
+    """Give each trial's position on two dials, its score, and whether it is ruined."""
+    found = []
+    for trial in evidence.trials:
+        x, y = (in_range(space, name, trial.record.params) for name in pair)
+        if x is not None and y is not None and trial.score is not None:
+            found.append((x, y, trial.score, trial.ruined))
+    return found
+
+
 def in_range(space: Space, name: str, params: Mapping[str, ParamValue]) -> float | None:
     """Give the position of a dial from 0 to 1; None where it is not in use or lies outside of its range."""
     if name not in params:

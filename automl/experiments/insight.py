@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -14,7 +14,7 @@ from django.db.models import TextField
 from django.db.models.functions import Cast
 
 from automl.engine.dial_importance import Importance, dial_importance, most_important
-from automl.engine.evidence import Evidence, gather
+from automl.engine.evidence import PairPoint, gather, on_two_dials
 from automl.engine.learners import LEARNERS, get_learner
 from automl.engine.response import Response, response
 from automl.engine.space import Space
@@ -29,7 +29,8 @@ T = TypeVar("T")
 MOST_TRIALS, MOST_BEST = 1_000, 250
 # While a search runs each trial moves the answer a little; that may wait.
 FRESH_SECONDS = 5.0
-KEPT_SECONDS = 3600
+KEPT_SECONDS = 600
+MOST_POINTS = 200
 BEST_SHOWN = 40
 # Thousands of rows are turned into records: a look-up is a fifth of what calling an enumeration takes.
 ORIGINS = {origin.value: origin for origin in Origin}
@@ -98,7 +99,8 @@ class FamilyInsight:
         The best trials of the family.
     pair : tuple of str
         The two dials that decide most; empty where there are not two.
-    evidence : Evidence
+    pair_points : tuple of PairPoint
+        The trials on these two.
     """
 
     family: str
@@ -109,7 +111,7 @@ class FamilyInsight:
     responses: tuple[Response, ...]
     best: tuple[TrialRecord, ...]
     pair: tuple[str, ...]
-    evidence: Evidence
+    pair_points: tuple[PairPoint, ...]
 
 
 def families_of(experiment: Experiment) -> dict[str, Space]:
@@ -156,11 +158,18 @@ def _family_insight(experiment: Experiment, family: str | None) -> FamilyInsight
         trials=len(own),
         read=len(records),
         importance=importance,
-        responses=tuple(response(spaces[chosen], name, evidence) for name in order),
+        responses=tuple(_slim(response(spaces[chosen], name, evidence)) for name in order),
         best=tuple(best[:BEST_SHOWN]),
         pair=tuple(pair) if len(pair) == 2 else (),
-        evidence=evidence,
+        pair_points=tuple(on_two_dials(spaces[chosen], pair, evidence)) if len(pair) == 2 else (),
     )
+
+
+def _slim(found: Response) -> Response:
+    """The same with no more points than a chart can show: it is kept in memory."""
+    step = max(1.0, len(found.points) / MOST_POINTS)
+    kept = range(min(len(found.points), MOST_POINTS))
+    return replace(found, points=tuple(found.points[int(place * step)] for place in kept))
 
 
 def _best_family(rows: Sequence[TrialRow]) -> str | None:

@@ -88,7 +88,7 @@ def _drawn(experiment: Experiment, found: FamilyInsight, space: Space) -> dict[s
     label = selectors.metric_label(experiment)
     most = max((dial.high for dial in found.importance.dials), default=1.0)
     order = [each.name for each in found.responses]
-    cells = charts.pair_cells(space, found.pair, found.evidence) if found.pair else None
+    cells = charts.pair_cells(space, found.pair, found.pair_points) if found.pair else None
     return {
         "importance": [
             {
@@ -106,7 +106,7 @@ def _drawn(experiment: Experiment, found: FamilyInsight, space: Space) -> dict[s
             }
             for each in found.responses
         ],
-        "pair": charts.pair_chart(space, found.pair, found.evidence) if found.pair else None,
+        "pair": charts.pair_chart(space, found.pair, found.pair_points) if found.pair else None,
         "cells": _in_own_unit(cells, metric) if cells else None,
         "parallel": charts.parallel_chart(space, order, found.best),
         "best_names": order,

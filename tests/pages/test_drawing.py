@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from automl.engine.evidence import gather
+from automl.engine.evidence import gather, on_two_dials
 from automl.engine.metrics import METRICS
 from automl.engine.response import response
 from automl.engine.space import Choice, Float, Int, Space
@@ -216,7 +216,7 @@ def test_better_is_up_in_a_response_whatever_the_metric(name, metric):
 def test_nothing_is_drawn_of_too_few():
     space, records = searched(1)
     evidence = gather(records)
-    assert charts.pair_chart(space, ("rate", "kind"), evidence) is None
+    assert charts.pair_chart(space, ("rate", "kind"), on_two_dials(space, ("rate", "kind"), evidence)) is None
     assert charts.parallel_chart(space, ["rate", "kind"], records) == []
     assert (
         charts.response_chart(response(space, "rate", gather([])), space.dimensions["rate"], None, "") is None
@@ -225,7 +225,8 @@ def test_nothing_is_drawn_of_too_few():
 
 def test_pairs_have_their_cells_and_lines_end_on_their_choices():
     space, records = searched()
-    cells = charts.pair_cells(space, ("rate", "kind"), gather(records))
+    pair = ("rate", "kind")
+    cells = charts.pair_cells(space, pair, on_two_dials(space, pair, gather(records)))
     assert cells.columns == ("0.01 to 0.032", "0.032 to 0.1", "0.1 to 0.32", "0.32 to 1")
     assert [label for label, _ in cells.rows] == ["b", "a"]
     assert sum(count for _, row in cells.rows for _, count in row) == 40

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from automl.engine.evidence import Evidence, in_range
+from automl.engine.evidence import PairPoint
 from automl.engine.response import told
 from automl.engine.space import Choice, Space
 from automl.pages.charts.dials import dial_ticks
@@ -44,9 +44,8 @@ class Cells:
     rows: tuple[tuple[str, tuple[tuple[float | None, int], ...]], ...]
 
 
-def pair_chart(space: Space, pair: Sequence[str], evidence: Evidence) -> ScatterChart | None:
+def pair_chart(space: Space, pair: Sequence[str], found: Sequence[PairPoint]) -> ScatterChart | None:
     """Trials by two dials; None where there are too few to see anything."""
-    found = _placed(space, pair, evidence)
     if len(found) < 2 * LEVELS:
         return None
     step = max(1.0, len(found) / MOST_POINTS)
@@ -78,9 +77,8 @@ def pair_chart(space: Space, pair: Sequence[str], evidence: Evidence) -> Scatter
     )
 
 
-def pair_cells(space: Space, pair: Sequence[str], evidence: Evidence) -> Cells:
+def pair_cells(space: Space, pair: Sequence[str], found: Sequence[PairPoint]) -> Cells:
     """The mean score and the number of trials in each part of the two ranges."""
-    found = _placed(space, pair, evidence)
     across, down = (_parts(space, name) for name in pair)
     rows = []
     for low, high, label in reversed(down):
@@ -111,12 +109,3 @@ def _parts(space: Space, name: str) -> list[tuple[float, float, str]]:
 def _short(value: object) -> float | int:
     assert isinstance(value, int | float)
     return value if isinstance(value, int) else float(f"{value:.2g}")
-
-
-def _placed(space: Space, pair: Sequence[str], evidence: Evidence) -> list[tuple[float, float, float, bool]]:
-    found = []
-    for trial in evidence.trials:
-        x, y = (in_range(space, name, trial.record.params) for name in pair)
-        if x is not None and y is not None and trial.score is not None:
-            found.append((x, y, trial.score, trial.ruined))
-    return found
