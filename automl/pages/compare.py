@@ -37,7 +37,7 @@ def trials(request: SignedInRequest, id: UUID) -> HttpResponse:
     context: dict[str, Any] = {
         "experiment": experiment,
         "entries": [_headed(entry) for entry in entries],
-        "offered": _offered(experiment, {str(entry.id) for entry in entries}),
+        "offered": _offered(experiment, entries),
         "metric_label": selectors.metric_label(experiment),
         "most": diagnoses.MOST_COMPARED,
     }
@@ -104,20 +104,20 @@ def _headed(entry: Entry) -> dict[str, Any]:
     return {"id": str(entry.id), "name": selectors.entry_name(entry), "address": address}
 
 
-def _offered(experiment: Experiment, checked: set[str]) -> list[dict[str, Any]]:
-    """The best of the board to choose from, and whatever is chosen already."""
-    trials = experiment.trials.filter(state=TrialState.COMPLETE.value).order_by("-score", "number")
-    rows: list[Entry] = [*experiment.ensembles.all(), *trials.only("family", "number", "score", "value")]
-    rows.sort(key=lambda row: -(row.score or 0.0))
+def _offered(experiment: Experiment, chosen: Sequence[Entry]) -> list[dict[str, Any]]:
+    """The best of the board to choose from, and whatever is chosen already. Two queries."""
+    complete = experiment.trials.filter(state=TrialState.COMPLETE.value).order_by("-score", "number")
+    trials = complete.only("experiment_id", "family", "number", "score", "value")[:OFFERED]
+    rows = {entry.id: entry for entry in (*experiment.ensembles.all(), *trials, *chosen)}
+    checked = {entry.id for entry in chosen}
     return [
         {
             "id": str(row.id),
             "name": selectors.entry_name(row),
             "value": row.value,
-            "checked": str(row.id) in checked,
+            "checked": row.id in checked,
         }
-        for place, row in enumerate(rows)
-        if place < OFFERED or str(row.id) in checked
+        for row in sorted(rows.values(), key=lambda row: -(row.score or 0.0))
     ]
 
 
