@@ -34,7 +34,7 @@ def experiment_of(alice, **changed):
 def every_part(page: Page, task: str) -> None:
     """Scroll through all parts, as a reader does: each comes when it is reached."""
     for name in PARTS[task]:
-        page.locator(f"#{name}").scroll_into_view_if_needed()
+        page.locator(f"#part-{name}").scroll_into_view_if_needed()
         expect(page.locator(f"#part-{name} table").first).to_be_attached()
     page.evaluate("window.scrollTo(0, 0)")
 
@@ -71,7 +71,7 @@ def test_the_threshold_follows_the_slider_and_the_costs(signed_in, alice):
     Diagnosis.objects.filter(id=found.id).update(state="ready", result=diagnosis())
     page: Page = signed_in
     page.goto(reverse("pages:trial_diagnostics", args=[trial.id]))
-    page.locator("#threshold").scroll_into_view_if_needed()
+    page.locator("#part-threshold").scroll_into_view_if_needed()
     expect(page.locator("#part-threshold .marker.cheapest").first).to_be_attached()
     page.get_by_label("A miss costs").fill("20")
     best = page.locator("[data-show=best]").inner_text()
