@@ -183,19 +183,20 @@ def _comparison(request: SignedInRequest, experiment: Experiment, entries: Seque
     }
 
 
-def _told(diagnosis: Diagnosis, entries: Sequence[Entry]) -> dict[str, Any]:
-    """A comparison in words, as far as it is there."""
+def _told(diagnosis: Diagnosis, entries: Sequence[Entry], names: Sequence[str] = ()) -> dict[str, Any]:
+    """A comparison in words, as far as it is there; `names` where those of the entries say too little."""
+    names = names or [selectors.entry_name(entry) for entry in entries]
     shown: dict[str, Any] = {
         "diagnosis": diagnosis,
         "live": diagnosis.state == DiagnosisState.COMPUTING,
         "stamp": stamp_of(diagnosis.version, diagnosis.state),
-        "names": [selectors.entry_name(entry) for entry in entries],
+        "names": names,
     }
     if diagnosis.result is not None:
         result = diagnosis.result
         shown |= {
             "result": result,
-            "verdicts": verdicts(result),
+            "verdicts": verdicts(result, dict(zip(diagnosis.entries, names, strict=True))),
             "is_number": result["task_type"] == "regression",
             "rows": result["disagreements"]["rows"],
             "columns": result["disagreements"]["columns"][:8],
@@ -203,9 +204,8 @@ def _told(diagnosis: Diagnosis, entries: Sequence[Entry]) -> dict[str, Any]:
     return shown
 
 
-def verdicts(result: Mapping[str, Any]) -> list[dict[str, Any]]:
+def verdicts(result: Mapping[str, Any], names: Mapping[str, str]) -> list[dict[str, Any]]:
     """Each pair in words, the better one first, with its interval on a scale that all pairs share."""
-    names = {each["id"]: each["name"] for each in result["entries"]}
     reach = max([abs(pair[end] or 0.0) for pair in result["pairs"] for end in ("low", "high")] + [1e-12])
     found = []
     for pair in result["pairs"]:
@@ -287,5 +287,8 @@ def _answers(request: SignedInRequest, chosen: Sequence[Experiment]) -> dict[str
         return {"why_not": why, "live": False, "stamp": "none"}
     there = [entry for entry in entries if entry is not None]
     query = urlencode([("experiment", str(each.id)) for each in chosen])
-    told = _told(diagnoses.request_comparison(chosen[0], there), there)
+    names = [
+        f"{each.name} ({selectors.entry_name(entry)})" for each, entry in zip(chosen, there, strict=True)
+    ]
+    told = _told(diagnoses.request_comparison(chosen[0], there), there, names)
     return {**told, "state_address": f"{reverse('pages:compare_experiments_state')}?{query}"}

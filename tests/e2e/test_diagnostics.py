@@ -132,8 +132,9 @@ def test_experiments_are_compared(signed_in, alice, picture):
     for box in page.get_by_role("checkbox").all():
         box.check()
     page.get_by_role("button", name="Compare").click()
-    names = [(str(each.trials.first().id), each.name) for each in (one, other)]
+    names = [(str(each.trials.order_by("number").first().id), each.name) for each in (one, other)]
     expect(page.get_by_text("row by row")).to_be_visible()
     Diagnosis.objects.update(state="ready", result=comparison(*names), version=1)
     expect(page.get_by_text("is better than")).to_be_visible(timeout=4000)
+    expect(page.get_by_text("adult (LightGBM #0)").first).to_be_visible()
     picture(page, "compare-experiments")
