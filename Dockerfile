@@ -17,6 +17,7 @@ COPY --chown=root:root automl automl
 COPY --chown=root:root workers workers
 COPY --chown=root:root templates templates
 COPY --chown=root:root static static
+COPY --chown=root:root examples/wine_quality_white.csv examples/
 RUN /opt/venv/bin/python -m compileall -q automl workers
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
     AUTOML_HOME=/data AUTOML_HOST=0.0.0.0 AUTOML_PORT=8000

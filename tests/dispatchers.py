@@ -27,5 +27,8 @@ class Recorder:
     def package(self, model_id: UUID) -> None:
         self.sent.append(("package", model_id))
 
+    def diagnose(self, diagnosis_id: UUID) -> None:
+        self.sent.append(("diagnose", diagnosis_id))
+
     def ring(self) -> None:
         pass

@@ -48,6 +48,8 @@ RESULTS: dict[str, dict[str, Any]] = {
         "learning_curve": None,
         "diagnosis": None,
     },
+    "diagnose": {"rows": 100},
+    "compare": {"rows": 100},
     "package": {
         "score": 0.9,
         "metrics": {"roc_auc": {"value": 0.9, "low": 0.88, "high": 0.92}},

@@ -45,6 +45,9 @@ class CeleryDispatcher:
     def package(self, model_id: UUID) -> None:
         _send(tasks.package_model, model_id)
 
+    def diagnose(self, diagnosis_id: UUID) -> None:
+        _send(tasks.compute_diagnosis, diagnosis_id)
+
     def ring(self) -> None:
         # Seats that are busy need not find a heap of these afterwards.
         _send(tasks.evaluate_trial, expires=SWEEP_SECONDS * 2)

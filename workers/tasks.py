@@ -12,7 +12,7 @@ from celery import Task, shared_task
 from structlog.contextvars import bound_contextvars
 
 from automl.datasets.services import profile_dataset as profile
-from automl.experiments.services import lifecycle, results, trials
+from automl.experiments.services import diagnoses, lifecycle, results, trials
 from automl.experiments.services import sweep as sweeping
 
 
@@ -55,6 +55,13 @@ def package_model(model_id: str) -> None:
     """Needs a model that is packaging; leaves it ready or failed."""
     with bound_contextvars(model=model_id):
         results.package_model(UUID(model_id))
+
+
+@shared_task
+def compute_diagnosis(diagnosis_id: str) -> None:
+    """Needs a diagnosis that is computing; leaves it ready or failed."""
+    with bound_contextvars(diagnosis=diagnosis_id):
+        diagnoses.compute_diagnosis(UUID(diagnosis_id))
 
 
 @shared_task

@@ -6,6 +6,7 @@ from django.urls import path
 
 from automl.api.about import Docs, Families, Health, Me, Metrics, Schema
 from automl.api.datasets import Datasets
+from automl.api.diagnoses import Diagnoses
 from automl.api.errors import nothing_here
 from automl.api.experiments import Experiments, Leaderboard
 from automl.api.sweeps import Sweeps
@@ -43,11 +44,14 @@ urlpatterns = [
         Sweeps.as_view({"get": "list", "post": "create"}),
         name="experiment-sweeps",
     ),
+    path("experiments/<str:id>/compare/", Diagnoses.as_view({"get": "compare"}), name="experiment-compare"),
+    path("trials/<str:id>/diagnostics/", Diagnoses.as_view({"get": "of_trial"}), name="trial-diagnostics"),
     path("trials/<str:id>/", Trials.as_view({"get": "retrieve"}), name="trial"),
     path("trials/<str:id>/skip/", Trials.as_view({"post": "skip"}), name="trial-skip"),
     path("trials/<str:id>/model/", Trials.as_view({"post": "package"}), name="trial-model"),
     path("models/", Models.as_view(LIST), name="models"),
     path("models/<str:id>/", Models.as_view({"get": "retrieve"}), name="model"),
+    path("models/<str:id>/diagnostics/", Diagnoses.as_view({"get": "of_model"}), name="model-diagnostics"),
     path("models/<str:id>/download/", Models.as_view({"get": "download"}), name="model-download"),
     path("models/<str:id>/predict/", Predictions.as_view({"post": "create"}), name="model-predict"),
     path("families/", Families.as_view(LIST), name="families"),

@@ -29,6 +29,8 @@ class Dispatcher(Protocol):
 
     def package(self, model_id: UUID) -> None: ...
 
+    def diagnose(self, diagnosis_id: UUID) -> None: ...
+
     def ring(self) -> None:
         """Have a seat answer that is free, so that one that is deaf shows: see `automl.core.pulses`."""
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from automl.engine.calibration import CALIBRATED, log_factor, member_temperature
+from automl.engine.diagnosis import diagnose
 from automl.engine.errors import Pruned
 from automl.engine.importance import name_columns
 from automl.engine.inference import FittedModel, Member, as_frame, finish_probabilities, temper
@@ -98,7 +99,7 @@ def evaluate(args: Mapping[str, Any], report: Report) -> dict[str, Any]:
         "size": size,
         "learned": folds.learned,
         "learning_curve": folds.curve,
-        "diagnosis": None,
+        "diagnosis": diagnose(folds.curve, params),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -48,14 +49,52 @@ def interval(metric: Metric, y: Array, prediction: Array) -> tuple[float, float,
     return value, float(low), float(high)
 
 
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """By how much one model is better than another on the same rows, in the metric's unit.
+
+    Attributes
+    ----------
+    gain : float
+        Positive where the first one is better, whatever the metric's direction.
+    error : float
+        Its standard error, of a paired comparison.
+    """
+
+    gain: float
+    error: float
+
+    @property
+    def low(self) -> float:
+        return self.gain - Z * self.error
+
+    @property
+    def high(self) -> float:
+        return self.gain + Z * self.error
+
+    @property
+    def is_tie(self) -> bool:
+        """Whether it could be luck, at 95 %."""
+        return abs(self.gain) <= Z * self.error
+
+
+def difference(metric: Metric, y: Array, one: Array, other: Array) -> Difference:
+    """Compare two models on the same rows, row by row where the metric allows it."""
+    a, b = _losses(metric, y, one), _losses(metric, y, other)
+    if a is None or b is None:
+        gap = metric.value(y, one) - metric.value(y, other)
+        return Difference(metric.score_of(gap), _bootstrap_error(metric, y, one, other))
+    gap, error = float((a - b).mean()), _error_of_mean(a - b)
+    if metric.name == "rmse":
+        # The losses are squares: their difference is that of the roots times the roots' sum.
+        roots = max(float(np.sqrt(a.mean()) + np.sqrt(b.mean())), np.finfo(float).tiny)
+        gap, error = gap / roots, error / roots
+    return Difference(metric.score_of(gap), error)
+
+
 def is_tie(metric: Metric, y: Array, one: Array, other: Array) -> bool:
     """Whether two models' difference on the same rows could be luck (paired test at 95 %)."""
-    a, b = _losses(metric, y, one), _losses(metric, y, other)
-    if a is not None and b is not None:
-        difference = a - b
-        return bool(abs(difference.mean()) <= Z * _error_of_mean(difference))
-    gap = abs(metric.value(y, one) - metric.value(y, other))
-    return gap <= Z * _bootstrap_error(metric, y, one, other)
+    return difference(metric, y, one, other).is_tie
 
 
 def _error_of_mean(losses: Array) -> float:

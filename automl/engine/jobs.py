@@ -142,6 +142,64 @@ class PackageResult(TypedDict):
     size: int
 
 
+class DiagnoseArgs(TypedDict):
+    """A trial, or an ensemble's weighted members, to be diagnosed; `seconds` are for predicting again."""
+
+    prepared: str
+    table: str
+    members: list[Candidate]
+    metric: str
+    seconds: float
+
+
+class DiagnoseResult(TypedDict):
+    """What a model gets right and wrong on out-of-fold predictions; each part as its module says.
+
+    `classification` or `regression`, as the task is. `metrics` are of these very predictions: of an
+    ensemble, whose weights were chosen on the same rows, they flatter a little.
+    """
+
+    rows: int
+    task_type: str
+    metric: str
+    classes: list[Any] | None
+    metrics: dict[str, Any]
+    classification: NotRequired[dict[str, Any]]
+    regression: NotRequired[dict[str, Any]]
+    importance: dict[str, Any]
+    dependence: list[dict[str, Any]]
+    worst: dict[str, Any]
+    seconds: float
+
+
+class Compared(TypedDict):
+    """Something to compare: a trial or an ensemble, and the prepared table it was judged on."""
+
+    id: str
+    name: str
+    prepared: str
+    members: list[Candidate]
+
+
+class CompareArgs(TypedDict):
+    """At least two of the same table and target; the first is what the others are held against."""
+
+    table: str
+    metric: str
+    entries: list[Compared]
+
+
+class CompareResult(TypedDict):
+    """Scores on the rows that all have predicted, paired differences, and where they disagree."""
+
+    rows: int
+    task_type: str
+    metric: str
+    entries: list[dict[str, Any]]
+    pairs: list[dict[str, Any]]
+    disagreements: dict[str, Any]
+
+
 def profile(args: ProfileArgs, report: Report) -> dict[str, Any]:
     """Read an upload into a table and profile its columns."""
     from automl.engine.profiling import profile_table, table_profile_to_json
@@ -191,6 +249,20 @@ def package(args: PackageArgs, report: Report) -> dict[str, Any]:
     return write_bundle(args)
 
 
+def diagnose(args: DiagnoseArgs, report: Report) -> dict[str, Any]:
+    """Say what a model gets right and wrong on rows that it did not see."""
+    from automl.engine.diagnostics.overall import diagnose as diagnose_model
+
+    return diagnose_model(args, report)
+
+
+def compare(args: CompareArgs, report: Report) -> dict[str, Any]:
+    """Hold trials and ensembles against each other, row by row."""
+    from automl.engine.comparing import compare_models
+
+    return compare_models(args)
+
+
 def names(args: Mapping[str, Any], report: Report) -> dict[str, Any]:
     """Answer at once; for measuring what isolation costs."""
-    return {"jobs": ["profile", "prepare", "evaluate", "blend", "package"]}
+    return {"jobs": ["profile", "prepare", "evaluate", "blend", "package", "diagnose", "compare"]}

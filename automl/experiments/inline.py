@@ -7,6 +7,7 @@ from collections.abc import Callable
 from uuid import UUID
 
 from automl.datasets.services import profile_dataset
+from automl.experiments.services.diagnoses import compute_diagnosis
 from automl.experiments.services.lifecycle import prepare_experiment
 from automl.experiments.services.results import finish_experiment, package_model
 from automl.experiments.services.trials import evaluate_trial, plan_trials
@@ -36,6 +37,9 @@ class InlineDispatcher:
 
     def package(self, model_id: UUID) -> None:
         self._do(lambda: package_model(model_id))
+
+    def diagnose(self, diagnosis_id: UUID) -> None:
+        self._do(lambda: compute_diagnosis(diagnosis_id))
 
     def ring(self) -> None:
         """Nobody is behind it who could be deaf."""

@@ -238,3 +238,49 @@ class TrainedModel(Identified):
     def bundle(self) -> str:
         """Key of the ZIP in the private storage."""
         return f"models/{self.id}/bundle.zip"
+
+
+class DiagnosisState(models.TextChoices):
+    COMPUTING = "computing"
+    READY = "ready"
+    FAILED = "failed"
+
+
+class DiagnosisKind(models.TextChoices):
+    """Each is the name of the engine's job that answers."""
+
+    DIAGNOSE = "diagnose"
+    COMPARE = "compare"
+
+
+class Diagnosis(Identified):
+    """What was found out about a model, or about several side by side; asked for once, then kept."""
+
+    # Of several experiments side by side, the first.
+    experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, related_name="diagnoses")
+    kind = models.CharField(max_length=16, choices=DiagnosisKind)
+    entries = models.JSONField(default=list)  # ids of trials and ensembles, in the order asked for
+    subject = models.CharField(max_length=64)  # a digest of them, the metric, and the form of the answer
+    state = models.CharField(max_length=16, choices=DiagnosisState, default=DiagnosisState.COMPUTING)
+    version = models.PositiveIntegerField(default=0)
+    error = models.TextField(blank=True)
+    result = models.JSONField(null=True)
+    seconds = models.FloatField(null=True)
+    attempt = models.PositiveSmallIntegerField(default=0)
+    losses = models.PositiveSmallIntegerField(default=0)  # attempts that ended with their process
+    lease_expires_at = models.DateTimeField(null=True)
+
+    class Meta:
+        verbose_name_plural = "diagnoses"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["experiment", "kind", "subject"], name="one_diagnosis_per_subject"
+            )
+        ]
+        indexes = [
+            # The sweep looks for those that are not there yet.
+            models.Index(fields=["state"], name="diagnosis_state"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.subject[:8]}"

@@ -19,6 +19,7 @@ from automl.engine.metrics import METRICS, Metric
 from automl.engine.trial import TrialState
 from automl.experiments import clock
 from automl.experiments.models import (
+    Diagnosis,
     Ensemble,
     Experiment,
     ExperimentState,
@@ -55,7 +56,7 @@ class LeaderboardRow:
 def list_experiments(user: User) -> QuerySet[Experiment]:
     """The user's experiments, newest first."""
     mine = Experiment.objects.filter(owner=user, deleted_at=None, dataset__deleted_at=None)
-    return mine.select_related("dataset").order_by("-created_at", "id")
+    return mine.select_related("dataset", "test_dataset").order_by("-created_at", "id")
 
 
 def get_experiment(*, user: User, id: UUID | str) -> Experiment:
@@ -93,6 +94,39 @@ def list_models(user: User) -> QuerySet[TrainedModel]:
 def get_model(*, user: User, id: UUID | str) -> TrainedModel:
     """One model of one of the user's experiments, or Http404."""
     return _one(list_models(user), id, "model")
+
+
+def get_diagnosis(*, user: User, id: UUID | str) -> Diagnosis:
+    """A diagnosis or comparison of one of the user's experiments, or Http404."""
+    mine = Diagnosis.objects.filter(
+        experiment__owner=user, experiment__deleted_at=None, experiment__dataset__deleted_at=None
+    )
+    return _one(mine.select_related("experiment__dataset"), id, "diagnosis")
+
+
+def entries_of(ids: Sequence[str], *, within: Experiment | None = None) -> list[Trial | Ensemble] | None:
+    """Trials and ensembles by their ids, in that order; None if one is not there. Two queries."""
+    chosen = {"id__in": list(ids)} if within is None else {"id__in": list(ids), "experiment": within}
+    found: dict[str, Trial | Ensemble] = {}
+    for model in (Trial, Ensemble):
+        rows = model.objects.filter(**chosen).select_related("experiment__dataset", "model")  # type: ignore[attr-defined]
+        found |= {str(row.id): row for row in rows}
+    return [found[id] for id in ids] if all(id in found for id in ids) else None
+
+
+def entry_name(entry: Trial | Ensemble) -> str:
+    """What people call a line of the board."""
+    return trial_name(entry) if isinstance(entry, Trial) else entry.name
+
+
+def best_entry(experiment: Experiment) -> Trial | Ensemble | None:
+    """The experiment's answer as far as it is known: what `best_row` shows, itself."""
+    trial = best_first(experiment.trials.select_related("experiment__dataset", "model")).first()
+    ensembles = experiment.ensembles.select_related("experiment__dataset", "model")
+    ensemble = ensembles.order_by("-score", "-created_at").first()
+    if ensemble is not None and (trial is None or ensemble.score >= (trial.score or float("-inf"))):
+        return ensemble
+    return trial
 
 
 def _one(rows: QuerySet[M], id: UUID | str, what: str) -> M:

@@ -64,10 +64,10 @@ def _to_sign_in(request: HttpRequest) -> HttpResponse:
     if request.method in ("GET", "HEAD"):
         return redirect_to_login(request.get_full_path())
     # A form that came too late: its own address may answer to POST only, so lead back to where it stood.
-    return redirect_to_login(_place_of_form(request))
+    return redirect_to_login(place_of_form(request))
 
 
-def _place_of_form(request: HttpRequest) -> str:
+def place_of_form(request: HttpRequest) -> str:
     """The page of ours that sent the form, or the start page."""
     came_from = request.headers.get("Referer", "")
     if url_has_allowed_host_and_scheme(

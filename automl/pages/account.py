@@ -8,8 +8,10 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
 from automl.accounts import services
-from automl.pages.access import SignedInRequest, page
+from automl.pages.access import SignedInRequest, page, place_of_form
 
+THEMES = ("light", "dark")
+THEME_SECONDS = 365 * 24 * 3600
 BACKEND = "django.contrib.auth.backends.ModelBackend"
 
 
@@ -43,3 +45,18 @@ def revoke(request: SignedInRequest, key: str) -> HttpResponse:
     if services.revoke_token(request.user, key):
         messages.success(request, "The token is revoked. Programs that use it are refused from now on.")
     return redirect("pages:account")
+
+
+@require_POST
+def appearance(request: HttpRequest) -> HttpResponse:
+    """Light, dark, or as the system: kept in a cookie, so that the first paint has it already."""
+    answer = redirect(place_of_form(request))
+    theme = request.POST.get("theme", "")
+    if theme in THEMES:
+        # A script changes it without asking the server.
+        answer.set_cookie(
+            "theme", theme, max_age=THEME_SECONDS, samesite="Lax", secure=request.is_secure(), httponly=False
+        )
+    else:
+        answer.delete_cookie("theme", samesite="Lax")
+    return answer

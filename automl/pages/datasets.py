@@ -5,7 +5,8 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.core.files.uploadedfile import UploadedFile
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -23,6 +24,7 @@ from automl.pages.live import fragment, stamp_of
 from automl.pages.paging import page_of
 
 LIST_SIZE = 25
+SAMPLE = settings.BASE_DIR / "examples" / "wine_quality_white.csv"
 # A table may have thousands of columns; a page of them keeps the form within Django's limits.
 COLUMNS_SHOWN = 100
 PREVIEW_ROWS = 20
@@ -33,7 +35,7 @@ PREVIEW_COLUMNS = 60
 @page
 def index(request: SignedInRequest) -> HttpResponse:
     datasets = page_of(request, selectors.list_datasets(request.user), LIST_SIZE)
-    return render(request, "pages/datasets.html", {"datasets": datasets})
+    return render(request, "pages/datasets.html", {"datasets": datasets, **start_context()})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -65,6 +67,23 @@ def upload(request: SignedInRequest) -> HttpResponse:
         text = " ".join(str(message) for found in form.errors.values() for message in found)
         return JsonResponse({"error": text}, status=status)
     return render(request, "pages/upload.html", _upload_context(form), status=status)
+
+
+@require_POST
+@page
+def sample(request: SignedInRequest) -> HttpResponse:
+    """A table to try the service with, for who has none at hand."""
+    if not SAMPLE.is_file():
+        raise Http404("This installation has no sample table.")
+    with SAMPLE.open("rb") as file:
+        upload = UploadedFile(file, name=SAMPLE.name, size=SAMPLE.stat().st_size)
+        dataset = services.create_dataset(owner=request.user, file=upload)
+    return redirect("pages:dataset", id=dataset.id)
+
+
+def start_context() -> dict[str, Any]:
+    """What the first steps need: the form of an upload, and whether there is a sample."""
+    return {**_upload_context(UploadForm()), "sample": SAMPLE.is_file()}
 
 
 def _upload_context(form: UploadForm) -> dict[str, Any]:

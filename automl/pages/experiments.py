@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
@@ -15,13 +14,14 @@ from automl.core.errors import Conflict, InvalidInput
 from automl.core.health import live_workers
 from automl.datasets import selectors as datasets
 from automl.datasets.models import DatasetState
-from automl.engine.trial import TrialState
 from automl.experiments import clock, selectors
+from automl.experiments.boards import Board, read_board
 from automl.experiments.models import Experiment, Phase
 from automl.experiments.services import lifecycle
 from automl.experiments.states import FINAL
-from automl.pages import charts
 from automl.pages.access import SignedInRequest, page
+from automl.pages.boards import BoardQuery, board_of, board_stamp
+from automl.pages.datasets import start_context
 from automl.pages.forms import ExperimentForm
 from automl.pages.live import fragment, is_current, stamp_of
 from automl.pages.paging import page_of
@@ -30,8 +30,6 @@ from automl.pages.templatetags.show import seconds
 
 LIST_SIZE = 25
 HOME_SIZE = 5
-ROWS_SHOWN = 50
-FAILURES_SHOWN = 20
 
 
 @require_safe
@@ -40,6 +38,7 @@ def home(request: SignedInRequest) -> HttpResponse:
     context = {
         "datasets": datasets.list_datasets(request.user)[:HOME_SIZE],
         "experiments": _with_best(selectors.list_experiments(request.user)[:HOME_SIZE]),
+        **start_context(),
     }
     return render(request, "pages/home.html", context)
 
@@ -82,10 +81,11 @@ def new(request: SignedInRequest, id: UUID) -> HttpResponse:
 @page
 def experiment(request: SignedInRequest, id: UUID) -> HttpResponse:
     found = selectors.get_experiment(user=request.user, id=id)
-    everything = "all" in request.GET
+    query = BoardQuery.of(request)
+    board = read_board(found, opened=query.opened)
     context = {
-        **_progress(found),
-        "board": _board(found, everything=everything),
+        **_progress(board),
+        "board": board_of(board, query),
         "limits": limits_of(found),
     }
     return render(request, "pages/experiment.html", context)
@@ -94,9 +94,13 @@ def experiment(request: SignedInRequest, id: UUID) -> HttpResponse:
 @require_safe
 @page
 def progress(request: SignedInRequest, id: UUID) -> HttpResponse:
-    """What moves with the clock: cheap, and polled every second."""
+    """What moves with the clock: polled every second, and read only when something moved."""
     found = selectors.get_experiment(user=request.user, id=id)
-    return fragment(request, "pages/_progress.html", _progress(found), final=found.state in FINAL)
+    final = found.state in FINAL
+    stamp = _progress_stamp(found, selectors.trial_counts(found) if found.max_trials else None)
+    if not final and is_current(request, stamp):
+        return fragment(request, "", {"stamp": stamp}, final=False)
+    return fragment(request, "pages/_progress.html", _progress(read_board(found)), final=final)
 
 
 @require_safe
@@ -105,9 +109,10 @@ def board(request: SignedInRequest, id: UUID) -> HttpResponse:
     """What moves with the trials: read only when the experiment's version has risen."""
     found = selectors.get_experiment(user=request.user, id=id)
     final = found.state in FINAL
-    if not final and is_current(request, _board_stamp(found)):
-        return fragment(request, "", {"stamp": _board_stamp(found)}, final=False)
-    shown = _board(found, everything="all" in request.GET)
+    query = BoardQuery.of(request)
+    if not final and is_current(request, stamp := board_stamp(found, query)):
+        return fragment(request, "", {"stamp": stamp}, final=False)
+    shown = board_of(read_board(found, opened=query.opened), query)
     return fragment(request, "pages/_board.html", {"board": shown, "stamp": shown["stamp"]}, final=final)
 
 
@@ -128,67 +133,44 @@ def delete(request: SignedInRequest, id: UUID) -> HttpResponse:
     return render(request, "pages/confirm.html", context)
 
 
-def _progress(experiment: Experiment) -> dict[str, Any]:
-    counts = selectors.trial_counts(experiment)
-    share = selectors.progress(experiment, counts)
+def _progress(board: Board) -> dict[str, Any]:
+    experiment = board.experiment
+    counts = board.counts
     spent = clock.elapsed(experiment)
-    left = _left(experiment, spent)
     final = experiment.state in FINAL
+    answer = board.answer
     return {
         "experiment": experiment,
         "counts": counts,
-        "share": share,
+        "share": selectors.progress(experiment, counts),
         "elapsed": spent,
-        "left": left,
-        "best": selectors.best_row(experiment),
-        "best_model": selectors.best_model_id(experiment),
+        "left": _left(experiment, spent),
+        "best": answer,
+        "beaten": [
+            (words, entry)
+            for words, entry in (("best default", board.best_default), ("baseline", board.baseline))
+            if entry and answer and entry.id != answer.id
+        ],
+        "ties": sum(1 for entry in board.ranked if entry.tied and answer and entry.id != answer.id),
+        "best_model": board.best_model,
         "metric": selectors.metric_of(experiment),
         "metric_label": selectors.metric_label(experiment),
         "final": final,
         "live": not final,
         **controls_of(experiment),
-        **at_work(experiment),
+        **at_work(board),
         "no_workers": not final and not live_workers().exists(),
-        "stamp": stamp_of(experiment.version, experiment.state, round(share * 100), left),
+        "stamp": _progress_stamp(experiment, counts),
     }
+
+
+def _progress_stamp(experiment: Experiment, counts: dict[str, int] | None) -> str:
+    share = selectors.progress(experiment, counts)
+    left = _left(experiment, clock.elapsed(experiment))
+    return stamp_of(experiment.version, experiment.state, round(share * 100), left)
 
 
 def _left(experiment: Experiment, spent: float) -> str:
     """Only the search runs against the clock; what follows takes as long as it takes."""
     left = round(experiment.time_budget - spent)
     return seconds(left) if experiment.phase == Phase.SEARCHING and left > 0 else ""
-
-
-def _board_stamp(experiment: Experiment) -> str:
-    return stamp_of(experiment.version, experiment.state)
-
-
-def _board(experiment: Experiment, *, everything: bool) -> dict[str, Any]:
-    rows = selectors.leaderboard(experiment)
-    shown = rows if everything else rows[:ROWS_SHOWN]
-    holders = Counter(row.rank for row in rows)
-    history = selectors.score_history(experiment)
-    label = selectors.metric_label(experiment)
-    failed = list(selectors.list_trials(experiment).filter(state=TrialState.FAILED.value))
-    drawn = charts.whiskers([(row.score_low, row.score, row.score_high) for row in shown])
-    return {
-        "experiment": experiment,
-        "stamp": _board_stamp(experiment),
-        "metric": selectors.metric_of(experiment),
-        "metric_label": label,
-        "rows": [
-            {"row": row, "whisker": whisker, "shared": holders[row.rank] > 1}
-            for row, whisker in zip(shown, drawn, strict=True)
-        ],
-        "total": len(rows),
-        "left_out": len(rows) - len(shown),
-        "everything": everything,
-        "history": history,
-        "charts": charts.best_over_time(history, clock.elapsed(experiment), label),
-        "off_scale": charts.off_scale(history),
-        "failed": [
-            {"trial": trial, "name": selectors.trial_name(trial)} for trial in failed[:FAILURES_SHOWN]
-        ],
-        "failed_left_out": max(0, len(failed) - FAILURES_SHOWN),
-        "live": experiment.state not in FINAL,
-    }

@@ -30,8 +30,7 @@ TASK_TYPES = [
 ]
 # A manual experiment waits for trials that are added on its pages, or by program.
 SEARCH_CHOICES = [
-    (key, f"{label} (you add the trials)" if key == "manual" else label)
-    for key, label in SEARCHES
+    (key, f"{label} (you add the trials)" if key == "manual" else label) for key, label in SEARCHES
 ]
 
 

@@ -30,7 +30,10 @@ class Section:
 def sections_of(experiment_id: UUID, path: str) -> list[Section]:
     """The links for one experiment; `path` is the address of the page that shows them."""
     found = [(address_of(name, experiment_id), label) for name, label in SECTIONS]
-    return [Section(address, label, address == path) for address, label in found if address]
+    links = [(address, label) for address, label in found if address]
+    # A live fragment lies under the page that polls it.
+    here = max((address for address, _ in links if path.startswith(address)), key=len, default="")
+    return [Section(address, label, address == here) for address, label in links]
 
 
 def address_of(name: str, id: UUID) -> str | None:

@@ -18,7 +18,8 @@ from django.views.decorators.http import require_POST, require_safe
 from automl.core.errors import InvalidInput
 from automl.engine.trial import TrialState
 from automl.experiments import clock, selectors
-from automl.experiments.models import Experiment, ExperimentState, Trial
+from automl.experiments.boards import BEFORE_AN_END, Board, Entry
+from automl.experiments.models import Experiment, ExperimentState
 from automl.experiments.services import steering
 from automl.experiments.states import FINAL
 from automl.pages.access import SignedInRequest, page
@@ -160,23 +161,20 @@ def limits_of(experiment: Experiment) -> dict[str, Any]:
     }
 
 
-def at_work(experiment: Experiment) -> dict[str, Any]:
+def at_work(board: Board) -> dict[str, Any]:
     """The trials that run or wait, each of which can be skipped."""
     now = timezone.now()
-    going = [TrialState.RUNNING.value, TrialState.WAITING.value]
-    trials = list(selectors.list_trials(experiment).filter(state__in=going).order_by("state", "number"))
-    prepared = experiment.prepared or {"folds": 0, "repeats": 0}
+    going = [each for each in board.entries if each.state in BEFORE_AN_END]
+    going.sort(key=lambda each: each.state)  # what is running comes first
+    prepared = board.experiment.prepared or {"folds": 0, "repeats": 0}
     return {
-        "at_work": [
-            {"trial": trial, "name": selectors.trial_name(trial), "seconds": _on_seat(trial, now)}
-            for trial in trials[:AT_WORK_SHOWN]
-        ],
-        "at_work_left_out": max(0, len(trials) - AT_WORK_SHOWN),
+        "at_work": [{"trial": each, "seconds": _on_seat(each, now)} for each in going[:AT_WORK_SHOWN]],
+        "at_work_left_out": max(0, len(going) - AT_WORK_SHOWN),
         "fold_count": prepared["folds"] * prepared["repeats"],
     }
 
 
-def _on_seat(trial: Trial, now: datetime) -> int | None:
-    if trial.state != TrialState.RUNNING.value or trial.started_at is None:
+def _on_seat(trial: Entry, now: datetime) -> int | None:
+    if trial.state != TrialState.RUNNING or trial.started_at is None:
         return None
     return max(0, int((now - trial.started_at).total_seconds()))

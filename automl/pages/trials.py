@@ -7,8 +7,12 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
+from automl.engine.evidence import in_range
+from automl.engine.importance import BY_POSITION
+from automl.engine.space import same_value
 from automl.engine.trial import TrialState
 from automl.experiments import selectors
+from automl.experiments.insight import space_of
 from automl.experiments.models import TrainedModel, Trial
 from automl.experiments.services import results
 from automl.pages import charts
@@ -46,12 +50,35 @@ def _shown(trial: Trial) -> dict[str, Any]:
         "metric_label": selectors.metric_label(trial.experiment),
         "model": model,
         "folds": _in_own_unit(trial),
-        "learned": _flat(trial.learned),
+        "fold_dots": charts.dots(_in_own_unit(trial)),
+        "dials": _dials(trial),
+        "learned": _figures(trial.learned),
+        "ranked": _ranked(trial.learned),
         "curve": charts.learning_curve(trial.learning_curve),
         "curve_table": _curve_table(trial),
         "live": not TrialState(trial.state).is_final,
         "stamp": stamp_of(trial.state, trial.attempt, len(trial.fold_scores)),
     }
+
+
+def _dials(trial: Trial) -> list[dict[str, Any]]:
+    """What was set before training: each dial, where in its range it stands, and what it does."""
+    space = space_of(trial.experiment, trial.family)
+    rows = []
+    for name, value in trial.hyperparameters.items():
+        dimension = space.dimensions.get(name) if space else None
+        at = in_range(space, name, trial.hyperparameters) if space and dimension else None
+        rows.append(
+            {
+                "name": name,
+                "value": value,
+                "default": dimension.default if dimension else None,
+                "is_default": dimension is not None and same_value(value, dimension.default),
+                "effect": dimension.effect if dimension else "",
+                "track": charts.track(dimension, at) if dimension and at is not None else None,
+            }
+        )
+    return rows
 
 
 def _curve_table(trial: Trial) -> list[tuple[float, tuple[float, ...]]]:
@@ -68,12 +95,24 @@ def _in_own_unit(trial: Trial) -> list[float]:
     return [metric.score_of(score) if metric else score for score in trial.fold_scores]
 
 
-def _flat(learned: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    """Names and values of what training found, with nested names joined by a dot."""
+def _figures(learned: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """What training found but for its lists of columns; nested names are joined by a dot."""
     rows: list[tuple[str, Any]] = []
     for name, value in learned.items():
         if isinstance(value, dict):
-            rows += _flat(value, f"{prefix}{name}.")
-        else:
+            rows += _figures(value, f"{prefix}{name}.")
+        elif name not in BY_POSITION:
             rows.append((f"{prefix}{name}", value))
     return rows
+
+
+def _ranked(learned: dict[str, Any]) -> list[dict[str, Any]]:
+    """The lists of columns that training found, as bars: what the model uses, or its largest weights."""
+    found = []
+    for key in BY_POSITION:
+        pairs = learned.get(key) or []
+        if pairs:
+            most = max(abs(float(weight)) for _, weight in pairs) or 1.0
+            rows = [(name, weight, charts.bar(abs(float(weight)), most=most)) for name, weight in pairs]
+            found.append({"key": key, "rows": rows})
+    return found

@@ -11,7 +11,6 @@
   const error = document.getElementById("upload-error");
   const button = form.querySelector("button[type=submit]");
   const limit = Number(form.dataset.limit);
-  document.documentElement.classList.add("scripted");
 
   function size(bytes) {
     return bytes < 2 ** 20 ? Math.ceil(bytes / 2 ** 10) + " kB" : (bytes / 2 ** 20).toFixed(1) + " MB";

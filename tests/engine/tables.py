@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.ipc
 
 from automl.engine.preparation import Request, prepare, profile_columns
 
@@ -48,3 +50,12 @@ def prepared(folder: Path, frame: pd.DataFrame, target: str, **settings: Any) ->
 def go(_event: dict[str, Any]) -> str:
     """A parent that lets every trial go on."""
     return "go"
+
+
+def stored(folder: Path, frame: pd.DataFrame) -> Path:
+    """A frame as the stored table that profiling would have made of it."""
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    path = folder / "table.arrow"
+    with pa.ipc.new_file(str(path), table.schema) as writer:
+        writer.write_table(table)
+    return path

@@ -52,6 +52,12 @@ LIGHT = [
     "pruners",
     "learners",
     "metrics",
+    "evidence",
+    "dial_importance",
+    "response",
+    "diagnosis",
+    "worth",
+    "reasons",
 ]
 
 

@@ -61,10 +61,20 @@ class World:
             "experiment_board": self.experiment,
             "experiment_limits": self.experiment,
             "delete_experiment": self.experiment,
+            "search": self.experiment,
+            "search_shown": self.experiment,
+            "insight": self.experiment,
+            "insight_shown": self.experiment,
+            "worth": self.experiment,
             "trial": self.trial,
             "trial_state": self.trial,
             "model": self.model,
             "model_state": self.model,
+            "compare": self.experiment,
+            "trial_diagnostics": self.trial,
+            "trial_diagnostics_state": self.trial,
+            "model_diagnostics": self.model,
+            "model_diagnostics_state": self.model,
         }
         return {name: reverse(f"pages:{name}", args=[each.id]) for name, each in objects.items()}
 
@@ -83,6 +93,9 @@ class World:
             "delete_experiment": self.experiment,
             "package_trial": self.trial,
             "skip_trial": self.trial,
+            "compare_again": self.experiment,
+            "trial_diagnostics_again": self.trial,
+            "model_diagnostics_again": self.model,
         }
         return {name: reverse(f"pages:{name}", args=[each.id]) for name, each in objects.items()}
 

@@ -141,7 +141,7 @@ def test_a_file_that_could_not_be_read_says_why(browser_client, alice):
 
 
 def test_the_empty_list_teaches(browser_client):
-    assert "three steps" in browser_client.get(reverse("pages:datasets")).content.decode()
+    assert "Begin with your own table" in browser_client.get(reverse("pages:datasets")).content.decode()
 
 
 def test_lists_come_in_pages(browser_client, alice):
@@ -150,3 +150,19 @@ def test_lists_come_in_pages(browser_client, alice):
     assert len(browser_client.get(address).context["datasets"]) == 25
     assert len(browser_client.get(address, {"page": 2}).context["datasets"]) == 5
     assert browser_client.get(address, {"page": "x"}).status_code == 200
+
+
+def test_a_first_table_is_one_press_away(browser_client, alice, sent, django_capture_on_commit_callbacks):
+    assert reverse("pages:sample_dataset") in browser_client.get(reverse("pages:home")).content.decode()
+    with django_capture_on_commit_callbacks(execute=True):
+        answer = browser_client.post(reverse("pages:sample_dataset"))
+    dataset = Dataset.objects.get(owner=alice)
+    assert answer.headers["Location"] == reverse("pages:dataset", args=[dataset.id])
+    assert dataset.name == "wine_quality_white.csv"
+    assert sent == [("profile", dataset.id)]
+
+
+def test_an_installation_without_the_sample_does_not_offer_it(browser_client, monkeypatch, tmp_path):
+    monkeypatch.setattr("automl.pages.datasets.SAMPLE", tmp_path / "none.csv")
+    assert reverse("pages:sample_dataset") not in browser_client.get(reverse("pages:home")).content.decode()
+    assert browser_client.post(reverse("pages:sample_dataset")).status_code == 404

@@ -175,36 +175,6 @@ def shown(client, experiment) -> str:
     return client.get(reverse("pages:experiment", args=[experiment.id])).content.decode()
 
 
-def test_the_board_shows_ties_and_the_ensemble(browser_client, alice):
-    experiment = ExperimentFactory(owner=alice)
-    TrialFactory(experiment=experiment, score=0.91, tied_with_best=True)
-    TrialFactory(experiment=experiment, score=0.85, family="linear")
-    TrialFactory(experiment=experiment, score=0.85, family="catboost")
-    EnsembleFactory(experiment=experiment, score=0.92)
-    board = browser_client.get(reverse("pages:experiment", args=[experiment.id])).context["board"]
-    assert [(entry["row"].rank, entry["shared"]) for entry in board["rows"]] == [
-        (1, False),
-        (2, False),
-        (3, True),
-        (3, True),
-    ]
-    page = shown(browser_client, experiment)
-    assert page.count(">tied</span>") == 1
-    assert page.count('<tr class="ensemble">') == 1
-
-
-def test_a_long_board_is_cut_and_can_be_seen_whole(browser_client, alice):
-    experiment = ExperimentFactory(owner=alice)
-    for number in range(53):
-        TrialFactory(experiment=experiment, number=number, score=0.5 + number / 1000)
-    page = browser_client.get(reverse("pages:experiment", args=[experiment.id]))
-    assert len(page.context["board"]["rows"]) == 50
-    assert "Show all 53" in page.content.decode()
-    whole = browser_client.get(reverse("pages:experiment", args=[experiment.id]) + "?all")
-    assert len(whole.context["board"]["rows"]) == 53
-    assert "/board/?all" in whole.content.decode()
-
-
 def test_failed_trials_are_listed_with_their_reason(browser_client, alice):
     experiment = ExperimentFactory(owner=alice)
     TrialFactory(experiment=experiment, state="failed", error="LightGBM needs two rows.")

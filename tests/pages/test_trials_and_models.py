@@ -11,8 +11,11 @@ BUNDLE = bytes(range(256)) * 16
 
 def test_a_trial_shows_what_was_tried_and_what_was_found(browser_client, world):
     page = browser_client.get(reverse("pages:trial", args=[world.trial.id])).content.decode()
-    for text in ("learning rate", "0.05", "importance", "age 0.7", "Learning curve", "Kept at 3 rounds"):
-        assert text in page
+    before, after = page.split("Found by training")
+    for text in ("Set before training", "learning rate", "0.05", "in its range"):
+        assert text in before.lower() or text in before
+    for text in ("Feature importance", "age", "70 %", "Learning curve", "Kept at 3 rounds"):
+        assert text in after
     assert page.count('<polyline class="line main"') == 2  # one for each width
 
 

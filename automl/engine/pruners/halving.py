@@ -4,10 +4,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from statistics import median, stdev
 
 from automl.engine.pruners.base import comparable, is_protected, mean
 from automl.engine.trial import TrialRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What a trial has to reach after the folds that it has finished.
+
+    Attributes
+    ----------
+    level : float
+        The mean score of the last of the leaders on the same folds.
+    margin : float
+        How far under it is not yet hopeless.
+    """
+
+    level: float
+    margin: float
 
 
 class HalvingPruner:
@@ -38,14 +55,18 @@ class HalvingPruner:
         self.width = width
 
     def should_prune(self, trial: TrialRecord, history: Sequence[TrialRecord]) -> bool:
+        mark = self.mark(trial, history)
+        return mark is not None and mark.level - mean(trial.fold_scores) > mark.margin
+
+    def mark(self, trial: TrialRecord, history: Sequence[TrialRecord]) -> Mark | None:
+        """Give what a trial has to reach now; None while nothing can stop it."""
         others = comparable(trial, history)
         if len(others) < self.startup or is_protected(trial, history):
-            return False
+            return None
         field = sorted(others, key=lambda record: (-(record.score or 0.0), record.number))[: self.leaders]
         folds = len(trial.fold_scores)
-        mark = min(mean(record.fold_scores[:folds]) for record in field)
-        gap = mark - mean(trial.fold_scores)
-        return gap > self.width * _noise(field) / math.sqrt(folds)
+        level = min(mean(record.fold_scores[:folds]) for record in field)
+        return Mark(level, self.width * _noise(field) / math.sqrt(folds))
 
 
 def _noise(field: Sequence[TrialRecord]) -> float:

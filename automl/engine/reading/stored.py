@@ -70,6 +70,13 @@ def preview(path: Path, rows: int, offset: int = 0) -> tuple[list[str], list[lis
     return list(table.column_names), [list(row) for row in zip(*columns, strict=True)]
 
 
+def cells_of(table: Any, rows: Sequence[int]) -> list[list[Any]]:
+    """Some rows of a stored table, as JSON values; null is missing."""
+    part = table.take(pa.array(rows, type=pa.int64()))
+    columns = [[_json(value) for value in column.to_pylist()] for column in part.columns]
+    return [list(row) for row in zip(*columns, strict=True)]
+
+
 def read_frame(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
     """The table as `pandas.read_csv` would give it: numbers, strings, NaN for what is missing.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from automl.engine.trial import Params, TrialRecord, TrialState
 
@@ -13,8 +14,29 @@ FLOOR = 0.15
 SHARPNESS = 2.5
 # A family that has improved lately is worth this much more.
 STILL_IMPROVING = 1.6
+# Lately: its best trial is among the last three tenths of them.
+LATELY = 0.7
 
 Expected = Callable[[str, Params], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Merit:
+    """Why a family has its share of the time.
+
+    Attributes
+    ----------
+    share : float
+    gap : float or None
+        How far its best lies behind the leader, in units of the usual distance between families; None
+        while it has no score.
+    is_improving : bool
+        Its latest trials were among its best.
+    """
+
+    share: float
+    gap: float | None
+    is_improving: bool
 
 
 def family_shares(families: Sequence[str], history: Sequence[TrialRecord]) -> dict[str, float]:
@@ -30,10 +52,18 @@ def family_shares(families: Sequence[str], history: Sequence[TrialRecord]) -> di
     dict
         A family with no score yet counts as the best, so that it is tried.
     """
+    return {family: merit.share for family, merit in family_merits(families, history).items()}
+
+
+def family_merits(families: Sequence[str], history: Sequence[TrialRecord]) -> dict[str, Merit]:
+    """Say what part of the time each family should have, and why; see `family_shares`."""
     best: dict[str, float] = {}
     improved: dict[str, float] = {}
-    for family in families:
-        scores = [r.score for r in history if r.family == family and r.score is not None]
+    grouped: dict[str, list[float]] = {family: [] for family in families}
+    for record in history:
+        if record.score is not None and record.family in grouped:
+            grouped[record.family].append(record.score)
+    for family, scores in grouped.items():
         if scores:
             best[family] = max(scores)
             # 1 when the latest trial was the best one, 0 when the first was.
@@ -45,10 +75,17 @@ def family_shares(families: Sequence[str], history: Sequence[TrialRecord]) -> di
     for family in families:
         gap = gaps.get(family, 0.0)
         weight = math.exp(-SHARPNESS * gap / spread) if spread > 0 else 1.0
-        weights[family] = weight * (STILL_IMPROVING if improved.get(family, 1.0) > 0.7 else 1.0)
+        weights[family] = weight * (STILL_IMPROVING if improved.get(family, 1.0) > LATELY else 1.0)
     total = sum(weights.values())
     floor = FLOOR / max(len(families), 1)
-    return {family: floor + (1.0 - FLOOR) * weight / total for family, weight in weights.items()}
+    return {
+        family: Merit(
+            share=floor + (1.0 - FLOOR) * weight / total,
+            gap=(gaps[family] / spread if spread > 0 else 0.0) if family in gaps else None,
+            is_improving=improved.get(family, 1.0) > LATELY,
+        )
+        for family, weight in weights.items()
+    }
 
 
 def next_family(

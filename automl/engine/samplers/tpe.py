@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from automl.engine.learners import LEARNERS
@@ -23,6 +24,40 @@ MOST_RECORDS = 150
 REFINE_EVERY = 4
 
 
+class Guess(StrEnum):
+    """How the next configuration of a family is found."""
+
+    DEFAULTS = "defaults"
+    NEAR_WIDELY = "near_widely"
+    ANYWHERE = "anywhere"
+    NEAR = "near"
+    MODEL = "model"
+
+
+def next_guess(tried_before: int, usable: int) -> Guess:
+    """Say how a family's next configuration is found.
+
+    Parameters
+    ----------
+    tried_before : int
+        Trials of the family so far.
+    usable : int
+        Those of them that have a score, if only of some folds.
+    """
+    if not usable:
+        return Guess.DEFAULTS
+    if usable < STARTUP:
+        # Half of the first ones look around the best default, half anywhere.
+        return Guess.NEAR_WIDELY if tried_before % 2 else Guess.ANYWHERE
+    return Guess.NEAR if tried_before % REFINE_EVERY == 0 else Guess.MODEL
+
+
+def searched(families: Iterable[str]) -> list[str]:
+    """Leave out the families that can't be shipped: searching them would pay for nothing."""
+    keys = list(families)
+    return [key for key in keys if not _holds_rows(key)] or keys
+
+
 class TPESampler:
     """Shares the trials among the families and models each one's space by itself."""
 
@@ -33,8 +68,7 @@ class TPESampler:
 
         rng = np.random.default_rng(seed)
         seen = tried(history)
-        # What can't be shipped has had its defaults for the board; searching it would pay for nothing.
-        families = [key for key in spaces if not _holds_rows(key)] or list(spaces)
+        families = searched(spaces)
         told = list(history)
         proposals: list[Proposal] = []
         while len(proposals) < count and families:
@@ -55,14 +89,16 @@ class TPESampler:
         if not space.dimensions:
             return fresh(space, family, seen, rng)
         usable = [record for record in own if _value(record) is not None and _inside(space, record.params)]
-        if not usable:
+        guess = next_guess(len(own), len(usable))
+        if guess is Guess.DEFAULTS:
             default = space.default()
             return default if signature(family, default) not in seen else fresh(space, family, seen, rng)
         best = max(usable, key=lambda record: (_value(record) or 0.0, -record.number))
-        if len(usable) < STARTUP:
-            # Half of the first ones look around the best default, half anywhere.
-            params = nearby(space, best.params, rng, scale=0.2) if len(own) % 2 else space.sample(rng)
-        elif len(own) % REFINE_EVERY == 0:
+        if guess is Guess.NEAR_WIDELY:
+            params = nearby(space, best.params, rng, scale=0.2)
+        elif guess is Guess.ANYWHERE:
+            params = space.sample(rng)
+        elif guess is Guess.NEAR:
             params = nearby(space, best.params, rng)
         else:
             params = _ask_optuna(space, _kept(usable), seed=int(rng.integers(2**31)))

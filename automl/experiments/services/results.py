@@ -132,7 +132,7 @@ def _blend(
             "prepared": str(storage.path_of(experiment.folder) / "prepared"),
             "metric": experiment.metric,
             "seed": experiment.seed,
-            "trials": [_candidate(trial) for trial in trials],
+            "trials": [candidate_of(trial) for trial in trials],
             "memory_bytes": seats.memory_of("blend"),
         },
         seconds=60.0,
@@ -187,7 +187,7 @@ def _store_ensemble(experiment: Experiment, members: list[Trial], found: dict[st
     )
 
 
-def _candidate(trial: Trial) -> dict[str, Any]:
+def candidate_of(trial: Trial) -> dict[str, Any]:
     return {
         "id": str(trial.id),
         "number": trial.number,
@@ -334,7 +334,7 @@ def _package_args(model: TrainedModel) -> dict[str, Any]:
     return {
         "prepared": str(storage.path_of(experiment.folder) / "prepared"),
         "members": [
-            {**_candidate(trial), "weight": weights[str(trial.id)]} for trial in members.order_by("number")
+            {**candidate_of(trial), "weight": weights[str(trial.id)]} for trial in members.order_by("number")
         ],
         "metric": experiment.metric,
         "name": model.name,

@@ -18,7 +18,8 @@ from automl.datasets.models import Dataset
 from automl.datasets.services import purge_datasets, reap_datasets
 from automl.engine.trial import TrialState
 from automl.experiments import clock
-from automl.experiments.models import Experiment, TrainedModel, Trial
+from automl.experiments.models import Diagnosis, Experiment, TrainedModel, Trial
+from automl.experiments.services.diagnoses import reap_diagnoses
 from automl.experiments.services.leftovers import remove_leftovers
 from automl.experiments.services.lifecycle import purge_experiments
 from automl.experiments.services.losses import lose_trial, reap_trials, remove_files
@@ -34,10 +35,12 @@ def sweep() -> None:
     began = time.monotonic()
     silence = pulses.age(pulses.SWEEP)
     if silence is None or silence > SILENCE_SECONDS:
-        leases.forbear(*(model.objects.all() for model in (Dataset, Experiment, Trial, TrainedModel)))
+        leases.forbear(
+            *(model.objects.all() for model in (Dataset, Experiment, Trial, TrainedModel, Diagnosis))
+        )
         pulses.beat(pulses.SWEEPS_AGAIN)
     clock.move_on(Experiment.objects.all())
-    for reap in (reap_datasets, reap_trials, reap_results):
+    for reap in (reap_datasets, reap_trials, reap_results, reap_diagnoses):
         # Held up in the middle by a database that hung: what it is about to judge has changed since.
         if time.monotonic() - began > SILENCE_SECONDS:
             log.warning("sweep_held_up", seconds=round(time.monotonic() - began, 1))
@@ -61,6 +64,7 @@ def take_over(left: Iterable[Holding]) -> None:
     if found:
         reap_datasets()
         reap_results()
+        reap_diagnoses()
 
 
 def _lose_attempt(trial: Trial, attempt: int) -> None:

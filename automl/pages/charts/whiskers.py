@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 WHISKER_WIDTH, WHISKER_HEIGHT, WHISKER_PAD = 100, 14, 5
+DOTS_WIDTH, DOTS_HEIGHT, DOTS_PAD = 180, 20, 6
+Interval = tuple[float | None, float | None, float | None]
+Scale = tuple[float, float] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,25 +27,60 @@ class Whisker:
         return self.height / 2
 
 
-def whiskers(intervals: Sequence[tuple[float | None, float, float | None]]) -> list[Whisker | None]:
-    """One for each row; None where the row lies off the scale, which the best ten rows set."""
-    top = [(low, value, high) for low, value, high in intervals[:10] if low is not None and high is not None]
-    finite = [value for row in top for value in row if value is not None and math.isfinite(value)]
+@dataclass(frozen=True, slots=True)
+class FoldDots:
+    """The scores of the folds as dots on a line, and where their mean is."""
+
+    dots: tuple[float, ...]
+    mean: float
+    width: int = DOTS_WIDTH
+    height: int = DOTS_HEIGHT
+    left: int = DOTS_PAD
+    right: int = DOTS_WIDTH - DOTS_PAD
+    middle: float = DOTS_HEIGHT / 2
+
+
+def scale_of(top: Sequence[Interval]) -> Scale:
+    """The scale that all rows share: set by the best ones, as one far behind would press them together."""
+    whole = [(low, value, high) for low, value, high in top if low is not None and high is not None]
+    finite = [value for row in whole for value in row if value is not None and math.isfinite(value)]
     if not finite:
-        return [None] * len(intervals)
-    # One row far behind, such as the baseline, would press all others together.
-    best_low, _, best_high = top[0]
+        return None
+    best_low, _, best_high = whole[0]
     span = max(best_high - best_low, 1e-12) * 4
-    lowest, highest = max(min(finite), best_low - span), min(max(finite), best_high + span)
+    return max(min(finite), best_low - span), min(max(finite), best_high + span)
+
+
+def whisker(scale: Scale, low: float | None, value: float | None, high: float | None) -> Whisker | None:
+    """One row's, or None where it lies off the scale."""
+    if scale is None or low is None or value is None or high is None or not scale[0] <= value <= scale[1]:
+        return None
+    lowest, highest = scale
     room = (highest - lowest) or 1.0
 
-    def place(value: float) -> float:
-        share = min(max((value - lowest) / room, 0.0), 1.0)
+    def place(point: float) -> float:
+        share = min(max((point - lowest) / room, 0.0), 1.0)
         return round(WHISKER_PAD + share * (WHISKER_WIDTH - 2 * WHISKER_PAD), 1)
 
-    return [
-        Whisker(place(low), place(value), place(high))
-        if low is not None and high is not None and lowest <= value <= highest
-        else None
-        for low, value, high in intervals
-    ]
+    return Whisker(place(low), place(value), place(high))
+
+
+def whiskers(intervals: Sequence[Interval]) -> list[Whisker | None]:
+    """One for each row, on the scale that the best ten of them set."""
+    scale = scale_of(intervals[:10])
+    return [whisker(scale, low, value, high) for low, value, high in intervals]
+
+
+def fold_dots(scores: Sequence[float]) -> FoldDots | None:
+    """The folds of one trial on a scale of their own."""
+    finite = [value for value in scores if math.isfinite(value)]
+    if not finite:
+        return None
+    lowest, highest = min(finite), max(finite)
+    room = highest - lowest
+
+    def place(value: float) -> float:
+        share = (value - lowest) / room if room else 0.5
+        return round(DOTS_PAD + share * (DOTS_WIDTH - 2 * DOTS_PAD), 1)
+
+    return FoldDots(tuple(place(value) for value in finite), place(sum(finite) / len(finite)))

@@ -6,8 +6,9 @@ from uuid import UUID
 
 from django import template
 from django.template import Context
+from django.urls import NoReverseMatch, reverse
 
-from automl.pages.sections import Section, address_of, sections_of
+from automl.pages.sections import Section, sections_of
 
 register = template.Library()
 
@@ -19,7 +20,10 @@ def experiment_sections(context: Context, id: UUID) -> list[Section]:
     return sections_of(id, request.path if request else "")
 
 
-@register.filter
-def page_address(id: UUID, name: str) -> str:
-    """The address of a page of this object, or nothing where there is no such page."""
-    return address_of(f"pages:{name}", id) or ""
+@register.simple_tag
+def address_if_any(name: str) -> str:
+    """The address of a page that is of nothing in particular, or nothing where there is no such page."""
+    try:
+        return reverse(name)
+    except NoReverseMatch:
+        return ""

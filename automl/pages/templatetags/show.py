@@ -7,11 +7,14 @@ from typing import Any
 
 from django import template
 
+from automl.engine.diagnosis import tag_of
 from automl.engine.learners import LEARNERS
 from automl.engine.metrics import METRICS
+from automl.engine.response import told
 
 register = template.Library()
 NOTHING = "\N{EN DASH}"
+ORIGINS = {"manual": "by you"}
 
 
 @register.filter
@@ -111,6 +114,12 @@ def family(key: str) -> str:
 
 
 @register.filter
+def origin(name: str) -> str:
+    """Who asked for a trial, for people."""
+    return ORIGINS.get(name, str(name))
+
+
+@register.filter
 def metric(name: str) -> str:
     """A metric's name for people; nothing while it is not chosen."""
     return METRICS[name].label if name in METRICS else NOTHING
@@ -136,3 +145,46 @@ def share(value: float) -> str:
     if 0.995 <= value < 1:
         return "> 99 %"
     return f"{value:.0%}".replace("%", " %")
+
+
+@register.filter
+def dial(value: Any) -> str:
+    """A hyperparameter's value, as briefly as it can be read."""
+    return told(value)
+
+
+@register.filter
+def finding(diagnosis: str) -> str:
+    """A diagnosis in the few words that a row has room for."""
+    return tag_of(diagnosis)
+
+
+@register.filter
+def shape(value: Any) -> str:
+    """Sizes of a table of numbers, as a product; of several tables one after the other."""
+    if isinstance(value, list) and value and all(isinstance(each, list) for each in value):
+        return ", ".join(shape(each) for each in value)
+    if not isinstance(value, list):
+        return learned(value)
+    return " \N{MULTIPLICATION SIGN} ".join(f"{each:,}" for each in value)
+
+
+@register.filter
+def signed(value: Any) -> str:
+    """A difference, with its sign."""
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        return NOTHING
+    sign = "+" if value > 0 else "\N{MINUS SIGN}" if value < 0 else ""
+    return sign + score(abs(value))
+
+
+@register.filter
+def magnitude(value: float) -> float:
+    """A difference without its sign."""
+    return abs(value)
+
+
+@register.filter
+def explanation(diagnosis: str) -> str:
+    """What a diagnosis says after its finding."""
+    return diagnosis.partition(". ")[2]

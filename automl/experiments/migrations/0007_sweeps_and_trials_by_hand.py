@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("experiments", "0005_waiting_since")]
+    dependencies = [("experiments", "0006_diagnosis")]
 
     operations = [
         migrations.AddField("experiment", "by_hand_only", models.BooleanField(default=False)),

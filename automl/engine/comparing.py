@@ -1,0 +1,136 @@
+"""Trials and ensembles side by side: paired differences on out-of-fold predictions, and disagreements."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from automl.engine.diagnostics.figures import short
+from automl.engine.diagnostics.overall import as_packaged
+from automl.engine.diagnostics.rows import Table, losses, said
+from automl.engine.errors import UserError
+from automl.engine.intervals import difference, interval
+from automl.engine.metrics import METRICS
+from automl.engine.preparation import Prepared, open_prepared
+from automl.engine.reading import check_table
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+MOST_DISAGREEMENTS = 15
+
+
+def compare_models(args: Mapping[str, Any]) -> dict[str, Any]:
+    """Compare; see `automl.engine.jobs.CompareArgs` and `CompareResult`.
+
+    Raises
+    ------
+    UserError
+        If they were not judged on the same rows with the same truth.
+    """
+    entries = args["entries"]
+    prepared = [open_prepared(entry["prepared"]) for entry in entries]
+    _require_same_rows(entries, prepared)
+    metric, classes = METRICS[args["metric"]], prepared[0].classes
+    truth = np.asarray(prepared[0].y)
+    places, predictions = _common(prepared, entries)
+    y = truth[places]
+    found = []
+    for entry, prediction in zip(entries, predictions, strict=True):
+        value, low, high = interval(metric, y, prediction)
+        figures = {"value": short(value), "low": short(low), "high": short(high)}
+        found.append({"id": entry["id"], "name": entry["name"], **figures})
+    pairs = []
+    for one, other in combinations(range(len(entries)), 2):
+        gap = difference(metric, y, predictions[one], predictions[other])
+        pairs.append(
+            {
+                "one": entries[one]["id"],
+                "other": entries[other]["id"],
+                "gain": short(gap.gain),
+                "low": short(gap.low),
+                "high": short(gap.high),
+                "tied": gap.is_tie,
+                "agreement": short(agreement(predictions[one], predictions[other])),
+            }
+        )
+    return {
+        "rows": len(places),
+        "task_type": prepared[0].meta["task_type"],
+        "metric": metric.name,
+        "entries": found,
+        "pairs": pairs,
+        "disagreements": _disagreements(args, prepared[0], places, y, predictions, classes),
+    }
+
+
+def _require_same_rows(entries: Sequence[Mapping[str, Any]], prepared: Sequence[Prepared]) -> None:
+    first = prepared[0]
+    for entry, other in zip(entries, prepared, strict=True):
+        same = other.classes == first.classes and np.array_equal(other.y, first.y)
+        if not same or not np.array_equal(other.folds, first.folds):
+            raise UserError(
+                f"{entry['name']} was not judged on the same rows and folds as {entries[0]['name']}, so they "
+                "can't be paired: compare searches of one table with the same target and seed."
+            )
+
+
+def _common(prepared: Sequence[Prepared], entries: Sequence[Mapping[str, Any]]) -> tuple[Array, list[Array]]:
+    """The rows that all have predicted, and each one's predictions of them."""
+    each = [as_packaged(table, entry["members"])[:2] for table, entry in zip(prepared, entries, strict=True)]
+    places = each[0][0]
+    for others, _ in each[1:]:
+        places = np.intersect1d(places, others)
+    return places, [prediction[np.searchsorted(own, places)] for own, prediction in each]
+
+
+def agreement(one: Array, other: Array) -> float:
+    """The share of rows that both call the same; of numbers, their correlation."""
+    if one.ndim == 2:
+        return float((one.argmax(axis=1) == other.argmax(axis=1)).mean())
+    if np.std(one) == 0 or np.std(other) == 0:
+        return 0.0
+    return float(np.corrcoef(one, other)[0, 1])
+
+
+def _disagreements(
+    args: Mapping[str, Any],
+    prepared: Prepared,
+    places: Array,
+    y: Array,
+    predictions: Sequence[Array],
+    classes: Sequence[Any] | None,
+) -> dict[str, Any]:
+    """The rows about which they are furthest apart, and who was nearer to the truth."""
+    lowest, highest = predictions[0].copy(), predictions[0].copy()
+    for prediction in predictions[1:]:
+        np.minimum(lowest, prediction, out=lowest)
+        np.maximum(highest, prediction, out=highest)
+    apart = (highest - lowest).max(axis=1) if lowest.ndim == 2 else highest - lowest
+    order = np.argsort(-apart, kind="stable")[:MOST_DISAGREEMENTS]
+    schema = json.loads((prepared.folder / "schema.json").read_text(encoding="utf-8"))
+    check_table(Path(args["table"]))
+    table = Table(Path(args["table"]), schema["target"], [column["name"] for column in schema["columns"]])
+    wrong = [losses(args["metric"], y[order], prediction[order]) for prediction in predictions]
+    rows = []
+    for number, (row, place) in enumerate(zip(table.rows(places[order]), order, strict=True)):
+        answers = [said(y[place], prediction[place], classes) for prediction in predictions]
+        rows.append(
+            {
+                **row,
+                "apart": short(apart[place]),
+                "true": answers[0]["true"],
+                "nearest": int(np.argmin([loss[number] for loss in wrong])),
+                "predictions": [
+                    {key: value for key, value in answer.items() if key != "true"} for answer in answers
+                ],
+            }
+        )
+    return {"columns": table.columns, "rows": rows}

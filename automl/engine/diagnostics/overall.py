@@ -1,0 +1,86 @@
+"""The whole diagnosis of a trial or an ensemble: one answer, as JSON."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from automl.engine.calibration import fit_temperature
+from automl.engine.diagnostics.classification import classification
+from automl.engine.diagnostics.figures import short, spread_out
+from automl.engine.diagnostics.influence import MOST_ROWS, Clock, Column, columns_of, dependence, importance
+from automl.engine.diagnostics.outoffold import OutOfFold
+from automl.engine.diagnostics.regression import regression
+from automl.engine.diagnostics.rows import Table, worst
+from automl.engine.evaluation import read_predictions
+from automl.engine.inference import finish_probabilities, temper
+from automl.engine.intervals import metrics_with_intervals
+from automl.engine.metrics import METRICS, metrics_for
+from automl.engine.preparation import Prepared, open_prepared
+from automl.engine.reading import check_table
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+    from automl.engine.jobs import Report
+
+
+def diagnose(args: Mapping[str, Any], report: Report) -> dict[str, Any]:
+    """Say what a model gets right and wrong; see `automl.engine.jobs.DiagnoseArgs` and `DiagnoseResult`."""
+    began = time.monotonic()
+    prepared = open_prepared(args["prepared"])
+    schema = json.loads((prepared.folder / "schema.json").read_text(encoding="utf-8"))
+    metric, classes = METRICS[args["metric"]], prepared.classes
+    places, predicted, temperature = as_packaged(prepared, args["members"])
+    y = np.asarray(prepared.y)[places]
+    found: dict[str, Any] = {
+        "rows": len(places),
+        "task_type": prepared.meta["task_type"],
+        "metric": args["metric"],
+        "classes": classes,
+        "metrics": metrics_with_intervals(
+            [each.name for each in metrics_for(prepared.profile.task_type)], y, predicted
+        ),
+    }
+    if classes is not None:
+        found["classification"] = classification(y, predicted, classes)
+    else:
+        found["regression"] = regression(y, predicted, skew=prepared.profile.skew)
+    report({"event": "curves"})
+    columns = columns_of(schema)
+    sample = places[np.sort(spread_out(y, MOST_ROWS))]
+    model = OutOfFold(prepared, args["members"], sample, temperature)
+    clock = Clock(model, args["seconds"])
+    found["importance"] = importance(model, metric, columns, clock)
+    ranked = _ranked(columns, found["importance"])
+    report({"event": "importance"})
+    found["dependence"] = dependence(model, ranked, clock, classes)
+    check_table(Path(args["table"]))
+    table = Table(Path(args["table"]), schema["target"], [column.name for column in ranked])
+    found["worst"] = worst(metric.name, y, predicted, places, table, classes)
+    found["seconds"] = short(time.monotonic() - began)
+    return found
+
+
+def as_packaged(prepared: Prepared, members: list[Mapping[str, Any]]) -> tuple[Array, Array, float]:
+    """Which rows folds judge, their predictions as the packaged model makes them, and its temperature."""
+    total = np.asarray(sum(member["weight"] * read_predictions(member["dir"]) for member in members))
+    places = np.flatnonzero(np.isfinite(total).reshape(len(total), -1).all(axis=1))
+    predicted = total[places]
+    if not prepared.profile.classes:
+        return places, predicted, 1.0
+    temperature = fit_temperature(np.asarray(prepared.y)[places], predicted)
+    return places, temper(finish_probabilities(predicted), temperature), temperature
+
+
+def _ranked(columns: list[Column], found: Mapping[str, Any]) -> list[Column]:
+    """Columns by importance; those that were not measured after the others."""
+    order = {entry["column"]: place for place, entry in enumerate(found["columns"])}
+    return sorted(columns, key=lambda column: order.get(column.name, len(order)))

@@ -1,0 +1,107 @@
+"""Why a search tries what it tries, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from automl.engine.learners import LEARNERS
+from automl.engine.samplers.allocation import FLOOR, Merit, next_family
+from automl.engine.samplers.base import signature
+from automl.engine.samplers.tpe import Guess, next_guess, searched
+from automl.engine.study import Study
+from automl.engine.trial import Origin, TrialRecord, TrialState
+
+GUESSES = {
+    Guess.DEFAULTS: "the family's defaults, as it has no score yet",
+    Guess.NEAR_WIDELY: "a step away from the family's best, to learn which dials matter",
+    Guess.ANYWHERE: "anywhere in the family's ranges, to learn which dials matter",
+    Guess.NEAR: "a small step from the family's best, to refine it",
+    Guess.MODEL: "values that are frequent among the family's good trials and rare among its others (TPE)",
+}
+
+
+def why_tried(study: Study, record: TrialRecord, history: Sequence[TrialRecord]) -> str:
+    """Say why a trial was proposed.
+
+    Parameters
+    ----------
+    study : Study
+    record : TrialRecord
+    history : sequence of TrialRecord
+        At least the trials of its family; only those before it count.
+    """
+    if record.origin is Origin.MANUAL:
+        return "Asked for by hand."
+    if record.origin is Origin.SWEEP:
+        return "A point of a sweep."
+    if record.origin is Origin.DEFAULT:
+        entries = study.portfolio.entries
+        known = [signature(entry.family, entry.params) for entry in entries]
+        mine = signature(record.family, record.params)
+        if mine in known:
+            return (
+                f"Ready-made settings, number {known.index(mine) + 1} of {len(known)}: good on other tables."
+            )
+        return "Ready-made settings: good on other tables."
+    if study.search == "random":
+        return "Random search: the families in turn, each dial drawn evenly."
+    if study.search == "grid":
+        return "The next point of its family's grid."
+    own = [other for other in history if other.family == record.family and other.number < record.number]
+    return _capital(f"{GUESSES[next_guess(len(own), _usable(own))]}.")
+
+
+def what_is_next(study: Study, history: Sequence[TrialRecord]) -> str:
+    """Say what the search will do when a seat is free, as far as it is settled now.
+
+    Parameters
+    ----------
+    study : Study
+    history : sequence of TrialRecord
+        All trials; the hyperparameters are needed of the ready-made ones only.
+    """
+    if study.search == "manual":
+        return "Nothing by itself: you add the trials."
+    waiting = study.portfolio.waiting(record for record in history if record.params)
+    if waiting:
+        place = len(study.portfolio.entries) - len(waiting) + 1
+        return (
+            f"Next on the list of ready-made settings: {_label(waiting[0].family)}, number {place} of "
+            f"{len(study.portfolio.entries)}, if it fits into the time that is left."
+        )
+    if study.search != "auto":
+        return "The next point of its family's grid." if study.search == "grid" else "A random draw."
+    family = next_family(searched(study.spaces), history)
+    own = [record for record in history if record.family == family]
+    return (
+        f"{_label(family)}, which has had least of its share: {GUESSES[next_guess(len(own), _usable(own))]}."
+    )
+
+
+def why_share(merit: Merit, families: int) -> str:
+    """Say why a family gets the share that it gets."""
+    if merit.gap is None:
+        return "It has no score yet, so it counts as good as the best."
+    if merit.gap <= 0:
+        words = "It has the best score"
+    elif merit.share < 1.2 * FLOOR / max(families, 1):
+        return f"Its best is {merit.gap:.1f} spreads behind the leader; no family gets less than this."
+    else:
+        words = f"Its best is {merit.gap:.1f} spreads behind the leader"
+    return words + (" and it is still improving." if merit.is_improving else ".")
+
+
+def _usable(own: Sequence[TrialRecord]) -> int:
+    return sum(
+        record.state is TrialState.COMPLETE
+        or (record.state is TrialState.PRUNED and bool(record.fold_scores))
+        for record in own
+    )
+
+
+def _label(family: str) -> str:
+    return LEARNERS[family].label if family in LEARNERS else family
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

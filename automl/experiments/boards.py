@@ -1,0 +1,230 @@
+"""Everything that the page of an experiment shows of its trials, from one query a table.
+
+A search may hold thousands of trials: they are read as plain tuples, and what only an opened or a
+running row shows is left in the database for all others.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.db.models import (
+    Case,
+    CharField,
+    DateTimeField,
+    ExpressionWrapper,
+    F,
+    Field,
+    IntegerField,
+    Q,
+    TextField,
+    Value,
+    When,
+)
+
+from automl.engine.learners import LEARNERS
+from automl.engine.trial import Origin, TrialState
+from automl.experiments.models import Experiment, ModelState
+
+COMPLETE = TrialState.COMPLETE.value
+BEFORE_AN_END = (TrialState.RUNNING.value, TrialState.WAITING.value)
+
+
+class Entry(NamedTuple):
+    """A trial, or an ensemble (which has no number). `value` is in the metric's own unit."""
+
+    key: Any  # the identifier as the database's driver gives it: to read thousands as UUIDs takes long
+    number: int | None
+    family: str
+    origin: str
+    state: str
+    score: float | None
+    value: float | None
+    low: float | None
+    high: float | None
+    tied: int  # or a bool, as the driver has it
+    fit_time: float | None
+    predict_time: float | None
+    size: int | None
+    error: str
+    ended_after: float | None
+    has_curve: int
+    hyperparameters_text: str | None
+    fold_scores_text: str | None
+    diagnosis: str | None
+    started_at: datetime | None
+    title: str = ""
+
+    @property
+    def id(self) -> UUID:
+        return UUID(str(self.key))
+
+    @property
+    def hyperparameters(self) -> dict[str, Any]:
+        """Of an opened row."""
+        return json.loads(self.hyperparameters_text) if self.hyperparameters_text else {}
+
+    @property
+    def fold_scores(self) -> list[float]:
+        """Of an opened row, and of one that is under way."""
+        return json.loads(self.fold_scores_text) if self.fold_scores_text else []
+
+    @property
+    def name(self) -> str:
+        """What people call it: the family's name and the trial's number."""
+        if self.number is None:
+            return self.title
+        learner = LEARNERS.get(self.family)
+        return f"{learner.label if learner else self.family} #{self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class PackagedModel:
+    """The model that was made of an entry."""
+
+    id: UUID
+    state: str
+    is_best: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """What was read: every entry, in order of number, and what follows from all of them."""
+
+    experiment: Experiment
+    entries: Sequence[Entry]
+    ranked: Sequence[Entry]
+    ranks: dict[Any, int]  # by the entry's key
+    models: dict[UUID, PackagedModel]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many trials there are in all, and in each state."""
+        found = Counter(entry.state for entry in self.entries if entry.number is not None)
+        return {
+            "total": sum(found.values()),
+            **{str(state.value): found[state.value] for state in TrialState},
+        }
+
+    @property
+    def shared(self) -> frozenset[int]:
+        """The ranks that several entries hold."""
+        return frozenset(rank for rank, holders in Counter(self.ranks.values()).items() if holders > 1)
+
+    def rank_of(self, entry: Entry) -> int | None:
+        """Its place among those that completed."""
+        return self.ranks.get(entry.key)
+
+    @property
+    def answer(self) -> Entry | None:
+        """The experiment's answer as far as it is known; models that hold training rows come last."""
+        trials = [entry for entry in self.ranked if entry.number is not None]
+        handed_out = (entry for entry in trials if not _keeps_rows(entry.family))
+        best = next(handed_out, trials[0] if trials else None)
+        ensemble = next((entry for entry in self.ranked if entry.number is None), None)
+        if best is None or (ensemble and (ensemble.score or 0.0) >= (best.score or 0.0)):
+            return ensemble
+        return best
+
+    @property
+    def best_default(self) -> Entry | None:
+        """The best of the defaults, by which the search is judged."""
+        return next((entry for entry in self.ranked if entry.origin == Origin.DEFAULT), None)
+
+    @property
+    def baseline(self) -> Entry | None:
+        """What needs no features at all."""
+        return next((entry for entry in self.ranked if entry.family == "dummy"), None)
+
+    @property
+    def best_model(self) -> UUID | None:
+        """The packaged answer, once it is there."""
+        ready = (
+            model.id for model in self.models.values() if model.is_best and model.state == ModelState.READY
+        )
+        return next(ready, None)
+
+    @property
+    def history(self) -> list[tuple[float, float, str]]:
+        """Each improvement: seconds on the search's clock, the best value so far, and what reached it."""
+        found: list[tuple[float, float, str]] = []
+        best = float("-inf")
+        for entry in sorted(self.ranked, key=_moment):
+            if entry.score is not None and entry.value is not None and entry.score > best:
+                best = entry.score
+                found.append((entry.ended_after or 0.0, entry.value, entry.name))
+        return found
+
+
+def read_board(experiment: Experiment, *, opened: Collection[UUID] = ()) -> Board:
+    """Read every trial, ensemble and model of the experiment: three queries, however many there are."""
+    entries = [*_trials(experiment, opened), *_ensembles(experiment)]
+    ranked = sorted((entry for entry in entries if entry.state == COMPLETE), key=_place)
+    ranks: dict[UUID, int] = {}
+    rank, before = 0, None
+    for position, entry in enumerate(ranked, start=1):
+        if entry.score != before:
+            rank, before = position, entry.score
+        ranks[entry.key] = rank
+    rows = experiment.models.values_list("id", "trial_id", "ensemble_id", "state", "is_best")
+    models = {trial or ensemble: PackagedModel(id, state, best) for id, trial, ensemble, state, best in rows}
+    return Board(experiment, entries, ranked, ranks, models)
+
+
+def _trials(experiment: Experiment, opened: Collection[UUID]) -> list[Entry]:
+    is_open = Q(id__in=list(opened))
+    under_way = Q(state__in=BEFORE_AN_END)
+    rows = experiment.trials.order_by("number").values_list(
+        _as("id", CharField()), "number", "family", "origin", "state", "score", "value", "value_low",
+        "value_high", _as("tied_with_best", IntegerField()), "fit_time", "predict_time", "size", "error",
+        "ended_after", Case(When(learning_curve__isnull=False, then=Value(1)), default=Value(0)),
+        _only("hyperparameters", is_open, TextField()),
+        _only("fold_scores", is_open | under_way, TextField()),
+        _only("diagnosis", is_open, TextField()),
+        _only("started_at", under_way, DateTimeField()),
+    )  # fmt: skip
+    return [Entry(*row) for row in rows]
+
+
+def _as(field: str, kind: Field[Any, Any]) -> ExpressionWrapper:
+    """The field as the driver gives it, without the conversion that its own kind would cost for each row."""
+    return ExpressionWrapper(F(field), output_field=kind)
+
+
+def _only(field: str, where: Q, kind: Field[Any, Any]) -> Case:
+    """The field where the condition holds, and nothing elsewhere."""
+    return Case(When(where, then=_as(field, kind)), output_field=kind)
+
+
+def _ensembles(experiment: Experiment) -> list[Entry]:
+    """The newest first."""
+    return [
+        Entry(
+            each.id, None, "ensemble", Origin.ENSEMBLE.value, COMPLETE, each.score, each.value,
+            each.value_low, each.value_high, int(each.tied_with_best), each.fit_time,
+            each.predict_time, each.size, "", each.made_after, 0, None, None, None, None, each.name,
+        )
+        for each in experiment.ensembles.order_by("-created_at")
+    ]  # fmt: skip
+
+
+def _place(entry: Entry) -> tuple[float, int]:
+    """Best first; ensembles before trials of the same score."""
+    return -(entry.score or 0.0), -1 if entry.number is None else entry.number
+
+
+def _moment(entry: Entry) -> tuple[float, int]:
+    """In order of time; an ensemble made in the same moment as a trial was made of it."""
+    return entry.ended_after or 0.0, sys.maxsize if entry.number is None else entry.number
+
+
+def _keeps_rows(family: str) -> bool:
+    learner = LEARNERS.get(family)
+    return bool(learner and learner.keeps_rows)

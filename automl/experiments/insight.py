@@ -1,0 +1,320 @@
+"""What the trials of an experiment say together: which dials matter, whether tuning was worth it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from uuid import UUID
+
+from django.core.cache import cache
+from django.db.models import TextField
+from django.db.models.functions import Cast
+
+from automl.engine.dial_importance import Importance, dial_importance, most_important
+from automl.engine.evidence import Evidence, gather
+from automl.engine.learners import LEARNERS, get_learner
+from automl.engine.response import Response, response
+from automl.engine.space import Space
+from automl.engine.trial import Origin, TrialRecord, TrialState
+from automl.engine.worth import Worth, tuning_worth
+from automl.experiments.models import Experiment
+from automl.experiments.records import profile_of, study_of
+from automl.experiments.states import FINAL
+
+T = TypeVar("T")
+# More trials of a family than this tell nothing new: the best and every so manyth of the others do.
+MOST_TRIALS, MOST_BEST = 1_000, 250
+# While a search runs each trial moves the answer a little; that may wait.
+FRESH_SECONDS = 5.0
+KEPT_SECONDS = 3600
+BEST_SHOWN = 40
+
+
+@dataclass(frozen=True, slots=True)
+class TrialRow:
+    """A trial as it was read; identifiers and JSON are parsed only where they are needed."""
+
+    key: str
+    number: int
+    family: str
+    origin: str
+    state: str
+    score: float | None
+    value: float | None
+    seconds: float
+    ended_after: float | None
+    hyperparameters: str
+    fold_scores: str
+
+    @property
+    def id(self) -> UUID:
+        return UUID(self.key)
+
+    def record(self, *, params: bool = True, folds: bool = True) -> TrialRecord:
+        """The trial as the search sees it, or without what is dear to parse."""
+        return TrialRecord(
+            number=self.number,
+            family=self.family,
+            params=json.loads(self.hyperparameters) if params else {},
+            origin=Origin(self.origin),
+            state=TrialState(self.state),
+            score=self.score,
+            fold_scores=tuple(json.loads(self.fold_scores)) if folds else (),
+            seconds=self.seconds,
+        )
+
+
+def read_trials(experiment: Experiment) -> list[TrialRow]:
+    """Every trial of the experiment by number, in one query."""
+    fields = ("number", "family", "origin", "state", "score", "value", "seconds", "ended_after")
+    key, *texts = (Cast(name, TextField()) for name in ("id", "hyperparameters", "fold_scores"))
+    rows = experiment.trials.order_by("number").values_list(key, *fields, *texts)
+    return [TrialRow(*row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class FamilyInsight:
+    """What the trials of one family say of its dials.
+
+    Attributes
+    ----------
+    family : str
+    families : tuple of (str, int)
+        Those of the experiment with their trials, most trials first.
+    trials : int
+        Of the family, whatever came of them.
+    read : int
+        Those that were looked at: of very many, the best and a part of the others.
+    importance : Importance
+    responses : tuple of Response
+        By importance.
+    best : tuple of TrialRecord
+        The best trials of the family.
+    pair : tuple of str
+        The two dials that decide most; empty where there are not two.
+    evidence : Evidence
+    """
+
+    family: str
+    families: tuple[tuple[str, int], ...]
+    trials: int
+    read: int
+    importance: Importance
+    responses: tuple[Response, ...]
+    best: tuple[TrialRecord, ...]
+    pair: tuple[str, ...]
+    evidence: Evidence
+
+
+def families_of(experiment: Experiment) -> dict[str, Space]:
+    """The spaces of the families that the experiment may try; none before it is prepared."""
+    return dict(study_of(experiment).spaces) if experiment.prepared else {}
+
+
+def space_of(experiment: Experiment, family: str) -> Space | None:
+    """The dials of a family on the experiment's table; None where they are not known."""
+    if not experiment.prepared or family not in LEARNERS:
+        return None
+    return get_learner(family).space(profile_of(experiment))
+
+
+def family_insight(experiment: Experiment, family: str | None = None) -> FamilyInsight | None:
+    """What the dials of a family did; of the one with the best trial, where none is named.
+
+    None while no trial of a family with dials has ended.
+    """
+    return _kept(experiment, f"family:{family or ''}", lambda: _family_insight(experiment, family))
+
+
+def _family_insight(experiment: Experiment, family: str | None) -> FamilyInsight | None:
+    spaces = families_of(experiment)
+    rows = [row for row in read_trials(experiment) if row.family in spaces]
+    with_dials = [row for row in rows if spaces[row.family].dimensions]
+    chosen = family if family in spaces else _best_family(with_dials)
+    if chosen is None:
+        return None
+    own = [row for row in rows if row.family == chosen and TrialState(row.state).is_final]
+    records = [row.record() for row in _thinned(own)]
+    guessing = max((r.score for r in rows if r.family == "dummy" and r.score is not None), default=None)
+    evidence = gather(records, guessing=guessing)
+    importance = dial_importance(spaces[chosen], evidence, seed=experiment.seed)
+    order = [dial.name for dial in importance.dials] or list(spaces[chosen].dimensions)
+    best = sorted(
+        (r for r in records if r.state is TrialState.COMPLETE and r.score is not None),
+        key=lambda record: (-(record.score or 0.0), record.number),
+    )
+    pair = most_important(importance)
+    return FamilyInsight(
+        family=chosen,
+        families=_counted(with_dials),
+        trials=len(own),
+        read=len(records),
+        importance=importance,
+        responses=tuple(response(spaces[chosen], name, evidence) for name in order),
+        best=tuple(best[:BEST_SHOWN]),
+        pair=tuple(pair) if len(pair) == 2 else (),
+        evidence=evidence,
+    )
+
+
+def _best_family(rows: Sequence[TrialRow]) -> str | None:
+    scored = [row for row in rows if row.score is not None]
+    best = max(scored, key=lambda row: (row.score or 0.0, -row.number), default=None)
+    ended = best or next((row for row in rows if TrialState(row.state).is_final), None)
+    return ended.family if ended else None
+
+
+def _counted(rows: Sequence[TrialRow]) -> tuple[tuple[str, int], ...]:
+    counts: dict[str, int] = {}
+    for row in rows:
+        counts[row.family] = counts.get(row.family, 0) + 1
+    return tuple(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _thinned(rows: Sequence[TrialRow]) -> list[TrialRow]:
+    if len(rows) <= MOST_TRIALS:
+        return list(rows)
+    ranked = sorted(rows, key=lambda row: -(row.score if row.score is not None else float("-inf")))
+    best, rest = ranked[:MOST_BEST], sorted(ranked[MOST_BEST:], key=lambda row: row.number)
+    step = len(rest) / (MOST_TRIALS - MOST_BEST)
+    return best + [rest[int(place * step)] for place in range(MOST_TRIALS - MOST_BEST)]
+
+
+@dataclass(frozen=True, slots=True)
+class TuningWorth:
+    """What tuning was worth, with what only the rows know.
+
+    Attributes
+    ----------
+    worth : Worth
+    default, tuned : UUID or None
+        The rows of the two trials that it compares.
+    ensemble : float or None
+        How much the ensemble is better than the best trial; higher is better.
+    """
+
+    worth: Worth
+    default: UUID | None
+    tuned: UUID | None
+    ensemble: float | None
+
+
+def worth_of(experiment: Experiment) -> TuningWorth:
+    """What tuning added over the best default, against its cost. Two queries, one for each table."""
+    return _kept(experiment, "worth", lambda: _worth_of(experiment))
+
+
+def _worth_of(experiment: Experiment) -> TuningWorth:
+    rows = read_trials(experiment)
+    found = tuning_worth([row.record(params=False, folds=row.state == "complete") for row in rows])
+    ids = {row.number: row.id for row in rows}
+    blended = max(experiment.ensembles.values_list("score", flat=True), default=None)
+    scores = [row.score for row in rows if row.state == TrialState.COMPLETE.value and row.score is not None]
+    return TuningWorth(
+        worth=found,
+        default=ids[found.default.number] if found.default else None,
+        tuned=ids[found.tuned.number] if found.tuned else None,
+        ensemble=blended - max(scores) if blended is not None and scores else None,
+    )
+
+
+def _kept(experiment: Experiment, what: str, compute: Callable[[], T]) -> T:
+    """The answer for this version of the experiment; while it moves, one of a few seconds ago will do."""
+    key = f"insight:{experiment.id}:{what}"
+    version = (experiment.version, experiment.state)
+    kept: tuple[Any, float, T] | None = cache.get(key)
+    if kept is not None:
+        is_same = kept[0] == version
+        is_fresh = experiment.state not in FINAL and time.time() - kept[1] < FRESH_SECONDS
+        if is_same or is_fresh:
+            return kept[2]
+    found = compute()
+    cache.set(key, (version, time.time(), found), KEPT_SECONDS)
+    return found
+
+
+def insight_json(experiment: Experiment, found: FamilyInsight | None, tuning: TuningWorth) -> dict[str, Any]:
+    """All of it as the API gives it; scores higher-is-better, as everywhere that things are compared."""
+    return {
+        "experiment": str(experiment.id),
+        "family": found.family if found else None,
+        "families": dict(found.families) if found else {},
+        "importance": _importance_json(found),
+        "responses": [_response_json(each) for each in found.responses] if found else [],
+        "worth": _worth_json(tuning),
+    }
+
+
+def _importance_json(found: FamilyInsight | None) -> dict[str, Any]:
+    importance = found.importance if found else Importance((), 0, 0)
+    return {
+        "method": "ped_anova",
+        "trials": importance.trials,
+        "missing_trials": importance.missing,
+        "dials": [
+            {
+                "name": dial.name,
+                "share": dial.share,
+                "low": dial.low,
+                "high": dial.high,
+                "beyond_chance": dial.is_beyond_chance,
+                "trials": dial.trials,
+            }
+            for dial in importance.dials
+        ],
+    }
+
+
+def _response_json(found: Response) -> dict[str, Any]:
+    return {
+        "name": found.name,
+        "summary": found.sentence,
+        "curve": [
+            {"value": s.value, "score": s.mean, "score_low": s.low, "score_high": s.high, "trials": s.trials}
+            for s in found.curve
+        ],
+        "dangers": [
+            {"low": _value_at(found, d.low), "high": _value_at(found, d.high), "ruined": d.ruined,
+             "trials": d.trials, "summary": d.sentence}
+            for d in found.dangers
+        ],
+    }  # fmt: skip
+
+
+def _value_at(found: Response, position: float) -> Any:
+    """The value of the curve's step that is nearest to a position."""
+    return min(found.curve, key=lambda step: abs(step.position - position)).value
+
+
+def _worth_json(tuning: TuningWorth) -> dict[str, Any]:
+    found = tuning.worth
+    return {
+        "verdict": found.verdict,
+        "gain": found.gain,
+        "gain_low": found.low,
+        "gain_high": found.high,
+        "plain_gain": found.plain_gain,
+        "ensemble_gain": tuning.ensemble,
+        "default": {"trial": str(tuning.default) if tuning.default else None, **_score_of(found.default)},
+        "tuned": {"trial": str(tuning.tuned) if tuning.tuned else None, **_score_of(found.tuned)},
+        "default_trials": found.default_trials,
+        "default_seconds": found.default_seconds,
+        "tuned_trials": found.tuned_trials,
+        "tuned_seconds": found.tuned_seconds,
+        "outlook": {
+            "verdict": found.outlook,
+            "trials": found.next_trials,
+            "chance": found.next_chance,
+            "step": found.step,
+        },
+    }
+
+
+def _score_of(record: TrialRecord | None) -> dict[str, Any]:
+    return {
+        "score": record.score if record else None,
+        "family": record.family if record else None,
+    }

@@ -1,0 +1,110 @@
+"""How something was shared among families, column by column."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from automl.pages.charts.plane import WIDTHS, Tick, ticks
+
+HEIGHT = 220
+LEFT, RIGHT, TOP, BOTTOM = 46, 14, 10, 44
+COLUMNS = {"wide": 32, "narrow": 14}
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A part of a column."""
+
+    family: str
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True, slots=True)
+class SharesChart:
+    """One drawing, in the units of its own view box."""
+
+    size: str
+    blocks: tuple[Block, ...]
+    x_ticks: tuple[Tick, ...]
+    y_ticks: tuple[Tick, ...]
+    x_label: str
+    y_label: str
+    width: int
+    height: int = HEIGHT
+    left: int = LEFT
+    top: int = TOP
+
+    @property
+    def right(self) -> int:
+        return self.width - RIGHT
+
+    @property
+    def bottom(self) -> int:
+        return self.height - BOTTOM
+
+    @property
+    def middle(self) -> float:
+        return (self.left + self.right) / 2
+
+
+Spell = tuple[str, float, float]  # a family, and from when to when it had a seat
+
+
+def shares_over_time(spells: Sequence[Spell], families: Sequence[str]) -> list[SharesChart]:
+    """The seat time of each family in each span of the search; none before anything has ended."""
+    last = max((end for _, _, end in spells), default=0.0)
+    if last <= 0:
+        return []
+    return [_drawn(name, width, spells, families, last) for name, width in WIDTHS]
+
+
+def _drawn(
+    name: str, width: int, spells: Sequence[Spell], families: Sequence[str], last: float
+) -> SharesChart:
+    count = COLUMNS[name]
+    columns = seat_time(spells, last, count)
+    step = (width - LEFT - RIGHT) / count
+    tall = HEIGHT - TOP - BOTTOM
+    blocks = []
+    for place, column in enumerate(columns):
+        total = sum(column.values())
+        y = float(HEIGHT - BOTTOM)
+        for family in families:
+            share = column.get(family, 0.0) / total if total > 0 else 0.0
+            if share > 0.002:
+                y -= share * tall
+                x = LEFT + place * step
+                blocks.append(
+                    Block(family, round(x, 1), round(y, 1), round(step - 1, 1), round(share * tall, 1))
+                )
+    shown = [value for value in ticks(0.0, last, 8 if name == "wide" else 4) if value <= last]
+    return SharesChart(
+        size=name,
+        blocks=tuple(blocks),
+        x_ticks=tuple(
+            Tick(round(LEFT + value / last * (width - LEFT - RIGHT), 1), f"{value:g}") for value in shown
+        ),
+        y_ticks=tuple(
+            Tick(round(HEIGHT - BOTTOM - share * tall, 1), f"{share:.0%}") for share in (0.0, 0.5, 1.0)
+        ),
+        x_label="Seconds since the start",
+        y_label="Share of the seats",
+        width=width,
+    )
+
+
+def seat_time(spells: Sequence[Spell], last: float, count: int) -> list[Mapping[str, float]]:
+    """The seconds of each family in each of so many equal spans from 0 to `last`."""
+    span = last / count
+    columns: list[dict[str, float]] = [{} for _ in range(count)]
+    for family, start, end in spells:
+        begun = max(start, 0.0)
+        for place in range(min(int(begun / span), count - 1), min(int(end / span), count - 1) + 1):
+            part = min(end, (place + 1) * span) - max(begun, place * span)
+            if part > 0:
+                columns[place][family] = columns[place].get(family, 0.0) + part
+    return list(columns)

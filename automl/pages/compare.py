@@ -1,0 +1,290 @@
+"""Trials of one experiment, or several experiments, side by side; ties are shown as ties."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_POST, require_safe
+
+from automl.engine.trial import TrialState
+from automl.experiments import clock, comparing, selectors
+from automl.experiments.models import Diagnosis, DiagnosisState, Ensemble, Experiment, Trial
+from automl.experiments.services import diagnoses
+from automl.pages.access import SignedInRequest, page
+from automl.pages.charts import curve_series, quality
+from automl.pages.charts.figure import Figure
+from automl.pages.live import fragment, stamp_of
+from automl.pages.templatetags import show
+
+OFFERED = 60
+MOST_EXPERIMENTS = 6
+Entry = Trial | Ensemble
+Row = tuple[str, list[str], bool]
+
+
+@require_safe
+@page
+def trials(request: SignedInRequest, id: UUID) -> HttpResponse:
+    experiment = selectors.get_experiment(user=request.user, id=id)
+    asked = request.GET.getlist("trial")
+    entries = comparing.chosen_entries(experiment, asked)
+    context: dict[str, Any] = {
+        "experiment": experiment,
+        "entries": [_headed(entry) for entry in entries],
+        "offered": _offered(experiment, {str(entry.id) for entry in entries}),
+        "metric_label": selectors.metric_label(experiment),
+        "most": diagnoses.MOST_COMPARED,
+    }
+    if len(entries) >= 2:
+        context |= {
+            "facts": _facts(experiment, entries),
+            "dials": _dials(entries),
+            "curves": _curves(entries),
+            **_comparison(request, experiment, entries),
+        }
+    return render(request, "pages/compare.html", context)
+
+
+@require_safe
+@page
+def trials_state(request: SignedInRequest, id: UUID) -> HttpResponse:
+    experiment = selectors.get_experiment(user=request.user, id=id)
+    shown = _comparison(
+        request, experiment, comparing.chosen_entries(experiment, request.GET.getlist("trial"))
+    )
+    return fragment(request, "pages/_comparison.html", shown, final=not shown["live"])
+
+
+@require_POST
+@page
+def trials_again(request: SignedInRequest, id: UUID) -> HttpResponse:
+    experiment = selectors.get_experiment(user=request.user, id=id)
+    asked = request.POST.getlist("trial")
+    entries = comparing.chosen_entries(experiment, asked)
+    diagnoses.try_again(diagnoses.request_comparison(experiment, entries))
+    query = urlencode([("trial", each) for each in asked])
+    return redirect(f"{reverse('pages:compare', args=[id])}?{query}")
+
+
+@require_safe
+@page
+def experiments(request: SignedInRequest) -> HttpResponse:
+    chosen = comparing.chosen_experiments(request.user, request.GET.getlist("experiment"))[:MOST_EXPERIMENTS]
+    ids = {each.id for each in chosen}
+    offered = selectors.list_experiments(request.user)[:OFFERED]
+    context: dict[str, Any] = {
+        "chosen": chosen,
+        "offered": [{"experiment": each, "checked": each.id in ids} for each in offered],
+        "most": MOST_EXPERIMENTS,
+    }
+    if len(chosen) >= 2:
+        context |= {"facts": _settings(chosen), "history": _histories(chosen), **_answers(request, chosen)}
+    return render(request, "pages/compare_experiments.html", context)
+
+
+@require_safe
+@page
+def experiments_state(request: SignedInRequest) -> HttpResponse:
+    chosen = comparing.chosen_experiments(request.user, request.GET.getlist("experiment"))[:MOST_EXPERIMENTS]
+    shown = _answers(request, chosen)
+    return fragment(request, "pages/_comparison.html", shown, final=not shown.get("live"))
+
+
+def _headed(entry: Entry) -> dict[str, Any]:
+    model = getattr(entry, "model", None)
+    address = reverse("pages:trial", args=[entry.id]) if isinstance(entry, Trial) else ""
+    if not address and model is not None:
+        address = reverse("pages:model", args=[model.id])
+    return {"id": str(entry.id), "name": selectors.entry_name(entry), "address": address}
+
+
+def _offered(experiment: Experiment, checked: set[str]) -> list[dict[str, Any]]:
+    """The best of the board to choose from, and whatever is chosen already."""
+    trials = experiment.trials.filter(state=TrialState.COMPLETE.value).order_by("-score", "number")
+    rows: list[Entry] = [*experiment.ensembles.all(), *trials.only("family", "number", "score", "value")]
+    rows.sort(key=lambda row: -(row.score or 0.0))
+    return [
+        {
+            "id": str(row.id),
+            "name": selectors.entry_name(row),
+            "value": row.value,
+            "checked": str(row.id) in checked,
+        }
+        for place, row in enumerate(rows)
+        if place < OFFERED or str(row.id) in checked
+    ]
+
+
+def _facts(experiment: Experiment, entries: Sequence[Entry]) -> list[Row]:
+    label = selectors.metric_label(experiment)
+    rows = [
+        (label, [show.score(each.value) for each in entries]),
+        (
+            "95 % interval",
+            [f"{show.score(each.value_low)} to {show.score(each.value_high)}" for each in entries],
+        ),
+        ("Family", [show.family(each.family) if isinstance(each, Trial) else "Ensemble" for each in entries]),
+        ("Origin", [each.origin if isinstance(each, Trial) else "ensemble" for each in entries]),
+        ("Fit", [show.seconds(each.fit_time) for each in entries]),
+        ("Predict, 1,000 rows", [show.seconds(each.predict_time) for each in entries]),
+        ("Size", [show.size(each.size) for each in entries]),
+    ]
+    return [_row(name, values) for name, values in rows]
+
+
+def _row(name: str, values: list[str]) -> Row:
+    return name, values, len(set(values)) > 1
+
+
+def _dials(entries: Sequence[Entry]) -> list[Row]:
+    """Every hyperparameter that any of them has, those that differ first; a dash where one has it not."""
+    dials = [entry.hyperparameters if isinstance(entry, Trial) else {} for entry in entries]
+    names = list(dict.fromkeys(name for each in dials for name in each))
+    rows = [
+        _row(show.words(name), [show.learned(each[name]) if name in each else show.NOTHING for each in dials])
+        for name in names
+    ]
+    return sorted(rows, key=lambda row: not row[2])
+
+
+def _curves(entries: Sequence[Entry]) -> list[dict[str, Any]]:
+    """Validation curves over each other: one drawing for each unit and metric, since others can't be held
+    against each other."""
+    groups: dict[tuple[str, str], list[tuple[str, Sequence[float], Sequence[float]]]] = {}
+    for entry in entries:
+        curve = entry.learning_curve if isinstance(entry, Trial) else None
+        for series in curve_series(curve):
+            if series.kind == "main" and curve:
+                key = (str(curve.get("unit") or "rounds"), str(curve.get("metric") or "score"))
+                groups.setdefault(key, []).append((selectors.entry_name(entry), series.x, series.y))
+    return [
+        {
+            "unit": unit,
+            "charts": quality.overlaid(lines, unit.capitalize(), show.words(metric).capitalize()),
+            "hues": [(quality.hue(place), name) for place, (name, _, _) in enumerate(lines)],
+        }
+        for (unit, metric), lines in groups.items()
+    ]
+
+
+def _comparison(request: SignedInRequest, experiment: Experiment, entries: Sequence[Entry]) -> dict[str, Any]:
+    query = urlencode([("trial", str(entry.id)) for entry in entries])
+    return {
+        **_told(diagnoses.request_comparison(experiment, entries), entries),
+        "state_address": f"{reverse('pages:compare_state', args=[experiment.id])}?{query}",
+        "again_address": reverse("pages:compare_again", args=[experiment.id]),
+        "again_fields": [str(entry.id) for entry in entries],
+    }
+
+
+def _told(diagnosis: Diagnosis, entries: Sequence[Entry]) -> dict[str, Any]:
+    """A comparison in words, as far as it is there."""
+    shown: dict[str, Any] = {
+        "diagnosis": diagnosis,
+        "live": diagnosis.state == DiagnosisState.COMPUTING,
+        "stamp": stamp_of(diagnosis.version, diagnosis.state),
+        "names": [selectors.entry_name(entry) for entry in entries],
+    }
+    if diagnosis.result is not None:
+        result = diagnosis.result
+        shown |= {
+            "result": result,
+            "verdicts": verdicts(result),
+            "is_number": result["task_type"] == "regression",
+            "rows": result["disagreements"]["rows"],
+            "columns": result["disagreements"]["columns"][:8],
+        }
+    return shown
+
+
+def verdicts(result: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Each pair in words, the better one first, with its interval on a scale that all pairs share."""
+    names = {each["id"]: each["name"] for each in result["entries"]}
+    reach = max([abs(pair[end]) for pair in result["pairs"] for end in ("low", "high")] + [1e-12])
+    found = []
+    for pair in result["pairs"]:
+        ahead = pair["gain"] >= 0
+        low, high = (pair["low"], pair["high"]) if ahead else (-pair["high"], -pair["low"])
+        found.append(
+            {
+                "better": names[pair["one" if ahead else "other"]],
+                "worse": names[pair["other" if ahead else "one"]],
+                "tied": pair["tied"],
+                "gain": abs(pair["gain"]),
+                "low": low,
+                "high": high,
+                "agreement": pair["agreement"],
+                "from": round(50 + 50 * low / reach, 1),
+                "to": round(50 + 50 * high / reach, 1),
+            }
+        )
+    return found
+
+
+def _settings(chosen: Sequence[Experiment]) -> list[Row]:
+    best = selectors.best_rows([each.id for each in chosen])
+    counts = [selectors.trial_counts(each) for each in chosen]
+    rows = [
+        (
+            "Best score",
+            [show.score(best[each.id].score) if each.id in best else show.NOTHING for each in chosen],
+        ),
+        ("By", [best[each.id].name if each.id in best else show.NOTHING for each in chosen]),
+        ("Metric", [selectors.metric_label(each) for each in chosen]),
+        ("Dataset", [each.dataset.name for each in chosen]),
+        ("Target", [each.target for each in chosen]),
+        ("State", [each.state for each in chosen]),
+        ("Search", [each.get_search_display() for each in chosen]),
+        (
+            "Families",
+            [", ".join(map(show.family, each.families)) if each.families else "all" for each in chosen],
+        ),
+        ("Time used", [show.seconds(clock.elapsed(each)) for each in chosen]),
+        ("Time budget", [show.seconds(each.time_budget) for each in chosen]),
+        ("Trials", [f"{count['complete']} of {count['total']}" for count in counts]),
+        ("Columns left out", [", ".join(each.ignore_columns) or "none" for each in chosen]),
+        ("Seed", [str(each.seed) for each in chosen]),
+    ]
+    return [_row(name, values) for name, values in rows]
+
+
+def _histories(chosen: Sequence[Experiment]) -> dict[str, Any]:
+    """Best so far over time, over each other, of those that are judged by the same metric as the first."""
+    lines: list[tuple[str, list[float], list[float]]] = []
+    for each in chosen:
+        history = selectors.score_history(each) if each.metric == chosen[0].metric else []
+        if not history:
+            continue
+        x, y = [], []
+        for moment, value, _ in history:
+            x += [moment, moment] if y else [moment]
+            y += [y[-1], value] if y else [value]
+        lines.append((each.name, [*x, max(clock.elapsed(each), x[-1])], [*y, y[-1]]))
+    charts: list[Figure] = []
+    if lines:
+        label = selectors.metric_label(chosen[0])
+        charts = quality.overlaid(lines, "Seconds since the start", label)
+    return {
+        "charts": charts,
+        "hues": [(quality.hue(place), name) for place, (name, _, _) in enumerate(lines)],
+    }
+
+
+def _answers(request: SignedInRequest, chosen: Sequence[Experiment]) -> dict[str, Any]:
+    """The answers of experiments, paired where that can be done; else why not."""
+    why = comparing.why_not_paired(chosen)
+    entries = [] if why else [selectors.best_entry(each) for each in chosen]
+    if not why and any(entry is None for entry in entries):
+        why = "One of them has no complete trial yet."
+    if why:
+        return {"why_not": why, "live": False, "stamp": "none"}
+    there = [entry for entry in entries if entry is not None]
+    query = urlencode([("experiment", str(each.id)) for each in chosen])
+    told = _told(diagnoses.request_comparison(chosen[0], there), there)
+    return {**told, "state_address": f"{reverse('pages:compare_experiments_state')}?{query}"}

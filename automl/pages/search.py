@@ -1,0 +1,233 @@
+"""The search as it goes on: who has the time, what is raced, what was dropped, what comes next."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from statistics import mean
+from typing import Any
+from uuid import UUID
+
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from automl.engine.learners import LEARNERS
+from automl.engine.pruners import HalvingPruner
+from automl.engine.reasons import what_is_next, why_share, why_tried
+from automl.engine.samplers.allocation import family_merits
+from automl.engine.study import Study
+from automl.engine.trial import TrialRecord, TrialState
+from automl.experiments import clock, selectors
+from automl.experiments.insight import TrialRow, read_trials
+from automl.experiments.models import Experiment
+from automl.experiments.records import study_of
+from automl.experiments.states import FINAL
+from automl.pages import charts
+from automl.pages.access import SignedInRequest, page
+from automl.pages.live import fragment, is_current, stamp_of
+
+# The mark of a race is made by the leaders; a few more are read for those that lack folds.
+LEADERS_READ = 16
+DROPPED_SHOWN = 12
+RACED_SHOWN = 40
+
+
+@require_safe
+@page
+def search(request: SignedInRequest, id: UUID) -> HttpResponse:
+    experiment = selectors.get_experiment(user=request.user, id=id)
+    return render(request, "pages/search.html", _shown(experiment))
+
+
+@require_safe
+@page
+def shown(request: SignedInRequest, id: UUID) -> HttpResponse:
+    experiment = selectors.get_experiment(user=request.user, id=id)
+    final = experiment.state in FINAL
+    stamp = _stamp(experiment)
+    if not final and is_current(request, stamp):
+        return fragment(request, "", {"stamp": stamp}, final=False)
+    return fragment(request, "pages/_search.html", _shown(experiment), final=final)
+
+
+def _stamp(experiment: Experiment) -> str:
+    """A trial that ends raises the version; a fold that ends does not, so the running ones count theirs."""
+    running = experiment.trials.filter(state=TrialState.RUNNING.value).order_by("number")
+    folds = [len(found) for found in running.values_list("fold_scores", flat=True)]
+    return stamp_of(experiment.version, experiment.state, *folds)
+
+
+def _shown(experiment: Experiment) -> dict[str, Any]:
+    final = experiment.state in FINAL
+    context: dict[str, Any] = {
+        "experiment": experiment,
+        "metric": selectors.metric_of(experiment),
+        "metric_label": selectors.metric_label(experiment),
+        "final": final,
+        "live": not final,
+    }
+    if not experiment.prepared:
+        return {**context, "waits": True, "stamp": stamp_of(experiment.version, experiment.state)}
+    study = study_of(experiment)
+    rows = read_trials(experiment)
+    history = [_record(row) for row in rows]
+    folds = [len(record.fold_scores) for record in history if record.state is TrialState.RUNNING]
+    return {
+        **context,
+        "stamp": stamp_of(experiment.version, experiment.state, *folds),
+        "next": "" if final else what_is_next(study, history),
+        "raced": _raced(experiment, study, rows, history),
+        **_families(study, rows, history),
+        **_dropped(experiment, study, rows, history),
+        **_best(experiment, rows),
+    }
+
+
+def _record(row: TrialRow) -> TrialRecord:
+    """What is dear to parse is parsed where it is asked for: of thousands that have ended it is not."""
+    going = row.state in (TrialState.RUNNING.value, TrialState.WAITING.value)
+    return row.record(
+        params=going or row.origin == "default", folds=going or row.state == TrialState.PRUNED.value
+    )
+
+
+def _raced(
+    experiment: Experiment, study: Study, rows: Sequence[TrialRow], history: Sequence[TrialRecord]
+) -> list[dict[str, Any]]:
+    """What runs and waits now, why, and what it has to reach."""
+    complete = sorted(
+        (row for row in rows if row.score is not None and row.state == TrialState.COMPLETE.value),
+        key=lambda row: (-(row.score or 0.0), row.number),
+    )
+    leaders = [row.record(params=False) for row in complete[:LEADERS_READ]]
+    pruner = study.pruner if isinstance(study.pruner, HalvingPruner) else None
+    metric = selectors.metric_of(experiment)
+    turn = metric.score_of if metric else float
+    found = []
+    for row, record in zip(rows, history, strict=True):
+        if record.state.is_final:
+            continue
+        mark = pruner.mark(record, leaders) if pruner and record.fold_scores else None
+        now = mean(record.fold_scores) if record.fold_scores else None
+        found.append(
+            {
+                "id": row.id,
+                "name": _name(record.family, record.number),
+                "state": record.state.value,
+                "why": why_tried(study, record, history),
+                "folds": len(record.fold_scores),
+                "all_folds": study.folds,
+                "now": turn(now) if now is not None else None,
+                "mark": turn(mark.level - mark.margin) if mark else None,
+                "ahead": mark is not None and now is not None and now >= mark.level,
+            }
+        )
+    return found[:RACED_SHOWN]
+
+
+def _families(study: Study, rows: Sequence[TrialRow], history: Sequence[TrialRecord]) -> dict[str, Any]:
+    """Each family's part of the seats so far, what it gets now, and why."""
+    keys = list(study.spaces)
+    merits = family_merits(keys, history)
+    spent = dict.fromkeys(keys, 0.0)
+    counts: Counter[str] = Counter()
+    for row in rows:
+        if row.family in spent:
+            spent[row.family] += row.seconds
+            counts[row.family] += 1
+    total = sum(spent.values())
+    order = sorted(keys, key=lambda key: (-spent[key], keys.index(key)))
+    spells = [
+        (row.family, row.ended_after - row.seconds, row.ended_after)
+        for row in rows
+        if row.ended_after is not None and row.seconds > 0
+    ]
+    most = max((spent[key] / total if total else 0.0 for key in keys), default=1.0)
+    most = max(most, *(merit.share for merit in merits.values())) if merits else 1.0
+    return {
+        "families": [
+            {
+                "key": key,
+                "trials": counts[key],
+                "seconds": spent[key],
+                "had": spent[key] / total if total else 0.0,
+                "bar": charts.bar(spent[key] / total if total else 0.0, most=most),
+                "share": merits[key].share,
+                "why": why_share(merits[key], len(keys)),
+            }
+            for key in order
+        ],
+        "shares": charts.shares_over_time(spells, order),
+        "is_shared": study.search == "auto",
+    }
+
+
+def _dropped(
+    experiment: Experiment, study: Study, rows: Sequence[TrialRow], history: Sequence[TrialRecord]
+) -> dict[str, Any]:
+    """How many were stopped after which fold, and which were the latest."""
+    metric = selectors.metric_of(experiment)
+    turn = metric.score_of if metric else float
+    ended = [record for record in history if record.state in (TrialState.PRUNED, TrialState.COMPLETE)]
+    rungs = Counter(len(r.fold_scores) for r in ended if r.state is TrialState.PRUNED)
+    entered, left, table = len(ended), len(ended), []
+    for rung in range(1, study.folds + 1):
+        count = rungs.get(rung, 0)
+        left -= count
+        if rung < study.folds:
+            table.append(
+                {
+                    "rung": rung,
+                    "dropped": count,
+                    "left": left,
+                    "bar": charts.bar(left / entered if entered else 0),
+                }
+            )
+    latest = [
+        {
+            "id": row.id,
+            "name": _name(record.family, record.number),
+            "rung": len(record.fold_scores),
+            "at": turn(mean(record.fold_scores)),
+        }
+        for row, record in zip(rows, history, strict=True)
+        if record.state is TrialState.PRUNED and record.fold_scores
+    ]
+    return {
+        "rungs": table,
+        "entered": entered,
+        "finished": left,
+        "dropped": len(ended) - left,
+        "latest": latest[-DROPPED_SHOWN:][::-1],
+        "failed": sum(record.state is TrialState.FAILED for record in history),
+    }
+
+
+def _best(experiment: Experiment, rows: Sequence[TrialRow]) -> dict[str, Any]:
+    """Each improvement over time, as `selectors.score_history` gives it, from rows that are there already."""
+    points = [
+        (row.ended_after or 0.0, row.number, row.score, row.value, _name(row.family, row.number))
+        for row in rows
+        if row.state == TrialState.COMPLETE.value and row.score is not None and row.value is not None
+    ]
+    points += [
+        (each.made_after or 0.0, len(rows), each.score, each.value, each.name)
+        for each in experiment.ensembles.all()
+    ]
+    history: list[tuple[float, float, str]] = []
+    best = float("-inf")
+    for moment, _, score, value, name in sorted(points):
+        if score > best:
+            best = score
+            history.append((moment, value, name))
+    label = selectors.metric_label(experiment)
+    return {
+        "history": history,
+        "best_chart": charts.best_over_time(history, clock.elapsed(experiment), label),
+        "off_scale": charts.off_scale(history),
+    }
+
+
+def _name(family: str, number: int) -> str:
+    return f"{LEARNERS[family].label if family in LEARNERS else family} #{number}"

@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+from django.urls import reverse
+
+from automl.experiments.models import Diagnosis
+from automl.experiments.services.diagnoses import request_diagnosis
+from automl.pages.thresholds import Costs, Table
+from tests.diagnoses import diagnosis
+from tests.factories import EnsembleFactory, TrainedModelFactory, TrialFactory
+from tests.pages.conftest import World
+
+pytestmark = pytest.mark.django_db
+
+PARTS = {
+    "binary": ["mistakes", "threshold", "ranking", "calibration", "importance", "dependence", "rows"],
+    "multiclass": ["mistakes", "ranking", "calibration", "importance", "dependence", "rows"],
+    "regression": ["fit", "residuals", "importance", "dependence", "rows"],
+}
+CLASSES = {"binary": 2, "multiclass": 26, "regression": 0}
+
+
+def ready(trial, task="binary") -> str:
+    """The address of a trial's diagnostics, which are there."""
+    found = request_diagnosis(trial)
+    Diagnosis.objects.filter(id=found.id).update(
+        state="ready", result=diagnosis(task, CLASSES[task]), version=1
+    )
+    return reverse("pages:trial_diagnostics", args=[trial.id])
+
+
+def part(address, name, query=""):
+    return f"{address}{name}/{query}"
+
+
+def test_the_first_look_has_it_computed_and_shows_that(
+    browser_client, world, sent, django_capture_on_commit_callbacks
+):
+    with django_capture_on_commit_callbacks(execute=True):
+        answer = browser_client.get(reverse("pages:trial_diagnostics", args=[world.trial.id]))
+    found = Diagnosis.objects.get()
+    assert sent == [("diagnose", found.id)]
+    assert "Looking at every prediction" in answer.text
+    state = reverse("pages:trial_diagnostics_state", args=[world.trial.id])
+    assert f'hx-get="{state}"' in answer.text
+    assert browser_client.get(state, {"version": "0.computing"}).status_code == 204
+    Diagnosis.objects.update(state="ready", result=diagnosis(), version=1)
+    done = browser_client.get(state, {"version": "0.computing"})
+    assert done.status_code == 286
+    assert "Threshold and costs" in done.text
+
+
+def test_a_failure_says_why_and_offers_another_try(
+    browser_client, world, sent, django_capture_on_commit_callbacks
+):
+    address = ready(world.trial)
+    Diagnosis.objects.update(state="failed", result=None, error="The table is altered.")
+    assert "The table is altered." in browser_client.get(address).text
+    with django_capture_on_commit_callbacks(execute=True):
+        again = browser_client.post(reverse("pages:trial_diagnostics_again", args=[world.trial.id]))
+    assert again.url == address
+    assert Diagnosis.objects.get().state == "computing"
+    assert len(sent) == 1
+
+
+@pytest.mark.parametrize("task", PARTS)
+def test_every_part_is_there_when_the_reader_comes_to_it(browser_client, world, task):
+    address = ready(world.trial, task)
+    whole = browser_client.get(address).text
+    for name in PARTS[task]:
+        assert f'hx-get="{part(address, name)}?"' in whole
+        answer = browser_client.get(part(address, name))
+        assert answer.status_code == 200
+        assert "<table" in answer.text
+    assert len(whole) < 40_000
+
+
+@pytest.mark.parametrize("task", PARTS)
+def test_without_scripts_all_of_it_is_one_page(browser_client, world, task):
+    everything = browser_client.get(f"{ready(world.trial, task)}?all").text
+    assert "hx-get" not in everything
+    assert everything.count("<h2") == len(PARTS[task])
+
+
+def test_a_part_of_another_task_is_not_there(browser_client, world):
+    address = ready(world.trial, "regression")
+    for name in ("threshold", "mistakes", "thresholds", "nonsense"):
+        assert browser_client.get(part(address, name)).status_code == 404
+
+
+def test_a_part_that_is_not_computed_yet_is_refused(browser_client, world):
+    address = reverse("pages:trial_diagnostics", args=[world.trial.id])
+    assert browser_client.get(part(address, "mistakes")).status_code == 409
+
+
+def test_costs_move_the_cheapest_threshold(browser_client, world):
+    address = ready(world.trial)
+    dear_misses = browser_client.get(part(address, "threshold", "?false_negative=20"))
+    dear_alarms = browser_client.get(part(address, "threshold", "?false_positive=20"))
+    assert dear_misses.context["found"]["best"].threshold < dear_alarms.context["found"]["best"].threshold
+    odd = browser_client.get(part(address, "threshold", "?false_positive=-3&false_negative=x&threshold=7"))
+    assert odd.context["found"]["costs"] == Costs(1.0, 1.0)
+    assert odd.context["found"]["at"].threshold == 1.0
+
+
+def test_the_slider_gets_its_counts_as_a_file(browser_client, world):
+    found = browser_client.get(part(ready(world.trial), "thresholds")).json()
+    assert len(found["values"]) == len(found["true_positives"]) > 150
+
+
+def test_the_cheapest_threshold_is_the_middle_of_those_that_cost_the_same():
+    found = {
+        "positives": 10,
+        "negatives": 90,
+        "values": [0.0, 0.25, 0.5, 0.75, 1.0],
+        "true_positives": [10, 10, 10, 10, 0],
+        "false_positives": [90, 0, 0, 0, 0],
+    }
+    table = Table(found, Costs(1.0, 1.0))
+    assert table.best.threshold == 0.5
+    assert table.best.cost == 0.0
+    assert table.at(0.0).cost == 900.0
+    assert (table.at(0.6).tp, table.at(1.0).recall, table.at(1.0).precision) == (10, 0.0, None)
+
+
+def test_a_model_of_an_ensemble_says_that_its_figures_flatter(browser_client, world):
+    ensemble = EnsembleFactory(experiment=world.experiment, weights={str(world.trial.id): 1.0})
+    model = TrainedModelFactory(
+        experiment=world.experiment, trial=None, ensemble=ensemble, name="Ensemble of 3"
+    )
+    found = request_diagnosis(ensemble)
+    Diagnosis.objects.filter(id=found.id).update(state="ready", result=diagnosis())
+    answer = browser_client.get(reverse("pages:model_diagnostics", args=[model.id])).text
+    assert "were chosen on these same rows" in answer
+    assert (
+        browser_client.get(reverse("pages:model_diagnostics_part", args=[model.id, "rows"])).status_code
+        == 200
+    )
+
+
+def test_a_trial_that_did_not_complete_says_so(browser_client, world: World):
+    answer = browser_client.get(reverse("pages:trial_diagnostics", args=[world.failed.id]))
+    assert answer.status_code == 409
+    assert "only a complete trial" in answer.text
+
+
+def test_a_trial_and_a_model_lead_to_their_diagnostics(browser_client, world):
+    for name, row in (("trial", world.trial), ("model", world.model)):
+        link = reverse(f"pages:{name}_diagnostics", args=[row.id])
+        assert link in browser_client.get(reverse(f"pages:{name}", args=[row.id])).text
+
+
+@pytest.mark.parametrize("task", PARTS)
+def test_pages_take_few_queries_and_little_time(browser_client, world, task, django_assert_max_num_queries):
+    for number in range(300):
+        TrialFactory(experiment=world.experiment, number=100 + number)
+    address = ready(world.trial, task)
+    browser_client.get(address)
+    for each in (address, *(part(address, name) for name in PARTS[task])):
+        with django_assert_max_num_queries(6):
+            began = time.perf_counter()
+            browser_client.get(each)
+            assert time.perf_counter() - began < 0.1 * 3  # the runner may be busy; measured apart

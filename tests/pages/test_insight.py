@@ -1,0 +1,190 @@
+"""What mattered: the page, its lazy parts, and how long they take for a long search."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import numpy as np
+import pytest
+from django.core.cache import cache
+from django.urls import reverse
+
+from automl.engine.learners import get_learner
+from automl.experiments.models import Experiment, Trial
+from automl.experiments.records import profile_of
+from tests.factories import EnsembleFactory, ExperimentFactory, TrialFactory
+
+FAMILIES = ("lightgbm", "xgboost", "catboost", "random_forest", "neural_network", "linear")
+
+
+def long_search(owner, trials: int, *, state: str = "running", families=FAMILIES) -> Experiment:
+    """A search whose scores follow from the learning rate, and that a high one ruins."""
+    experiment = ExperimentFactory(owner=owner, state=state, time_budget=86_400.0)
+    rng = np.random.default_rng(0)
+    spaces = {key: get_learner(key).space(profile_of(experiment)) for key in families}
+    rows = [
+        Trial(
+            experiment=experiment,
+            number=0,
+            family="dummy",
+            origin="default",
+            state="complete",
+            score=0.5,
+            value=0.5,
+            fold_scores=[0.5] * 5,
+            seconds=0.1,
+            ended_after=0.1,
+        )
+    ]
+    for number in range(1, trials):
+        family = families[number % len(families)]
+        params = spaces[family].default() if number <= len(families) else spaces[family].sample(rng)
+        rate = float(params.get("learning_rate", 0.05))
+        score = 0.9 - 0.02 * abs(np.log10(rate / 0.05)) + rng.normal(0, 0.002) - (0.2 if rate > 0.25 else 0.0)
+        pruned = number > 40 and number % 3 == 0
+        folds = [score + rng.normal(0, 0.003) for _ in range(1 + number % 4 if pruned else 5)]
+        rows.append(
+            Trial(
+                experiment=experiment,
+                number=number,
+                family=family,
+                origin="default" if number <= len(families) else "search",
+                hyperparameters=params,
+                state="pruned" if pruned else "complete",
+                score=None if pruned else score,
+                value=None if pruned else score,
+                fold_scores=folds,
+                seconds=1.0,
+                ended_after=number / 2,
+            )
+        )
+    Trial.objects.bulk_create(rows)
+    return experiment
+
+
+def shown(client, experiment, name="insight_shown", **query):
+    return client.get(reverse(f"pages:{name}", args=[experiment.id]), query)
+
+
+def test_it_says_which_dial_decided_and_where_the_danger_is(browser_client, alice):
+    experiment = long_search(alice, 300, families=("lightgbm", "xgboost"))
+    answer = shown(browser_client, experiment, family="lightgbm")
+    assert answer.context["importance"][0]["dial"].name == "learning_rate"
+    page = answer.content.decode()
+    assert "Which dials of LightGBM decided" in page
+    assert re.search(r"Above 0\.\d+ it (usually|has always)", page)
+    assert page.count('class="chart response"') == 8
+    assert 'class="zone danger"' in page
+    assert 'aria-current="page">LightGBM' in page
+
+
+def test_without_a_family_it_shows_that_of_the_best_trial(browser_client, alice):
+    experiment = long_search(alice, 60)
+    TrialFactory(experiment=experiment, number=900, family="catboost", score=0.99, hyperparameters={})
+    assert shown(browser_client, experiment).context["found"].family == "catboost"
+
+
+def test_a_family_that_there_is_not_is_no_error(browser_client, alice):
+    experiment = long_search(alice, 60)
+    assert shown(browser_client, experiment, family="<script>").status_code == 200
+
+
+def test_few_trials_are_told_how_many_more_are_needed(browser_client, alice):
+    experiment = ExperimentFactory(owner=alice)
+    for _ in range(4):
+        TrialFactory(experiment=experiment)
+    page = shown(browser_client, experiment).content.decode()
+    assert "6 more are needed" in page
+
+
+@pytest.mark.parametrize("state", ["pending", "running", "complete"])
+def test_an_empty_experiment_teaches_what_will_be_here(browser_client, alice, state):
+    experiment = ExperimentFactory(owner=alice, state=state)
+    assert "Nothing to learn from yet" in shown(browser_client, experiment).content.decode()
+    assert browser_client.get(reverse("pages:insight", args=[experiment.id])).status_code == 200
+
+
+def test_without_scripts_the_charts_are_one_link_away(browser_client, alice):
+    experiment = long_search(alice, 60)
+    frame = shown(browser_client, experiment, "insight").content.decode()
+    assert '<noscript><p><a href="?drawn">' in frame
+    assert "chart response" in shown(browser_client, experiment, "insight", drawn="").content.decode()
+
+
+def test_one_query_for_each_table(browser_client, alice, django_assert_num_queries):
+    experiment = long_search(alice, 60)
+    cache.clear()
+    with django_assert_num_queries(4):  # session, user, experiment, trials
+        shown(browser_client, experiment)
+    with django_assert_num_queries(3):  # what is known already is not read again
+        shown(browser_client, experiment)
+
+
+def test_a_new_trial_is_seen_once_the_answer_is_a_few_seconds_old(browser_client, alice):
+    experiment = long_search(alice, 60)
+    before = shown(browser_client, experiment, family="linear").context["found"].trials
+    TrialFactory(experiment=experiment, number=901, family="linear", hyperparameters={})
+    Experiment.objects.filter(id=experiment.id).update(version=1)
+    assert shown(browser_client, experiment, family="linear").context["found"].trials == before
+    Experiment.objects.filter(id=experiment.id).update(version=2, state="complete")
+    assert shown(browser_client, experiment, family="linear").context["found"].trials == before + 1
+
+
+@pytest.mark.parametrize("trials", [300, 5_000])
+@pytest.mark.parametrize("name", ["insight", "search", "trial"])
+def test_pages_of_long_searches_take_under_a_tenth_of_a_second(browser_client, alice, trials, name):
+    experiment = long_search(alice, trials)
+    row = experiment if name != "trial" else experiment.trials.get(number=9)
+    taken = []
+    for _ in range(3):
+        began = time.process_time()
+        assert browser_client.get(reverse(f"pages:{name}", args=[row.id])).status_code == 200
+        taken.append(time.process_time() - began)
+    assert min(taken) < 0.1, taken
+
+
+def test_the_lazy_part_of_a_long_search_is_quick_and_small(browser_client, alice):
+    experiment = long_search(alice, 5_000)
+    cache.clear()
+    began = time.process_time()
+    answer = shown(browser_client, experiment, family="lightgbm")
+    first = time.process_time() - began
+    began = time.process_time()
+    shown(browser_client, experiment, family="lightgbm")
+    assert time.process_time() - began < 0.1
+    assert first < 1.0
+    assert len(answer.content) < 150_000
+
+
+def test_tuning_that_paid_says_so_with_its_cost(browser_client, alice):
+    experiment = ExperimentFactory(owner=alice, state="complete")
+    for number in range(30):
+        origin = "default" if number < 6 else "search"
+        score = 0.90 if number < 6 else 0.95
+        TrialFactory(
+            experiment=experiment,
+            number=number,
+            origin=origin,
+            score=score,
+            fold_scores=[score + 0.001 * ((number + fold) % 3) for fold in range(5)],
+            seconds=2.0,
+        )
+    EnsembleFactory(experiment=experiment, score=0.97)
+    page = shown(browser_client, experiment, "worth").content.decode()
+    assert "<strong>Yes.</strong>" in page
+    assert "48 s" in page
+    assert "24 tuned" in page
+    assert "+0.0200" in page
+
+
+def test_what_was_not_tuned_says_that_it_is_early(browser_client, alice):
+    experiment = ExperimentFactory(owner=alice)
+    TrialFactory(experiment=experiment)
+    assert "Too early to say" in shown(browser_client, experiment, "worth").content.decode()
+
+
+def test_the_card_comes_by_itself_on_the_experiments_page(browser_client, alice):
+    experiment = ExperimentFactory(owner=alice)
+    page = browser_client.get(reverse("pages:experiment", args=[experiment.id])).content.decode()
+    assert f'hx-get="{reverse("pages:worth", args=[experiment.id])}"' in page

@@ -1,0 +1,88 @@
+"""The search as it goes on."""
+
+from __future__ import annotations
+
+import pytest
+from django.urls import reverse
+
+from tests.factories import EnsembleFactory, ExperimentFactory, TrialFactory
+from tests.pages.test_insight import long_search
+
+
+def page_of(client, experiment):
+    return client.get(reverse("pages:search", args=[experiment.id]))
+
+
+def test_what_runs_says_why_and_what_it_has_to_reach(browser_client, alice):
+    experiment = long_search(alice, 80)
+    trial = TrialFactory(
+        experiment=experiment,
+        number=900,
+        state="running",
+        origin="search",
+        fold_scores=[0.899],
+    )
+    TrialFactory(experiment=experiment, number=901, state="waiting", origin="manual")
+    answer = page_of(browser_client, experiment)
+    first, second = answer.context["raced"]
+    assert first["id"] == trial.id
+    assert (first["folds"], first["all_folds"]) == (1, 5)
+    assert first["mark"] is not None
+    assert "family" in first["why"]
+    assert second["why"] == "Asked for by hand."
+
+
+def test_shares_add_up_and_each_has_its_reason(browser_client, alice):
+    answer = page_of(browser_client, long_search(alice, 80))
+    families = answer.context["families"]
+    assert sum(each["had"] for each in families) == pytest.approx(1.0)
+    assert sum(each["share"] for each in families) == pytest.approx(1.0)
+    assert all(each["why"] for each in families)
+    page = answer.content.decode()
+    assert "spreads behind the leader" in page
+    assert page.count('class="chart shares') == 2
+
+
+def test_what_was_dropped_is_counted_by_fold(browser_client, alice):
+    experiment = ExperimentFactory(owner=alice)
+    for number, folds in enumerate([1, 1, 2, 5, 5]):
+        state = "pruned" if folds < 5 else "complete"
+        TrialFactory(experiment=experiment, number=number, state=state, fold_scores=[0.8] * folds)
+    context = page_of(browser_client, experiment).context
+    assert [(each["dropped"], each["left"]) for each in context["rungs"]] == [(2, 3), (1, 2), (0, 2), (0, 2)]
+    assert (context["entered"], context["finished"], context["dropped"]) == (5, 2, 3)
+    assert [each["rung"] for each in context["latest"]] == [2, 1, 1]
+
+
+def test_what_comes_next_is_said_while_it_goes_on(browser_client, alice):
+    experiment = ExperimentFactory(owner=alice)
+    assert "ready-made settings: " in page_of(browser_client, experiment).content.decode()
+    ended = ExperimentFactory(owner=alice, state="complete")
+    page = page_of(browser_client, ended).content.decode()
+    assert "Next:" not in page
+    assert "The search has ended" in page
+    by_hand = ExperimentFactory(owner=alice, search="manual")
+    assert "you add the trials" in page_of(browser_client, by_hand).content.decode()
+
+
+def test_before_the_table_is_prepared_it_says_what_will_happen(browser_client, alice):
+    page = page_of(browser_client, ExperimentFactory(owner=alice, state="pending")).content.decode()
+    assert "The table is being prepared" in page
+
+
+def test_a_fold_that_ends_is_news(browser_client, alice):
+    experiment = ExperimentFactory(owner=alice)
+    trial = TrialFactory(experiment=experiment, state="running")
+    stamp = page_of(browser_client, experiment).context["stamp"]
+    address = reverse("pages:search_shown", args=[experiment.id])
+    assert browser_client.get(address, {"version": stamp}).status_code == 204
+    trial.fold_scores = [0.9]
+    trial.save()
+    assert browser_client.get(address, {"version": stamp}).status_code == 200
+
+
+def test_one_query_for_each_table(browser_client, alice, django_assert_num_queries):
+    experiment = long_search(alice, 60)
+    EnsembleFactory(experiment=experiment)
+    with django_assert_num_queries(5):  # session, user, experiment, trials, ensembles
+        page_of(browser_client, experiment)
