@@ -28,9 +28,9 @@ def test_no_page_of_an_object_is_heavy(browser_client, world):
     for number in range(150):
         TrialFactory(experiment=world.experiment, number=100 + number, tied_with_best=True)
     for name, address in world.addresses().items():
-        if name.split("_")[-1] in ("progress", "board", "limits", "state"):
-            continue
         page = browser_client.get(address).content.decode()
+        if not page.startswith("<!doctype html>"):
+            continue  # a fragment, which comes after the first paint
         assert weight_of(page) < MOST, name
         assert re.findall(r"<script(?![^>]*\bdefer\b)[^>]*>", page) == [], name
 
