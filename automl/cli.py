@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import subprocess
 import sys
 import tempfile
@@ -234,6 +235,43 @@ def remote_extend(
     limits = {} if max_trials is None else {"max_trials": max_trials}
     with told(), service(context) as client:
         show_state(client.experiments.extend(experiment, time, **limits))
+
+
+@remote.command("try")
+def remote_try(
+    context: typer.Context,
+    experiment: Id,
+    family: Annotated[str, typer.Argument(help="A family, as GET families/ names it.")],
+    dials: Annotated[list[str] | None, typer.Argument(help="dial=value; dial=a,b,c is a sweep.")] = None,
+) -> None:
+    """Add a trial by hand, or with several values of a dial a sweep, also to a search that has ended."""
+    given = {name: [value_of(text) for text in values.split(",")] for name, values in pairs(dials or [])}
+    grid = {name: values for name, values in given.items() if len(values) > 1}
+    base = {name: values[0] for name, values in given.items() if len(values) == 1}
+    with told(), service(context) as client:
+        if not grid:
+            trial = client.experiments.add_trial(experiment, family, base)
+            console.print(f"{trial['name']} waits for a seat.")
+            return
+        sweep = client.experiments.sweep(experiment, family, grid, base)
+        console.print(f"{len(sweep['trials'])} trials added, {sweep['skipped']} were tried before.")
+
+
+def pairs(dials: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Names and values of arguments such as num_leaves=31."""
+    for each in dials:
+        name, sign, values = each.partition("=")
+        if not sign or not name or not values:
+            fail(f"{each!r} is no dial with a value. Write it as num_leaves=31.")
+        yield name, values
+
+
+def value_of(text: str) -> Any:
+    """A value as JSON has it; what is none is a word."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return {"True": True, "False": False, "None": None}.get(text, text)
 
 
 def service(context: typer.Context) -> Client:

@@ -261,6 +261,7 @@ MAX_DATASET_BYTES = env.int("AUTOML_MAX_STORED_GB", default=50) * 2**30
 MAX_ACTIVE_EXPERIMENTS = env.int("AUTOML_MAX_ACTIVE_EXPERIMENTS", default=50)
 MAX_TIME_BUDGET = env.int("AUTOML_MAX_TIME_BUDGET", default=24 * 3600)
 MAX_TRIALS = env.int("AUTOML_MAX_TRIALS", default=10_000)
+MAX_SWEEP = env.int("AUTOML_MAX_SWEEP", default=500)
 
 # --- Work -----------------------------------------------------------------------------------
 

@@ -67,6 +67,8 @@ class FakeService:
             get=lambda id: self._experiment,
             list=lambda: iter([self._experiment]),
             leaderboard=lambda id: ROWS,
+            add_trial=self._gives("add_trial", {"name": "LightGBM #7"}),
+            sweep=self._gives("sweep", {"trials": ["t1", "t2"], "skipped": 1}),
             **{name: self._steer(name) for name in ("pause", "resume", "stop", "cancel", "extend")},
         )
         self.models = SimpleNamespace(
@@ -78,6 +80,9 @@ class FakeService:
 
     def __exit__(self, *_: object) -> None:
         pass
+
+    def _gives(self, name: str, answer: dict[str, Any]):
+        return lambda *values: self._note(name, values) or answer
 
     def _steer(self, name: str):
         return lambda *values, **options: self._note(name, values, options) or self._experiment
@@ -246,6 +251,23 @@ def test_remote_extends_by_time_and_trials(service):
     assert fake.asked[-1] == ("extend", ("e1", 30.0), {})
     assert run("remote", "--token", "t", "extend", "e1", "--max-trials", "9").exit_code == 0
     assert fake.asked[-1] == ("extend", ("e1", None), {"max_trials": 9})
+
+
+def test_remote_tries_a_configuration_or_a_sweep(service):
+    fake = service(FakeService())
+    done = run("remote", "--token", "t", "try", "e1", "lightgbm", "num_leaves=63", "extra_trees=true")
+    assert fake.asked[-1] == ("add_trial", ("e1", "lightgbm", {"num_leaves": 63, "extra_trees": True}))
+    assert "LightGBM #7 waits for a seat." in done.output
+    done = run("remote", "--token", "t", "try", "e1", "linear", "strength=0.1,1,10", "penalty=l2")
+    assert fake.asked[-1] == ("sweep", ("e1", "linear", {"strength": [0.1, 1, 10]}, {"penalty": "l2"}))
+    assert "2 trials added, 1 were tried before." in done.output
+
+
+def test_remote_try_says_how_a_dial_is_written(service):
+    service(FakeService())
+    done = run("remote", "--token", "t", "try", "e1", "linear", "strength")
+    assert done.exit_code == 1
+    assert "Write it as num_leaves=31" in done.stderr
 
 
 def test_remote_download_of_an_experiment_without_a_model_says_so(service):

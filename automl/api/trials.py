@@ -21,9 +21,9 @@ from automl.api.trained_models import shown as shown_model
 from automl.engine.trial import TrialState
 from automl.experiments import selectors
 from automl.experiments.models import Experiment, Trial
+from automl.experiments.services.by_hand import add_trial
 from automl.experiments.services.results import package_trial
 from automl.experiments.services.steering import skip_trial
-from automl.experiments.services.trials import add_trial
 
 
 class ExperimentTrials(Paged, Resource):

@@ -9,6 +9,8 @@ from automl.api.datasets import Datasets
 from automl.api.diagnoses import Diagnoses
 from automl.api.errors import nothing_here
 from automl.api.experiments import Experiments, Leaderboard
+from automl.api.insight import Insights
+from automl.api.sweeps import Sweeps
 from automl.api.trained_models import Models, Predictions
 from automl.api.trials import ExperimentTrials, Trials
 
@@ -33,6 +35,7 @@ urlpatterns = [
     path("experiments/<str:id>/cancel/", Experiments.as_view({"post": "cancel"}), name="experiment-cancel"),
     path("experiments/<str:id>/stop/", Experiments.as_view({"post": "stop"}), name="experiment-stop"),
     path("experiments/<str:id>/leaderboard/", Leaderboard.as_view(LIST), name="leaderboard"),
+    path("experiments/<str:id>/insight/", Insights.as_view({"get": "retrieve"}), name="insight"),
     path(
         "experiments/<str:id>/trials/",
         ExperimentTrials.as_view({"get": "list", "post": "create"}),
@@ -40,6 +43,11 @@ urlpatterns = [
     ),
     path("experiments/<str:id>/compare/", Diagnoses.as_view({"get": "compare"}), name="experiment-compare"),
     path("trials/<str:id>/diagnostics/", Diagnoses.as_view({"get": "of_trial"}), name="trial-diagnostics"),
+    path(
+        "experiments/<str:id>/sweeps/",
+        Sweeps.as_view({"get": "list", "post": "create"}),
+        name="experiment-sweeps",
+    ),
     path("trials/<str:id>/", Trials.as_view({"get": "retrieve"}), name="trial"),
     path("trials/<str:id>/skip/", Trials.as_view({"post": "skip"}), name="trial-skip"),
     path("trials/<str:id>/model/", Trials.as_view({"post": "package"}), name="trial-model"),

@@ -7,11 +7,22 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, cast
+from urllib.parse import quote
 
 import httpx
 
 from automl.client.errors import DownloadDamaged, WorkFailed, error_of
-from automl.client.shapes import Dataset, Experiment, LeaderboardRow, Model, Predictions, Preview, Trial
+from automl.client.shapes import (
+    Dataset,
+    Diagnosis,
+    Experiment,
+    LeaderboardRow,
+    Model,
+    Predictions,
+    Preview,
+    Sweep,
+    Trial,
+)
 from automl.client.transport import Transport, unreachable
 
 FINAL = frozenset({"complete", "cancelled", "failed"})
@@ -164,6 +175,36 @@ class Experiments:
         body = {"family": family, "hyperparameters": dict(hyperparameters or {})}
         return cast(Trial, self._transport.post(f"experiments/{id}/trials/", body))
 
+    def compare(self, id: str, trials: Sequence[str], *, timeout: float | None = None) -> Diagnosis:
+        """Hold trials against each other, row by row; `ensemble` stands for the best one."""
+        query = "&".join(f"trial={quote(trial)}" for trial in trials)
+        return _diagnosis(self._transport, f"experiments/{id}/compare/?{query}", timeout)
+
+    def sweep(
+        self,
+        id: str,
+        family: str,
+        grid: Mapping[str, Sequence[Any]],
+        base: Mapping[str, Any] | None = None,
+    ) -> Sweep:
+        """Try every combination of some values.
+
+        Parameters
+        ----------
+        id, family : str
+        grid : mapping of str to list
+            Dials with the values to try.
+        base : mapping, optional
+            Other dials; those in neither keep their defaults.
+        """
+        values = {name: [*each] for name, each in grid.items()}
+        body = {"family": family, "grid": values, "base": dict(base or {})}
+        return cast(Sweep, self._transport.post(f"experiments/{id}/sweeps/", body))
+
+    def sweeps(self, id: str) -> Iterator[Sweep]:
+        """Walk over the sweeps, newest first."""
+        return self._transport.pages(f"experiments/{id}/sweeps/")
+
     def pause(self, id: str) -> Experiment:
         """Let a search rest; its clock stands still."""
         return cast(Experiment, self._transport.post(f"experiments/{id}/pause/"))
@@ -213,6 +254,10 @@ class Trials:
         """Give one trial."""
         return cast(Trial, self._transport.get(f"trials/{id}/"))
 
+    def diagnostics(self, id: str, *, timeout: float | None = None) -> Diagnosis:
+        """What a trial gets right and wrong; the first time this takes some seconds."""
+        return _diagnosis(self._transport, f"trials/{id}/diagnostics/", timeout)
+
     def skip(self, id: str) -> Trial:
         """Leave out a trial that waits or runs."""
         return cast(Trial, self._transport.post(f"trials/{id}/skip/"))
@@ -235,6 +280,10 @@ class Models:
     def package(self, trial: str) -> Model:
         """Have a trial packaged; see `wait`."""
         return cast(Model, self._transport.post(f"trials/{trial}/model/"))
+
+    def diagnostics(self, id: str, *, timeout: float | None = None) -> Diagnosis:
+        """What a model gets right and wrong; the first time this takes some seconds."""
+        return _diagnosis(self._transport, f"models/{id}/diagnostics/", timeout)
 
     def wait(self, id: str, *, timeout: float | None = None, interval: float | None = None) -> Model:
         """Wait until the model is ready, or raise `WorkFailed` with the reason."""
@@ -275,6 +324,13 @@ class Models:
         """Predict rows, each a mapping from column to value."""
         body = {"rows": [dict(row) for row in rows]}
         return cast(Predictions, self._transport.post(f"models/{id}/predict/", body))
+
+
+def _diagnosis(transport: Transport, path: str, timeout: float | None) -> Diagnosis:
+    found: Diagnosis = transport.wait(path, done=lambda d: d["status"] != "computing", timeout=timeout)
+    if found["status"] == "failed":
+        raise WorkFailed(found["error"])
+    return found
 
 
 def _target(path: Path, response: httpx.Response, *, fallback: str) -> Path:

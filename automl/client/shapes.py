@@ -53,6 +53,13 @@ class LeaderboardRow(TypedDict):
     model: str | None
 
 
+class Expectation(TypedDict):
+    value: float | None
+    low: float | None
+    high: float | None
+    seconds: float
+
+
 class Trial(LeaderboardRow):
     id: str
     experiment: str
@@ -60,6 +67,8 @@ class Trial(LeaderboardRow):
     status: str
     attempts: int
     worker: str
+    sweep: str | None
+    prediction: Expectation | None
     fold_scores: list[float]
     learning_curve: dict[str, Any] | None
     diagnosis: str
@@ -67,6 +76,18 @@ class Trial(LeaderboardRow):
     error: str
     started_at: str | None
     finished_at: str | None
+
+
+class Sweep(TypedDict):
+    id: str
+    experiment: str
+    family: str
+    grid: dict[str, list[Any]]
+    base: dict[str, Any]
+    combinations: int
+    skipped: int
+    trials: list[str]
+    created_at: str
 
 
 class Experiment(TypedDict):
@@ -119,3 +140,14 @@ class Predictions(TypedDict):
     predictions: list[Any]
     classes: NotRequired[list[Any] | None]
     probabilities: NotRequired[list[list[float]] | None]
+
+
+class Diagnosis(TypedDict):
+    id: str
+    experiment: str
+    status: str
+    error: str
+    entries: list[str]
+    seconds: float | None
+    result: dict[str, Any] | None
+    created_at: str

@@ -78,7 +78,7 @@ def _read(
         try:
             prediction = read_predictions(trial["dir"])
             if validated is None:
-                validated = np.isfinite(prediction).reshape(len(prediction), -1).all(axis=1)
+                validated = np.asarray(np.isfinite(prediction).reshape(len(prediction), -1).all(axis=1))
             predictions.append(prediction[validated])
             whole.append(trial)
         except Damaged as error:

@@ -66,8 +66,8 @@ def what_is_next(study: Study, history: Sequence[TrialRecord]) -> str:
     if waiting:
         place = len(study.portfolio.entries) - len(waiting) + 1
         return (
-            f"Next on the list of ready-made settings: {_label(waiting[0].family)}, number {place} of "
-            f"{len(study.portfolio.entries)}, if it fits into the time that is left."
+            f"Ready-made settings number {place} of {len(study.portfolio.entries)}: "
+            f"{_label(waiting[0].family)}, if it fits into the time that is left."
         )
     if study.search != "auto":
         return "The next point of its family's grid." if study.search == "grid" else "A random draw."

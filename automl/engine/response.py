@@ -196,8 +196,11 @@ def _best(curve: Sequence[Step]) -> tuple[float, float] | None:
     if len(known) < 3:
         return None
     # By the lower end of the band, so that one lucky trial at the edge does not make the top.
+    usual = sum((step.mean or 0.0) * step.trials for step in known) / sum(step.trials for step in known)
     top = max(known, key=lambda step: step.low if step.low is not None else float("-inf"))
     assert top.mean is not None and top.low is not None
+    if top.low <= usual:
+        return None
     level = top.mean - max((top.mean - top.low) / Z, 1e-6 * abs(top.mean))
     at = curve.index(top)
     first = last = at

@@ -23,7 +23,7 @@ from automl.engine.samplers.allocation import family_shares
 from automl.engine.samplers.base import fresh, nearby, signature, tried
 from automl.engine.schema import DataProfile
 from automl.engine.space import Space
-from automl.engine.trial import Params, ParamValue, Proposal, TrialRecord, TrialState
+from automl.engine.trial import Origin, Params, ParamValue, Proposal, TrialRecord, TrialState
 
 if TYPE_CHECKING:
     import numpy as np
@@ -159,8 +159,11 @@ class Study:
         return proposals
 
     def should_prune(self, trial: TrialRecord, history: Sequence[TrialRecord]) -> bool:
-        """Tell whether a running trial should be stopped, from the folds that it has finished."""
-        if len(trial.fold_scores) >= self.folds:
+        """Tell whether a running trial should be stopped, from the folds that it has finished.
+
+        What a person asked for is fitted to its end: they want its score, not only that it is no winner.
+        """
+        if trial.origin in (Origin.MANUAL, Origin.SWEEP) or len(trial.fold_scores) >= self.folds:
             return False
         if self.budget.max_trials is not None:
             history = [record for record in history if record.number < trial.number - LAG]

@@ -65,6 +65,8 @@ class Experiment(Identified):
     spent = models.FloatField(default=0)
     clock_at = models.DateTimeField(null=True)
     deleted_at = models.DateTimeField(null=True)
+    # It had ended, and goes on for trials added by hand alone: the search itself proposes nothing.
+    by_hand_only = models.BooleanField(default=False)
     # Raised by every change of its limits: an end that was decided before is void then.
     limits_version = models.PositiveIntegerField(default=0)
 
@@ -91,6 +93,20 @@ class Experiment(Identified):
         return f"experiments/{self.id}"
 
 
+class Sweep(Identified):
+    """Trials of one family that were asked for together: every combination of some values of its dials."""
+
+    experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, related_name="sweeps")
+    family = models.CharField(max_length=32)
+    grid = models.JSONField(default=dict)  # dial to its values
+    base = models.JSONField(default=dict)  # the other dials, where they are not at their defaults
+    size = models.PositiveIntegerField(default=0)  # different configurations, those tried before included
+    skipped = models.PositiveIntegerField(default=0)  # tried before
+
+    def __str__(self) -> str:
+        return f"{self.family} by {', '.join(self.grid)}"
+
+
 class Trial(Identified):
     """One configuration tried. The waiting row is the outbox: a message only wakes a worker up."""
 
@@ -99,6 +115,8 @@ class Trial(Identified):
     family = models.CharField(max_length=32)
     origin = models.CharField(max_length=16, choices=[(o.value, o.value) for o in Origin])
     hyperparameters = models.JSONField(default=dict)
+    sweep = models.ForeignKey(Sweep, null=True, on_delete=models.SET_NULL, related_name="trials")
+    prediction = models.JSONField(null=True)  # of one by hand: what was expected of it when it was added
     state = models.CharField(
         max_length=16, choices=[(s.value, s.value) for s in TrialState], default=TrialState.WAITING.value
     )

@@ -75,7 +75,7 @@ def study_of(experiment: Experiment) -> Study:
     return Study(
         profile_of(experiment),
         families=experiment.families,
-        search=cast(Search, experiment.search),
+        search="manual" if experiment.by_hand_only else cast(Search, experiment.search),
         seed=experiment.seed,
         budget=budget_of(experiment),
         folds=experiment.prepared["folds"] * experiment.prepared["repeats"],

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID
 
-from django.db.models import Case, Count, F, Model, OuterRef, QuerySet, Subquery, When, Window
+from django.db.models import Case, Count, F, Model, OuterRef, Prefetch, QuerySet, Subquery, When, Window
 from django.db.models.functions import Coalesce, Rank, RowNumber
 from django.http import Http404
 from django.utils.text import slugify
@@ -24,6 +24,7 @@ from automl.experiments.models import (
     Experiment,
     ExperimentState,
     ModelState,
+    Sweep,
     TrainedModel,
     Trial,
 )
@@ -66,6 +67,12 @@ def get_experiment(*, user: User, id: UUID | str) -> Experiment:
 def list_trials(experiment: Experiment) -> QuerySet[Trial]:
     """Every trial of the experiment, also the pruned and failed ones, in order of number."""
     return experiment.trials.select_related("model").order_by("number")
+
+
+def list_sweeps(experiment: Experiment) -> QuerySet[Sweep]:
+    """The experiment's sweeps, newest first, with the trials that they added."""
+    trials = Trial.objects.only("id", "sweep_id", "number").order_by("number")
+    return experiment.sweeps.prefetch_related(Prefetch("trials", trials)).order_by("-created_at", "id")
 
 
 def get_trial(*, user: User, id: UUID | str) -> Trial:

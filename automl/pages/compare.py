@@ -17,7 +17,7 @@ from automl.experiments import clock, comparing, selectors
 from automl.experiments.models import Diagnosis, DiagnosisState, Ensemble, Experiment, Trial
 from automl.experiments.services import diagnoses
 from automl.pages.access import SignedInRequest, page
-from automl.pages.charts import curve_series, quality
+from automl.pages.charts import curve_series, off_scale, quality
 from automl.pages.charts.figure import Figure
 from automl.pages.live import fragment, stamp_of
 from automl.pages.templatetags import show
@@ -206,7 +206,7 @@ def _told(diagnosis: Diagnosis, entries: Sequence[Entry]) -> dict[str, Any]:
 def verdicts(result: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Each pair in words, the better one first, with its interval on a scale that all pairs share."""
     names = {each["id"]: each["name"] for each in result["entries"]}
-    reach = max([abs(pair[end]) for pair in result["pairs"] for end in ("low", "high")] + [1e-12])
+    reach = max([abs(pair[end] or 0.0) for pair in result["pairs"] for end in ("low", "high")] + [1e-12])
     found = []
     for pair in result["pairs"]:
         ahead = pair["gain"] >= 0
@@ -259,6 +259,7 @@ def _histories(chosen: Sequence[Experiment]) -> dict[str, Any]:
     lines: list[tuple[str, list[float], list[float]]] = []
     for each in chosen:
         history = selectors.score_history(each) if each.metric == chosen[0].metric else []
+        history = history[len(off_scale(history)) :]
         if not history:
             continue
         x, y = [], []

@@ -26,6 +26,7 @@ MAIN_METRICS = 6
 # As many classes can be read as numbers in the cells of a matrix.
 READ_AS_NUMBERS = 8
 SHADES = 10
+FIT_ROWS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,14 +261,19 @@ def _calibration(_: HttpRequest, result: Mapping[str, Any]) -> dict[str, Any]:
 
 def _fit(_: HttpRequest, result: Mapping[str, Any]) -> dict[str, Any]:
     found = result["regression"]
-    return {"regression": found, "charts": quality.against_actual(found, "")}
+    sample = found["sample"]
+    return {
+        "regression": found,
+        "charts": quality.against_actual(found),
+        "table": sample[:: max(1, len(sample) // FIT_ROWS)],
+    }
 
 
 def _residuals(_: HttpRequest, result: Mapping[str, Any]) -> dict[str, Any]:
     found = result["regression"]
     return {
         "regression": found,
-        "charts": quality.residuals(found, ""),
+        "charts": quality.residuals(found),
         "bars": quality.error_bars(found["residuals"]),
     }
 

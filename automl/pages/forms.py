@@ -28,10 +28,9 @@ TASK_TYPES = [
     (TaskType.MULTICLASS.value, "One of several classes"),
     (TaskType.REGRESSION.value, "A number"),
 ]
-# A manual experiment waits for trials that are added by program.
+# A manual experiment waits for trials that are added on its pages, or by program.
 SEARCH_CHOICES = [
-    (key, f"{label} (trials are added through the API)" if key == "manual" else label)
-    for key, label in SEARCHES
+    (key, f"{label} (you add the trials)" if key == "manual" else label) for key, label in SEARCHES
 ]
 
 

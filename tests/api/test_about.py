@@ -101,6 +101,7 @@ def test_what_is_served_is_what_the_document_says(api, world):
         (f"experiments/{world.experiment.id}/", "Experiment"),
         ("experiments/", "PaginatedExperimentList"),
         (f"experiments/{world.experiment.id}/leaderboard/", "PaginatedLeaderboardRowList"),
+        (f"experiments/{world.experiment.id}/insight/", "Insight"),
         (f"experiments/{world.experiment.id}/trials/", "PaginatedTrialList"),
         (f"trials/{world.trial.id}/", "Trial"),
         (f"models/{world.model.id}/", "Model"),

@@ -27,6 +27,7 @@ ENDPOINTS = [
     ("post", "experiments/{experiment}/resume/", 202),
     ("post", "experiments/{experiment}/extend/", 202),
     ("get", "experiments/{experiment}/leaderboard/", 200),
+    ("get", "experiments/{experiment}/insight/", 200),
     ("post", "experiments/{experiment}/cancel/", 202),
     ("post", "experiments/{experiment}/stop/", 202),
     ("get", "experiments/{experiment}/trials/", 200),

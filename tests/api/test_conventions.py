@@ -19,6 +19,7 @@ GETS = [
     "experiments/",
     "experiments/{w.experiment.id}/",
     "experiments/{w.experiment.id}/leaderboard/",
+    "experiments/{w.experiment.id}/insight/",
     "experiments/{w.experiment.id}/trials/",
     "trials/{w.trial.id}/",
     "models/",

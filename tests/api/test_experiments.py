@@ -277,7 +277,16 @@ def test_a_trial_by_hand_that_can_not_be_tried_names_the_field(api, world, body,
     assert [error["field"] for error in response.json()["errors"]] == [field]
 
 
-def test_a_finished_experiment_takes_no_trial(api, alice):
+def test_a_finished_experiment_goes_on_for_a_trial_by_hand(api, alice):
     experiment = ExperimentFactory(owner=alice, state="complete")
+    TrialFactory(experiment=experiment)
+    response = api.post(f"experiments/{experiment.id}/trials/", {"family": "dummy"})
+    assert response.status_code == 201
+    assert api.get(f"experiments/{experiment.id}/").json()["status"] == "running"
+
+
+def test_an_experiment_that_is_about_to_end_takes_no_trial(api, alice):
+    experiment = ExperimentFactory(owner=alice, state="stopping")
     response = api.post(f"experiments/{experiment.id}/trials/", {"family": "dummy"})
     assert response.status_code == 409
+    assert "about to end" in response.json()["detail"]

@@ -23,7 +23,7 @@ from automl.client import transport as transport_module
 from automl.client.errors import ApiError, error_of
 from automl.core import storage
 from automl.datasets.models import Dataset
-from automl.experiments.models import Experiment, TrainedModel
+from automl.experiments.models import Diagnosis, Experiment, TrainedModel
 from tests.factories import DatasetFactory, ExperimentFactory, TrainedModelFactory, TrialFactory, UserFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -172,6 +172,14 @@ def test_a_search_is_steered(client, owner):
     trial = client.experiments.add_trial(id_, "dummy")
     assert client.trials.skip(trial["id"])["status"] == "cancelled"
     assert client.trials.get(trial["id"])["error"] == "Skipped by hand."
+
+
+def test_dials_are_swept(client, owner):
+    id_ = str(ExperimentFactory(owner=owner).id)
+    sweep = client.experiments.sweep(id_, "lightgbm", {"num_leaves": (15, 31)}, {"subsample": 0.8})
+    assert (sweep["combinations"], len(sweep["trials"])) == (2, 2)
+    assert list(client.experiments.sweeps(id_)) == [sweep]
+    assert client.experiments.trial(sweep["trials"][0])["sweep"] == sweep["id"]
 
 
 def test_what_is_not_possible_now_is_told(client, owner):
@@ -348,3 +356,27 @@ def test_the_client_imports_nothing_but_httpx():
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
     assert out.stderr == ""
+
+
+# --- Diagnoses ----------------------------------------------------------------------------------
+
+
+def test_diagnostics_are_waited_for(client, model, monkeypatch):
+    def computed(_seconds):
+        Diagnosis.objects.update(state="ready", version=1, result={"rows": 7})
+
+    monkeypatch.setattr(transport_module.time, "sleep", computed)
+    found = client.models.diagnostics(str(model.id))
+    assert found["result"] == {"rows": 7}
+    assert client.trials.diagnostics(str(model.trial_id))["id"] == found["id"]
+
+
+def test_a_comparison_that_fails_says_why(client, model, naps, monkeypatch):
+    other = TrialFactory(experiment=model.experiment)
+
+    def failed(_seconds):
+        Diagnosis.objects.update(state="failed", version=1, error="A file is damaged.")
+
+    monkeypatch.setattr(transport_module.time, "sleep", failed)
+    with pytest.raises(WorkFailed, match="A file is damaged"):
+        client.experiments.compare(str(model.experiment_id), [str(model.trial_id), str(other.id)])

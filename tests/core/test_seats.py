@@ -54,7 +54,7 @@ def test_short_work_and_warm_servers_count_and_so_does_a_single_seat(machine, co
 
 
 def test_memory_set_by_hand_leaves_as_few_seats_as_fit(machine):
-    machine(4, 4 * GB, memory=1 * GB)
+    machine(2, 4 * GB, memory=792 << 20)
     assert seats.seat_plan().seats == 1
     seats.refuse_too_much()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -75,7 +76,7 @@ def test_a_watch_goes_on_after_an_error_that_nobody_thought_of(monkeypatch):
             raise _End
 
     monkeypatch.setattr(watching, "connection", Connection())
-    monkeypatch.setattr(watching.time, "sleep", pause)
+    monkeypatch.setattr(watching, "time", SimpleNamespace(sleep=pause, monotonic=time.monotonic))
     watch = DatabaseWatch()
     with pytest.raises(_End):
         watch._ask()
@@ -97,7 +98,7 @@ def test_a_cut_that_fails_is_tried_again(monkeypatch):
     class Wrapper:
         connection = None
 
-    monkeypatch.setattr(watching.time, "sleep", pause)
+    monkeypatch.setattr(watching, "time", SimpleNamespace(sleep=pause, monotonic=time.monotonic))
     monkeypatch.setattr(watching, "_shut", fail)
     watch = DatabaseWatch()
     watch._own, watch._asked_at = Wrapper(), time.monotonic() - 60

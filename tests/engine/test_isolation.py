@@ -170,7 +170,8 @@ def test_a_fit_that_eats_memory_is_killed_and_told_how_much_it_had(run):
     ],
 )
 def test_what_ran_out_of_memory_is_named_for_what_it_was(job, words):
-    errand = Errand(server=None, job=Job(job, {}, Limits(memory_bytes=200_000_000)), peak=300_000_000)
+    limits = Limits(memory_bytes=200_000_000)
+    errand = Errand(server=None, job=Job(job, {}, limits), ticker=None, peak=300_000_000)
     errand._verdict = "memory"
     assert errand._sentence(1.0).startswith(f"memory: {words}")
 

@@ -292,7 +292,9 @@ def test_what_a_dead_process_held_and_another_has_by_now_is_left_alone():
     assert (trial.state, trial.losses) == ("running", 0)
 
 
-def test_a_process_notes_what_it_holds_only_while_it_holds_it(tmp_path, seat):
+def test_a_process_notes_what_it_holds_only_while_it_holds_it(tmp_path, seat, monkeypatch):
+    # Put back afterwards: other tests have no worker.
+    monkeypatch.setattr(holdings, "_memory", None)
     holdings.open_notes(tmp_path, "evaluate@here")
     trial, seen = waiting_trial(), []
 

@@ -13,6 +13,7 @@ from automl.experiments import clock
 from automl.experiments.inline import InlineDispatcher
 from automl.experiments.models import Experiment, TrainedModel, Trial
 from automl.experiments.selectors import best_model_id, leaderboard
+from automl.experiments.services.by_hand import add_trial
 from automl.experiments.services.lifecycle import cancel_experiment, fail_experiment, stop_experiment
 from automl.experiments.services.results import finish_experiment
 from automl.experiments.services.steering import (
@@ -26,7 +27,6 @@ from automl.experiments.services.steering import (
     stop_search,
 )
 from automl.experiments.services.trials import (
-    add_trial,
     claim_trial,
     evaluate_trial,
     plan_trials,

@@ -5,12 +5,12 @@ from django.conf import settings
 from django.utils import timezone
 
 from automl.core import storage
-from automl.core.errors import Conflict, InvalidInput
+from automl.core.errors import InvalidInput
 from automl.experiments.models import Experiment, Trial
+from automl.experiments.services.by_hand import add_trial
 from automl.experiments.services.lifecycle import cancel_experiment
 from automl.experiments.services.losses import reap_trials
 from automl.experiments.services.trials import (
-    add_trial,
     claim_trial,
     evaluate_trial,
     plan_trials,
@@ -283,12 +283,6 @@ def test_a_trial_by_hand_that_cannot_be_is_refused(family, params, field, words)
 
     assert words in caught.value.fields[field]
     assert experiment.trials.count() == 0
-
-
-@pytest.mark.parametrize("state", ["complete", "cancelled", "failed", "stopping"])
-def test_a_trial_by_hand_needs_a_search_that_goes_on(state):
-    with pytest.raises(Conflict):
-        add_trial(ExperimentFactory(state=state), family="lightgbm", hyperparameters={})
 
 
 def test_two_plans_at_once_add_each_number_once(monkeypatch):

@@ -139,9 +139,9 @@ def test_experiments_of_other_rows_say_why_they_are_not_paired(browser_client, w
 
 
 def test_three_hundred_trials_take_few_queries(browser_client, world, django_assert_max_num_queries):
+    one, other = two(world)
     for number in range(300):
         TrialFactory(experiment=world.experiment, number=100 + number)
-    one, other = two(world)
     browser_client.get(address(world, one.id, other.id))
     with django_assert_max_num_queries(9):
         answer = browser_client.get(address(world, one.id, other.id))

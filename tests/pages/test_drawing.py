@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from automl.engine.evidence import gather
+from automl.engine.metrics import METRICS
+from automl.engine.response import response
+from automl.engine.space import Choice, Float, Int, Space
+from automl.engine.trial import Origin, TrialRecord, TrialState
 from automl.pages import charts
+from automl.pages.charts.dials import dial_ticks
+from automl.pages.charts.shares import seat_time
 from automl.pages.templatetags import show
 
 finite = st.floats(-1e12, 1e12)
@@ -131,3 +138,111 @@ def test_long_lists_are_cut():
     assert show.learned(list(range(20))) == "0, 1, 2, 3, 4, 5, 6, 7, … (20 in all)"
     assert show.learned([["age", 0.52], ["city", 0.1]]) == "age 0.52, city 0.1"
     assert show.learned({"a": 1, "b": [2]}) == "a: 1, b: 2"
+
+
+def test_a_bar_is_as_long_as_its_share_of_the_most():
+    drawn = charts.bar(0.5, 0.25, 2.0, most=1.0)
+    assert (drawn.length, drawn.low, drawn.high) == (80.0, 40.0, 160.0)
+    assert charts.bar(0.5, most=0.0).length == 0.0
+
+
+def test_dots_keep_the_order_of_the_folds():
+    drawn = charts.dots([0.2, 0.4, 0.3])
+    assert drawn.places[0] < drawn.places[2] < drawn.places[1]
+    assert charts.dots([math.nan]) is None
+    assert charts.dots([0.5, 0.5]).places[0] == drawn.width / 2
+
+
+def test_a_dial_has_round_labels_on_its_own_scale():
+    rate = Float(0.005, 0.4, 0.05, log=True)
+    assert [label for _, label in dial_ticks(rate, 5)] == ["0.01", "0.03", "0.1", "0.3"]
+    assert [label for _, label in dial_ticks(Int(1, 8, 4), 5)] == ["2", "4", "6", "8"]
+    assert [label for _, label in dial_ticks(Choice((True, None), True), 5)] == ["on", "none"]
+    assert all(0.0 <= at <= 1.0 for at, _ in dial_ticks(Int(4, 256, 31, log=True), 5))
+
+
+def test_seat_time_is_split_among_the_spans_it_lies_in():
+    columns = seat_time([("a", 0.0, 4.0), ("b", 3.0, 9.0), ("a", 9.0, 10.0)], 10.0, 5)
+    assert [column.get("a", 0.0) for column in columns] == [2.0, 2.0, 0.0, 0.0, 1.0]
+    assert sum(column.get("b", 0.0) for column in columns) == 6.0
+    assert charts.shares_over_time([], ["a"]) == []
+
+
+def test_columns_of_shares_fill_the_whole_height():
+    wide, narrow = charts.shares_over_time([("a", 0.0, 10.0), ("b", 5.0, 10.0)], ["a", "b"])
+    assert (wide.size, narrow.size) == ("wide", "narrow")
+    last = [block for block in wide.blocks if block.x == wide.blocks[-1].x]
+    assert sum(block.height for block in last) == pytest.approx(wide.bottom - wide.top, abs=0.3)
+
+
+def searched(count=40):
+    space = Space({"rate": Float(0.01, 1.0, 0.1, log=True), "kind": Choice(("a", "b"), "a")})
+    records = [
+        TrialRecord(
+            n,
+            "t",
+            {"rate": 0.01 * 100 ** (n / count), "kind": "ab"[n % 2]},
+            Origin.SEARCH,
+            TrialState.COMPLETE,
+            0.8 + n / 1000,
+            (0.8, 0.8),
+        )
+        for n in range(count)
+    ]
+    return space, records
+
+
+@pytest.mark.parametrize("metric", ["roc_auc", "rmse"])
+@pytest.mark.parametrize("name", ["rate", "kind"])
+def test_better_is_up_in_a_response_whatever_the_metric(name, metric):
+    space, records = searched()
+    found = response(space, name, gather(records))
+    chart = charts.response_chart(found, space.dimensions[name], METRICS[metric], "Score")
+    assert chart.cut == 0
+    ys = [float(dot.split(" ")[1].removesuffix("h0")) for dot in (chart.fine + chart.ruined)[1:].split("M")]
+    assert all(chart.top - 0.1 <= y <= chart.bottom + 0.1 for y in ys)
+    assert ys[0] > ys[-1]
+    assert bool(chart.whisks) == (name == "kind")
+    assert [tick.label for tick in chart.y_ticks] != []
+
+
+def test_nothing_is_drawn_of_too_few():
+    space, records = searched(1)
+    evidence = gather(records)
+    assert charts.pair_chart(space, ("rate", "kind"), evidence) is None
+    assert charts.parallel_chart(space, ["rate", "kind"], records) == []
+    assert (
+        charts.response_chart(response(space, "rate", gather([])), space.dimensions["rate"], None, "") is None
+    )
+
+
+def test_pairs_have_their_cells_and_lines_end_on_their_choices():
+    space, records = searched()
+    cells = charts.pair_cells(space, ("rate", "kind"), gather(records))
+    assert cells.columns == ("0.01 to 0.032", "0.032 to 0.1", "0.1 to 0.32", "0.32 to 1")
+    assert [label for label, _ in cells.rows] == ["b", "a"]
+    assert sum(count for _, row in cells.rows for _, count in row) == 40
+    wide, narrow = charts.parallel_chart(space, ["rate", "kind"], records[::-1])
+    assert wide.threads[-1].kind == "first"
+    assert wide.threads[-1].points.endswith(f",{wide.top}.0")
+    assert len(narrow.axes) == 2
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0123, "+0.0123"),
+        (-0.000047, "\N{MINUS SIGN}0.000047"),
+        (0.0, "0.0000"),
+        (1234.5, "+1,234"),
+        (None, "\N{EN DASH}"),
+    ],
+)
+def test_differences_have_a_sign(value, text):
+    assert show.signed(value) == text
+
+
+def test_sizes_are_products():
+    assert show.shape([1, 106]) == "1 \N{MULTIPLICATION SIGN} 106"
+    assert show.shape([[108, 64], [64, 1]]) == "108 \N{MULTIPLICATION SIGN} 64, 64 \N{MULTIPLICATION SIGN} 1"
+    assert show.shape(40) == "40"

@@ -56,7 +56,7 @@ def test_what_was_dropped_is_counted_by_fold(browser_client, alice):
 
 def test_what_comes_next_is_said_while_it_goes_on(browser_client, alice):
     experiment = ExperimentFactory(owner=alice)
-    assert "ready-made settings: " in page_of(browser_client, experiment).content.decode()
+    assert "Ready-made settings number 1 of" in page_of(browser_client, experiment).content.decode()
     ended = ExperimentFactory(owner=alice, state="complete")
     page = page_of(browser_client, ended).content.decode()
     assert "Next:" not in page

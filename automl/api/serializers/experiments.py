@@ -121,6 +121,15 @@ class ExperimentSerializer(serializers.Serializer[Any]):
     finished_at = serializers.DateTimeField(allow_null=True)
 
 
+class ExpectationSerializer(serializers.Serializer[Any]):
+    """What was expected of a trial, from those before it; the band holds four results of five."""
+
+    value = serializers.FloatField(allow_null=True, help_text="Null while there are too few trials.")
+    low = serializers.FloatField(allow_null=True)
+    high = serializers.FloatField(allow_null=True)
+    seconds = serializers.FloatField()
+
+
 class TrialSerializer(LeaderboardRowSerializer):
     """A configuration that is or was tried; its rank and scores are null until it is complete."""
 
@@ -131,6 +140,12 @@ class TrialSerializer(LeaderboardRowSerializer):
     status = serializers.ChoiceField([state.value for state in TrialState])
     attempts = serializers.IntegerField(help_text="How often it was begun; what was given back counts not.")
     worker = serializers.CharField()
+    sweep = serializers.CharField(
+        source="sweep_id", allow_null=True, help_text="The sweep that asked for it, if one did."
+    )
+    prediction = ExpectationSerializer(
+        allow_null=True, help_text="Of a trial by hand: what was expected of it when it was added."
+    )
     fold_scores = serializers.ListField(child=serializers.FloatField())
     learning_curve = serializers.DictField(allow_null=True)
     diagnosis = serializers.CharField()
@@ -145,3 +160,25 @@ class TrialCreation(StrictSerializer):
 
     family = Choice(list(LEARNERS))
     hyperparameters = Object(default=dict)
+
+
+class SweepCreation(StrictSerializer):
+    """Values of one or more dials; every combination is tried. Other dials are as `base` says, or default."""
+
+    family = Choice(list(LEARNERS))
+    grid = Object(help_text="Each dial with the list of its values.")
+    base = Object(default=dict)
+
+
+class SweepSerializer(serializers.Serializer[Any]):
+    """Trials that were asked for together."""
+
+    id = serializers.CharField()
+    experiment = serializers.CharField(source="experiment_id")
+    family = serializers.CharField()
+    grid = serializers.DictField()
+    base = serializers.DictField()
+    combinations = serializers.IntegerField(source="size", help_text="Different configurations.")
+    skipped = serializers.IntegerField(help_text="Of these, were tried before.")
+    trials = serializers.ListField(child=serializers.CharField(), help_text="Those that it added.")
+    created_at = serializers.DateTimeField()

@@ -130,7 +130,7 @@ def curves(y: Array, p: Array, classes: Sequence[Any]) -> dict[str, Any]:
     drawn: list[dict[str, Any]] = []
     frequent = set(sorted(codes, key=lambda code: (-rows[code], code))[:MOST_CURVES])
     points = CURVE_POINTS if len(codes) == 1 else POINTS_OF_MANY
-    grid = np.linspace(0.0, 1.0, 51)
+    grid = np.linspace(0.0, 1.0, 81) ** 2
     mean_tpr = np.zeros_like(grid)
     for code in codes:
         fpr, tpr, area = roc(y == code, p[:, code])

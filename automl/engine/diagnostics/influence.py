@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from automl.engine.diagnostics.figures import short, shorts
+from automl.engine.diagnostics.figures import short, shorts, spread_out
 from automl.engine.diagnostics.outoffold import OutOfFold
 from automl.engine.intervals import Z, difference
 from automl.engine.metrics import Metric
@@ -61,9 +61,10 @@ class Clock:
     def __init__(self, model: OutOfFold, seconds: float) -> None:
         self._ends = time.monotonic() + seconds
         few = model.subset(np.arange(min(len(model.y), LEAST_ROWS)))
-        began = time.monotonic()
-        few.predict(few.X)
-        self._row = max((time.monotonic() - began) / max(len(few.y), 1), 1e-7)
+        self._row = _seconds_a_row(few)
+        # The first call may load things, and a small one is mostly its start.
+        if self._row * len(model.y) < seconds / 8:
+            self._row = _seconds_a_row(model)
 
     @property
     def left(self) -> float:
@@ -72,6 +73,12 @@ class Clock:
     def rows(self, share: float) -> int:
         """How many rows fit in a share of what is left."""
         return int(max(self.left, 0.0) * share / self._row)
+
+
+def _seconds_a_row(model: OutOfFold) -> float:
+    began = time.monotonic()
+    model.predict(model.X)
+    return max((time.monotonic() - began) / max(len(model.y), 1), 1e-7)
 
 
 def importance(
@@ -90,14 +97,14 @@ def importance(
     chosen = list(columns)
     if len(chosen) > MOST_COLUMNS:
         rows = _rows(clock.rows(PERMUTING / 3), len(chosen), len(model.y))
-        brief = model.subset(np.sort(generator.choice(len(model.y), rows, replace=False)))
+        brief = model.subset(np.sort(spread_out(model.y, rows)))
         base = brief.predict(brief.X)
         tried = _each(chosen, clock, lambda column: _loss(brief, metric, base, column, generator, 1))
         chosen = [column for column, _ in sorted(tried, key=lambda one: -one[1][0])[:MOST_COLUMNS]]
     room = clock.rows(PERMUTING) // max(len(chosen), 1)
     repeats = REPEATS if room >= REPEATS * LEAST_ROWS else max(1, room // LEAST_ROWS)
     rows = _rows(room, repeats, len(model.y))
-    part = model.subset(np.sort(generator.choice(len(model.y), rows, replace=False)))
+    part = model.subset(np.sort(spread_out(model.y, rows)))
     base = part.predict(part.X)
     found = _each(chosen, clock, lambda column: _loss(part, metric, base, column, generator, repeats))
     ranked = [
@@ -141,14 +148,12 @@ def _loss(
         order = generator.permutation(rows)
         X[repeat * rows : (repeat + 1) * rows, positions] = model.X[np.ix_(order, positions)]
     predicted = model.predict(X)
-    falls = [
-        difference(metric, model.y, base, predicted[repeat * rows : (repeat + 1) * rows])
-        for repeat in range(repeats)
-    ]
-    gains = np.array([fall.gain for fall in falls])
+    parts = predicted.reshape(repeats, rows, *predicted.shape[1:])
+    # The error over rows is much the same in each repeat, and dear to find for some metrics.
+    first, score = difference(metric, model.y, base, parts[0]), metric.score(model.y, base)
+    gains = np.array([first.gain, *(score - metric.score(model.y, part) for part in parts[1:])])
     between = gains.std(ddof=1) ** 2 / repeats if repeats > 1 else 0.0
-    within = float(np.mean([fall.error**2 for fall in falls]))
-    return float(gains.mean()), float(np.sqrt(max(within, between)))
+    return float(gains.mean()), float(np.sqrt(max(first.error**2, between)))
 
 
 def dependence(

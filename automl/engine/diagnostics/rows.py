@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 
 from automl.engine.diagnostics.figures import short
 from automl.engine.reading.stored import cells_of, read_stored
@@ -36,7 +37,7 @@ class Table:
     def __init__(self, path: Path, target: str, columns: Sequence[str]) -> None:
         self._table = read_stored(path)
         known = self._table.column(target).is_valid().to_numpy(zero_copy_only=False)
-        if self._table.schema.field(target).type in ("double", "float"):
+        if pa.types.is_floating(self._table.schema.field(target).type):
             known &= ~np.isnan(self._table.column(target).to_numpy(zero_copy_only=False))
         self._places = np.flatnonzero(known)
         there = set(self._table.column_names)

@@ -47,7 +47,8 @@ def remove_leftovers() -> None:
         remove_path(path)
     for path in _entries(settings.HOME / "held"):
         if is_old(path, VERY_OLD_SECONDS):
-            holdings.remove_notes(path)
+            with contextlib.suppress(OSError):
+                holdings.remove_notes(path)
 
 
 def remove_path(path: Path) -> None:

@@ -76,7 +76,7 @@ def resume_experiment(experiment: Experiment) -> bool:
             Experiment.objects.filter(id=experiment.id, state=ExperimentState.PAUSED),
             to=ExperimentState.RUNNING,
             version=F("version") + 1,
-            **clock.going_on(_locked(experiment)),
+            **clock.going_on(locked(experiment)),
         )
         if resumed:
             experiment.trials.filter(state=TrialState.WAITING.value).update(waiting_since=timezone.now())
@@ -158,7 +158,7 @@ def skip_trial(trial: Trial) -> bool:
 def extend_experiment(experiment: Experiment, *, seconds: float = 0.0, **limits: Any) -> bool:
     """Add seconds to the budget, and go on with a search that has ended. See `extend_to`."""
     with transaction.atomic():
-        budget = _locked(experiment).time_budget + seconds
+        budget = locked(experiment).time_budget + seconds
         return extend_to(experiment, time_budget=budget, **limits)
 
 
@@ -178,7 +178,7 @@ def extend_to(experiment: Experiment, **limits: Any) -> bool:
         If the owner may not have one more experiment that goes on.
     """
     with transaction.atomic():
-        row = _locked(experiment)
+        row = locked(experiment)
         if row.state in FINAL and row.prepared is None:
             raise Conflict(
                 f"The experiment is {row.state}, and its table was never prepared. Start a new one instead."
@@ -192,20 +192,29 @@ def extend_to(experiment: Experiment, **limits: Any) -> bool:
         _refuse(limit_errors(**wanted, seats=None))
         _refuse(_why_in_vain(row, Budget(seconds=wanted["time_budget"], max_trials=wanted["max_trials"])))
         if row.state in FINAL:
-            check_quota(row.owner)
-            prepared = storage.path_of(f"{row.folder}/prepared")
-            if prepared.exists() and not (prepared / SEAL).exists():
-                raise Conflict("An older version made the files of this experiment. Start a new one.")
+            check_may_go_on(row)
         if row.state in ENDED:
-            wanted.update(_begin_again(row))
+            wanted.update(begin_again(row))
+        if row.by_hand_only or row.state in ENDED:
+            _take_up_again(row)
         Experiment.objects.filter(id=row.id).update(
-            **wanted, limits_version=F("limits_version") + 1, version=F("version") + 1
+            **{**wanted, "by_hand_only": False},
+            limits_version=F("limits_version") + 1,
+            version=F("version") + 1,
         )
         _wake(row)
     return True
 
 
-def _locked(experiment: Experiment) -> Experiment:
+def check_may_go_on(row: Experiment) -> None:
+    """Raise the reason why an experiment that has ended can't be taken up again, if there is one."""
+    check_quota(row.owner)
+    prepared = storage.path_of(f"{row.folder}/prepared")
+    if prepared.exists() and not (prepared / SEAL).exists():
+        raise Conflict("An older version made the files of this experiment. Start a new one.")
+
+
+def locked(experiment: Experiment) -> Experiment:
     """The row as it is now; nobody changes it until the transaction ends."""
     return Experiment.objects.select_for_update(of=("self",)).select_related("owner").get(id=experiment.id)
 
@@ -217,7 +226,7 @@ def _refuse(errors: dict[str, str]) -> None:
 
 def _why_in_vain(row: Experiment, budget: Budget) -> dict[str, str]:
     """Why a search with this budget would have nothing to do, by the field that has to be larger."""
-    spent = _spent(row)
+    spent = spent_of(row)
     if row.state in ENDED and budget.remaining(spent) == 0.0:
         return {
             "time_budget": f"{spent:.0f} of {budget.seconds:g} s are spent, so no trial could run. Add more."
@@ -233,13 +242,14 @@ def _why_in_vain(row: Experiment, budget: Budget) -> dict[str, str]:
     }
 
 
-def _spent(row: Experiment) -> float:
+def spent_of(row: Experiment) -> float:
+    """Seconds of its budget that are gone, for one that is to go on."""
     # The end itself takes time; what it took over the budget is not taken from what is added.
     return min(row.spent, row.time_budget) if row.state in FINAL else clock.elapsed(row)
 
 
-def _begin_again(row: Experiment) -> dict[str, Any]:
-    """The columns of a search that goes on after its end; whoever was finishing it has lost its lease."""
+def _take_up_again(row: Experiment) -> None:
+    """Let what the end of the search cut short wait for a seat again."""
     row.trials.filter(state=TrialState.CANCELLED.value, cut_short=True).update(
         state=TrialState.WAITING.value,
         cut_short=False,
@@ -250,6 +260,10 @@ def _begin_again(row: Experiment) -> dict[str, Any]:
         nudged_at=timezone.now(),
         waiting_since=timezone.now(),
     )
+
+
+def begin_again(row: Experiment) -> dict[str, Any]:
+    """The columns of a search that goes on after its end; whoever was finishing it has lost its lease."""
     # Its files were not worth keeping, and it may be the answer yet.
     row.models.filter(state=ModelState.FAILED).delete()
     assert row.prepared is not None
@@ -262,7 +276,7 @@ def _begin_again(row: Experiment) -> dict[str, Any]:
         "finished_at": None,
         "error": "",
         "warnings": row.prepared.get("warnings", row.warnings),
-        "spent": _spent(row),
+        "spent": spent_of(row),
         **clock.going_on(row),
     }
 
@@ -278,7 +292,7 @@ def change_experiment(experiment: Experiment, changes: Limits) -> bool:
         If a limit is out of range, or under what is spent already.
     """
     with transaction.atomic():
-        row = _locked(experiment)
+        row = locked(experiment)
         wanted: Limits = {"time_budget": row.time_budget, "max_trials": row.max_trials, "seats": row.seats}
         before = dict(wanted)
         wanted.update(changes)

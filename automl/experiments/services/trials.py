@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -12,27 +12,25 @@ from uuid import UUID
 import structlog
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Count, F, Max, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Case, Count, F, OuterRef, Q, QuerySet, Subquery, When
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from automl.accounts.models import User
 from automl.core import holdings, leases, leaving, seats, storage
 from automl.core.dispatch import dispatcher
-from automl.core.errors import Conflict, InvalidInput
 from automl.core.health import live_workers
 from automl.core.patience import patiently
-from automl.engine.errors import UserError
+from automl.engine.budget import SEARCHED
 from automl.engine.isolation import Outcome
-from automl.engine.learners import LEARNERS, get_learner
 from automl.engine.study import Study
-from automl.engine.trial import Origin, ParamValue, Proposal, TrialRecord, TrialState
+from automl.engine.trial import Origin, Proposal, TrialRecord, TrialState
 from automl.experiments import clock
 from automl.experiments.models import Experiment, ExperimentState, Trial
-from automl.experiments.records import budget_of, history_of, profile_of, record_of, study_of
+from automl.experiments.records import budget_of, history_of, record_of, study_of
 from automl.experiments.services.lifecycle import stop_experiment
 from automl.experiments.services.losses import NUDGE_SECONDS, lose_trial, remove_files
-from automl.experiments.states import FINAL, advance_trial
+from automl.experiments.states import advance_trial
 
 log = structlog.get_logger(__name__)
 OUT_OF_TIME = "The time budget ended before this trial did."
@@ -56,7 +54,9 @@ def plan_trials(experiment_id: UUID) -> None:
     study = study_of(experiment)
     history = history_of(experiment)
     going = [record for record in history if not record.state.is_final]
-    if study.is_done(history, clock.elapsed(experiment)) or is_hopeless(history):
+    # Reopened for trials by hand alone, it ends with the last of them.
+    over = not going if experiment.by_hand_only else is_hopeless(history)
+    if over or study.is_done(history, clock.elapsed(experiment)):
         # Somebody may have given it more since it was read; then the next plan goes by that.
         unchanged = Experiment.objects.filter(
             state=ExperimentState.RUNNING, limits_version=experiment.limits_version
@@ -72,8 +72,12 @@ def plan_trials(experiment_id: UUID) -> None:
 
 
 def is_hopeless(history: Sequence[TrialRecord]) -> bool:
-    """Tell whether so many trials in a row have failed that what they have in common is at fault."""
-    ended = [record.state for record in history if record.state.is_final]
+    """Tell whether so many trials in a row have failed that what they have in common is at fault.
+
+    What people try is no sign of that: a sweep may well lead through ruin.
+    """
+    own = [record for record in history if record.origin in SEARCHED]
+    ended = [record.state for record in own if record.state.is_final]
     return len(ended) >= MOST_FAILURES and set(ended[-MOST_FAILURES:]) == {TrialState.FAILED}
 
 
@@ -120,55 +124,8 @@ def _add_planned(experiment: Experiment, proposals: list[Proposal], first: int) 
         log.info("planned_by_somebody_else", experiment=str(experiment.id))
 
 
-def add_trial(experiment: Experiment, *, family: str, hyperparameters: Mapping[str, Any]) -> Trial:
-    """Add one trial by hand, also to a running search.
-
-    Raises
-    ------
-    Conflict
-        If the experiment is not running, or is still being prepared.
-    InvalidInput
-        If the family or a hyperparameter can't be used.
-    """
-    if experiment.state in FINAL or experiment.state == ExperimentState.STOPPING:
-        raise Conflict(f"The experiment is {experiment.state}; a trial can be added to one that is running.")
-    if experiment.prepared is None:
-        raise Conflict("The experiment is still being prepared; try again in a moment.")
-    params = _checked(experiment, family, hyperparameters)
-    with transaction.atomic():
-        going = [ExperimentState.RUNNING, ExperimentState.PAUSED]
-        if not Experiment.objects.filter(id=experiment.id, state__in=going).update(version=F("version") + 1):
-            raise Conflict("The experiment ended a moment ago.")
-        last = experiment.trials.aggregate(last=Max("number"))["last"]
-        trial = Trial.objects.create(
-            experiment=experiment,
-            number=0 if last is None else last + 1,
-            family=family,
-            origin=Origin.MANUAL.value,
-            hyperparameters=params,
-        )
-        transaction.on_commit(lambda: dispatcher().evaluate(trial.id))
-    return trial
-
-
-def _checked(experiment: Experiment, family: str, params: Mapping[str, Any]) -> dict[str, ParamValue]:
-    profile = profile_of(experiment)
-    if family not in LEARNERS or profile.task_type not in get_learner(family).task_types:
-        offered = [key for key, learner in LEARNERS.items() if profile.task_type in learner.task_types]
-        raise InvalidInput(
-            {
-                "family": f"{family!r} is not offered for {profile.task_type}. "
-                f"Choose one of: {', '.join(offered)}."
-            }
-        )
-    try:
-        return dict(get_learner(family).space(profile).validate(params))
-    except UserError as error:
-        raise InvalidInput({"hyperparameters": str(error)}) from error
-
-
 def claim_trial(worker: str) -> Trial | None:
-    """Take the next waiting trial: of the user served longest ago, the manual ones and the oldest first."""
+    """Take the next waiting trial: of the user served longest ago, by hand before sweeps before the rest."""
     for trial in _ready()[:8]:
         now = timezone.now()
         with transaction.atomic():
@@ -201,13 +158,19 @@ def _ready() -> QuerySet[Trial]:
         .annotate(count=Count("id"))
         .values("count")
     )
+    # What a person waits for goes before what the search has thought of.
+    asked_for = Case(
+        When(origin=Origin.MANUAL.value, then=0), When(origin=Origin.SWEEP.value, then=1), default=2
+    )
     waiting = Trial.objects.filter(
         state=TrialState.WAITING.value, experiment__state=ExperimentState.RUNNING
-    ).annotate(busy=Coalesce(Subquery(busy), 0))
+    ).annotate(busy=Coalesce(Subquery(busy), 0), turn=asked_for)
     free = waiting.filter(Q(experiment__seats=None) | Q(experiment__seats__gt=F("busy")))
     return free.select_related("experiment__owner").order_by(
         F("experiment__owner__served_at").asc(nulls_first=True),
         F("experiment__started_at").asc(nulls_first=True),
+        "experiment",
+        "turn",
         "number",
     )
 

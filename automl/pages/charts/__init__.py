@@ -15,6 +15,7 @@ from automl.pages.charts.plane import Chart, Series
 from automl.pages.charts.responses import ResponseChart, response_chart
 from automl.pages.charts.scatter import Cells, ScatterChart, pair_cells, pair_chart
 from automl.pages.charts.shares import SharesChart, shares_over_time
+from automl.pages.charts.sweeps import HeatMap, heat_map, response_curve
 from automl.pages.charts.whiskers import FoldDots, Whisker, fold_dots, scale_of, whisker, whiskers
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Chart",
     "Dots",
     "FoldDots",
+    "HeatMap",
     "Histogram",
     "ParallelChart",
     "ResponseChart",
@@ -36,6 +38,7 @@ __all__ = [
     "curve_series",
     "dots",
     "fold_dots",
+    "heat_map",
     "histogram",
     "learning_curve",
     "off_scale",
@@ -43,6 +46,7 @@ __all__ = [
     "pair_chart",
     "parallel_chart",
     "response_chart",
+    "response_curve",
     "scale_of",
     "shares_over_time",
     "track",

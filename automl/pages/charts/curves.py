@@ -27,4 +27,6 @@ def learning_curve(curve: dict[str, Any] | None) -> list[Chart]:
     unit = str(curve.get("unit") or "rounds").capitalize()
     name = str(curve.get("metric") or "score")
     label = METRICS[name].label if name in METRICS else name.replace("_", " ").capitalize()
-    return [draw(size, series, dots=[], x_label=unit, y_label=label) for size in WIDTHS]
+    # The point that was kept.
+    kept = [(x, y) for x, y in zip(series[-1].x, series[-1].y, strict=True) if x == curve.get("best")]
+    return [draw(size, series, dots=kept, x_label=unit, y_label=label) for size in WIDTHS]

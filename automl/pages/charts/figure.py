@@ -10,8 +10,10 @@ from automl.pages.charts.plane import Tick, ticks
 
 # Two of them stand side by side on a wide screen.
 FIGURE_WIDTHS = (("wide", 540), ("narrow", 330))
-LEFT, RIGHT, TOP, BOTTOM = 58, 14, 12, 44
+LEFT, RIGHT, TOP, BOTTOM = 64, 24, 12, 44
 HEIGHT = 270
+# Of a name, as many as a mark on the axis of x has room for.
+LETTERS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +48,10 @@ class Axis:
     def marks(self, wanted: int) -> list[tuple[float, str]]:
         """Values to write beside the axis, at most about as many as wanted."""
         if self.names:
-            step = max(1, math.ceil(len(self.names) / wanted))
-            return [(place, _cut(name)) for place, name in enumerate(self.names) if place % step == 0]
+            names = [_cut(name) for name in self.names]
+            # Long names take the room of several short ones.
+            step = max(1, math.ceil(sum(map(len, names)) / (wanted * LETTERS)))
+            return [(place, name) for place, name in enumerate(names) if place % step == 0]
         if self.log:
             return [(value, brief(value)) for value in _powers(self.low, self.high, wanted)]
         found = [value for value in ticks(self.low, self.high, wanted) if self.low <= value <= self.high]

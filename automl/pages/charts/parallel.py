@@ -12,7 +12,7 @@ from automl.engine.trial import TrialRecord
 
 WIDTHS = (("wide", 960, 8), ("narrow", 340, 4))
 HEIGHT = 300
-SIDE, TOP, BOTTOM = 56, 40, 26
+SIDE, TOP, BOTTOM = 56, 56, 26
 BEST = 5
 
 
@@ -24,6 +24,7 @@ class Axis:
     label: str
     low: str
     high: str
+    label_at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +70,29 @@ def _drawn(
             if isinstance(dimension, Choice)
             else (dimension.low, dimension.high)
         )
-        axes.append(Axis(round(side + place * step, 1), dial.replace("_", " "), told(ends[0]), told(ends[1])))
+        # Names are longer than the room between two axes: every other one stands higher.
+        label_at = 14 if place % 2 else 30
+        axes.append(
+            Axis(
+                round(side + place * step, 1), dial.replace("_", " "), told(ends[0]), told(ends[1]), label_at
+            )
+        )
     threads = []
     for rank, record in reversed(list(enumerate(best))):
         points = []
         for axis, dial in zip(axes, names, strict=True):
-            at = in_range(space, dial, record.params)
+            at = _place(space, dial, record)
             if at is not None:
                 points.append(f"{axis.at},{round(HEIGHT - BOTTOM - at * tall, 1)}")
         kind = "first" if rank == 0 else "best" if rank < BEST else "other"
         threads.append(Thread(record.number, " ".join(points), kind))
     return ParallelChart(name, tuple(axes), tuple(threads), width)
+
+
+def _place(space: Space, dial: str, record: TrialRecord) -> float | None:
+    """The position on an axis whose two ends are the first and the last of a dial's choices."""
+    at, dimension = in_range(space, dial, record.params), space.dimensions[dial]
+    if at is None or not isinstance(dimension, Choice):
+        return at
+    count = len(dimension.choices)
+    return (at * count - 0.5) / (count - 1) if count > 1 else 0.5

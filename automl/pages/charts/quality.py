@@ -89,21 +89,21 @@ def costs(values: Sequence[float], cost: Sequence[float]) -> list[Figure]:
     return figures(Axis("Threshold", 0.0, 1.0), y, lines=[line])
 
 
-def against_actual(found: Found, unit: str) -> list[Figure]:
+def against_actual(found: Found) -> list[Figure]:
     """Predicted against actual; on the diagonal they are the same."""
     pairs = found["sample"]
     every = [value for pair in pairs for value in pair]
-    x = axis(f"Actual {unit}", every, log=found["log"])
-    y = Axis(f"Predicted {unit}", x.low, x.high, log=x.log)
+    x = axis("Actual", every, log=found["log"])
+    y = Axis("Predicted", x.low, x.high, log=x.log)
     dots = [Dot(actual, predicted, kind="hue-1 small-dot") for actual, predicted in pairs]
     return figures(x, y, lines=[Stroke("Perfect", [(x.low, x.low), (x.high, x.high)], "chance")], dots=dots)
 
 
-def residuals(found: Found, unit: str) -> list[Figure]:
+def residuals(found: Found) -> list[Figure]:
     """How far off predictions were, by what was predicted; the band holds four rows in five."""
     groups = found["by_predicted"]
     middle = [each["predicted"] for each in groups]
-    x = axis(f"Predicted {unit}", middle, log=found["log"])
+    x = axis("Predicted", middle, log=found["log"])
     low, high = [each["low"] for each in groups], [each["high"] for each in groups]
     y = axis("Predicted less actual", [*low, *high, 0.0])
     dots = [
@@ -138,8 +138,8 @@ def dependence(curve: Found, label: str) -> list[Figure]:
         names = ["missing" if value is None else str(value) for value in curve["grid"]]
         x = Axis(curve["column"], 0, len(names) - 1, names=names)
     else:
-        positive = min(grid) > 0 and len(grid) > 3 and grid[-1] - grid[-2] > 1.2 * (grid[1] - grid[0]) * 4
-        x = Axis(curve["column"], grid[0], grid[-1], log=positive)
+        by_factors = len(grid) > 3 and grid[0] > 0 and grid[-1] - grid[-2] > 5 * (grid[1] - grid[0])
+        x = Axis(curve["column"], grid[0], grid[-1], log=by_factors)
     several = len(curve["lines"]) > 1
     steps = curve["kind"] in ("categorical", "boolean")
     lines, bands, dots = [], [], []
@@ -147,8 +147,9 @@ def dependence(curve: Found, label: str) -> list[Figure]:
         mean = list(zip(grid, line["mean"], strict=True))
         name = str(line["class"] or "Prediction")
         if steps:
+            beside = 0.16 * (place - (len(curve["lines"]) - 1) / 2)
             dots += [
-                Dot(at, value, low, high, f"{value:.4g}", hue(place))
+                Dot(at + beside, value, low, high, f"{value:.4g}", hue(place))
                 for (at, value), low, high in zip(mean, line["low"], line["high"], strict=True)
             ]
             continue

@@ -11,8 +11,8 @@ from automl.engine.space import Choice, Dimension
 from automl.pages.charts.dials import dial_ticks
 from automl.pages.charts.plane import Tick, ticks
 
-WIDTH, HEIGHT = 400, 232
-LEFT, RIGHT, TOP, BOTTOM = 60, 12, 14, 40
+WIDTH, HEIGHT = 400, 220
+LEFT, RIGHT, TOP, BOTTOM = 60, 12, 14, 26
 MOST_POINTS = 160
 # Where the worst would press the rest flat, what lies under the middle by more than this is cut off.
 ROOM = 1.25

@@ -99,6 +99,15 @@ def _entry(item: Any) -> str:
 
 
 @register.filter
+def dial_value(text: Any) -> str:
+    """A dial's value as a form has it, short enough to read."""
+    try:
+        return f"{float(text):.4g}"
+    except ValueError:
+        return words(text)
+
+
+@register.filter
 def family(key: str) -> str:
     """A family's name for people."""
     return LEARNERS[key].label if key in LEARNERS else str(key).capitalize()
@@ -165,8 +174,11 @@ def signed(value: Any) -> str:
     """A difference, with its sign."""
     if not isinstance(value, int | float) or not math.isfinite(value):
         return NOTHING
-    sign = "+" if value > 0 else "\N{MINUS SIGN}" if value < 0 else ""
-    return sign + score(abs(value))
+    sign, size = "+" if value > 0 else "\N{MINUS SIGN}" if value < 0 else "", abs(value)
+    if 1e-7 < size < 0.001:
+        # Two digits that matter, written out: nobody compares powers of ten with a glance.
+        return f"{sign}{size:.{1 - math.floor(math.log10(size))}f}"
+    return sign + score(size)
 
 
 @register.filter

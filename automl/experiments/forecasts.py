@@ -1,0 +1,172 @@
+"""What may be expected of a trial before it is tried: its score, its time, when it would start."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+from uuid import UUID
+
+from django.utils import timezone
+
+from automl.engine.budget import CostModel
+from automl.engine.learners import LEARNERS, get_learner
+from automl.engine.samplers.base import signature
+from automl.engine.schema import DataProfile
+from automl.engine.space import Space
+from automl.engine.surrogate import Forecast, Surrogate
+from automl.engine.trial import Origin, Params, TrialRecord, TrialState
+from automl.experiments import clock, selectors
+from automl.experiments.models import Experiment, ExperimentState
+from automl.experiments.records import RECORD_FIELDS, budget_of, profile_of, study_of
+from automl.experiments.services.trials import free_places
+
+LEAST_LEFT = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What is expected of one configuration. Scores are higher-is-better, values in the metric's own unit."""
+
+    score: Forecast | None
+    value: float | None
+    low: float | None
+    high: float | None
+    seconds: float
+    starts_in: float
+    # The trial that has tried the same before, if there is one.
+    same: int | None
+
+    def as_json(self) -> dict[str, Any]:
+        """What a trial keeps of it, to be held against what came of it."""
+        return {"value": self.value, "low": self.low, "high": self.high, "seconds": round(self.seconds, 3)}
+
+
+class Outlook:
+    """The trials of an experiment so far, read once, and what they let expect. One query."""
+
+    def __init__(self, experiment: Experiment) -> None:
+        self.experiment = experiment
+        self.metric = selectors.metric_of(experiment)
+        self.started: dict[int, Any] = {}
+        self.ids: dict[int, UUID] = {}
+        self.records: list[TrialRecord] = []
+        rows = experiment.trials.order_by("number").values_list(*RECORD_FIELDS, "started_at", "id")
+        for number, family, params, origin, state, score, folds, seconds, started, id in rows:
+            self.records.append(
+                TrialRecord(
+                    number,
+                    family,
+                    params,
+                    Origin(origin),
+                    TrialState(state),
+                    score,
+                    tuple(folds),
+                    seconds,
+                )
+            )
+            self.started[number], self.ids[number] = started, id
+        self._surrogates: dict[str, Surrogate | None] = {}
+
+    @cached_property
+    def profile(self) -> DataProfile:
+        return profile_of(self.experiment)
+
+    @cached_property
+    def costs(self) -> CostModel:
+        return study_of(self.experiment).costs(self.records)
+
+    @cached_property
+    def places(self) -> int:
+        return free_places(self.experiment)
+
+    @property
+    def families(self) -> list[str]:
+        """The families that can be turned by hand here."""
+        return [key for key, learner in LEARNERS.items() if self.profile.task_type in learner.task_types]
+
+    def space(self, family: str) -> Space:
+        """The dials of a family on this table."""
+        return get_learner(family).space(self.profile)
+
+    def of(self, family: str) -> list[TrialRecord]:
+        """The trials of a family."""
+        return [record for record in self.records if record.family == family]
+
+    def best(self, family: str) -> TrialRecord | None:
+        """The best complete trial of a family."""
+        complete = [r for r in self.of(family) if r.state is TrialState.COMPLETE and r.score is not None]
+        return max(complete, key=lambda r: (r.score or 0.0, -r.number), default=None)
+
+    def value_of(self, score: float | None) -> float | None:
+        """A score in the metric's own unit."""
+        return self.metric.score_of(score) if self.metric and score is not None else score
+
+    def seconds(self, family: str, params: Params) -> float:
+        """How long a trial should take on its seat."""
+        known = get_learner(family).space(self.profile)
+        return self.costs.seconds(family, known.clip(params))
+
+    def time_left(self) -> float | None:
+        """Seconds in which trials of a search that goes on may still run; None where more would be given."""
+        going = (ExperimentState.RUNNING, ExperimentState.PAUSED)
+        if self.experiment.state not in going or self.experiment.by_hand_only:
+            return None
+        return budget_of(self.experiment).remaining(clock.elapsed(self.experiment))
+
+    def forecast(self, family: str, params: Params) -> Expected:
+        """What to expect of a valid configuration."""
+        guess = self._guess(family, params)
+        ends = [self.value_of(guess.low), self.value_of(guess.high)] if guess else [None, None]
+        if guess and (ends[0] or 0.0) > (ends[1] or 0.0):
+            ends.reverse()
+        return Expected(
+            score=guess,
+            value=self.value_of(guess.score) if guess else None,
+            low=ends[0],
+            high=ends[1],
+            seconds=self.seconds(family, params),
+            starts_in=self.starts_in(Origin.MANUAL),
+            same=self.same_as(family, params),
+        )
+
+    def same_as(self, family: str, params: Mapping[str, Any]) -> int | None:
+        """The number of the trial that has tried this already; a cancelled one has not."""
+        wanted = signature(family, params)
+        for record in self.of(family):
+            if record.state is not TrialState.CANCELLED and signature(family, record.params) == wanted:
+                return record.number
+        return None
+
+    def starts_in(self, origin: Origin) -> float:
+        """Seconds until a seat of this search is free for it; other searches may come first."""
+        now = timezone.now()
+        seats: list[float] = []
+        for record in self.records:
+            if record.state is TrialState.RUNNING:
+                begun = self.started[record.number]
+                gone = (now - begun).total_seconds() if begun else 0.0
+                seats.append(max(self.seconds(record.family, record.params) - gone, LEAST_LEFT))
+        heapq.heapify(seats)
+        while len(seats) < self.places:
+            heapq.heappush(seats, 0.0)
+        before = (Origin.MANUAL,) if origin is Origin.MANUAL else (Origin.MANUAL, Origin.SWEEP)
+        for record in self.records:
+            if record.state is TrialState.WAITING and record.origin in before:
+                heapq.heapreplace(seats, seats[0] + self.seconds(record.family, record.params))
+        return seats[0]
+
+    def seconds_of(self, family: str, configurations: Sequence[Params]) -> float:
+        """How long a sweep should take, from now to its last trial."""
+        seats = [self.starts_in(Origin.SWEEP)] * max(min(self.places, len(configurations)), 1)
+        for params in configurations:
+            heapq.heapreplace(seats, seats[0] + self.seconds(family, params))
+        return max(seats)
+
+    def _guess(self, family: str, params: Params) -> Forecast | None:
+        if family not in self._surrogates:
+            self._surrogates[family] = Surrogate.learn(self.space(family), self.records, family)
+        surrogate = self._surrogates[family]
+        return surrogate.predict(params) if surrogate else None

@@ -1,0 +1,376 @@
+"""Sweeps: values chosen for one or more dials, how long they will take, and the response as it fills in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods, require_safe
+
+from automl.core.errors import InvalidInput
+from automl.engine.learners import get_learner
+from automl.engine.samplers.base import signature
+from automl.engine.space import Choice, Dimension, Space
+from automl.engine.sweeping import Spacing, combinations, spread_values
+from automl.engine.trial import TrialState
+from automl.experiments import selectors
+from automl.experiments.forecasts import Outlook
+from automl.experiments.models import Experiment, Sweep, Trial
+from automl.experiments.records import profile_of
+from automl.experiments.services.by_hand import THERE, add_sweep, grid_of
+from automl.experiments.states import FINAL
+from automl.pages import charts
+from automl.pages.access import SignedInRequest, page
+from automl.pages.live import fragment, stamp_of
+from automl.pages.panels import Dial, decoded, families_of, label_of, panel_of
+from automl.pages.templatetags.show import NOTHING
+
+SWEEPS_SHOWN = 20
+STEPS = 5
+SPACINGS = (("log", "by factor"), ("linear", "even steps"), ("list", "a list"))
+# Of what people see of a combination, the best first where several stand for one.
+UNDONE = (TrialState.WAITING.value, TrialState.RUNNING.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """A dial as the builder shows it, with what was asked for."""
+
+    dial: Dial
+    on: bool
+    spacing: str
+    low: str
+    high: str
+    steps: str
+    values: str
+    picked: tuple[str, ...]
+    error: str
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@page
+def sweeps(request: SignedInRequest, id: UUID) -> HttpResponse:
+    found = selectors.get_experiment(user=request.user, id=id)
+    if found.prepared is None:
+        return render(request, "pages/sweeps.html", {"experiment": found, "live": found.state not in FINAL})
+    outlook = Outlook(found)
+    form = request.POST if request.method == "POST" else request.GET
+    family = form.get("family", "")
+    if not _is_offered(outlook, family):
+        return _shown(request, outlook, {"families": families_of(outlook)})
+    if request.method != "POST" or "count" in request.POST:
+        return _builder(request, outlook, family, form)
+    grid, base, errors = _read(outlook, family, form)
+    if not errors:
+        try:
+            added = add_sweep(found, family=family, grid=grid, base=base)
+        except InvalidInput as error:
+            errors = error.fields
+        else:
+            messages.success(request, _told(len(added.trials), added.sweep.skipped))
+            return redirect(reverse("pages:sweeps", args=[id]) + f"?sweep={added.sweep.id}#response")
+    return _builder(request, outlook, family, form, errors=errors, status=422)
+
+
+@require_safe
+@page
+def count(request: SignedInRequest, id: UUID) -> HttpResponse:
+    """How many trials the sweep would be and how long it would take; asked for while it is put together."""
+    found = selectors.get_experiment(user=request.user, id=id)
+    if found.prepared is None:
+        raise Http404("There are no dials yet.")
+    outlook = Outlook(found)
+    family = request.GET.get("family", "")
+    if not _is_offered(outlook, family):
+        raise Http404("There is no such family.")
+    context = {"experiment": found, **_counted(outlook, family, request.GET)}
+    answer = render(request, "pages/_sweep_count.html", context)
+    answer.headers["Cache-Control"] = "no-store"
+    return answer
+
+
+@require_safe
+@page
+def response(request: SignedInRequest, id: UUID, sweep: UUID) -> HttpResponse:
+    """What a sweep has found so far: polled, and sent only when one of its trials has moved."""
+    found = selectors.get_experiment(user=request.user, id=id)
+    shown = response_of(found, _sweep(found, str(sweep)))
+    return fragment(request, "pages/_sweep.html", shown, final=found.state in FINAL or shown["done"])
+
+
+def _is_offered(outlook: Outlook, family: str) -> bool:
+    return family in outlook.families and bool(outlook.space(family).dimensions)
+
+
+def _sweep(experiment: Experiment, id: str) -> Sweep:
+    try:
+        return experiment.sweeps.get(id=UUID(id))
+    except (Sweep.DoesNotExist, ValueError) as error:
+        raise Http404("There is no such sweep.") from error
+
+
+def _told(added: int, skipped: int) -> str:
+    if not added:
+        return "All of these had been tried before; nothing was added."
+    before = f" {skipped} had been tried before." if skipped else ""
+    return f"{added} {'trial is' if added == 1 else 'trials are'} on their way.{before}"
+
+
+def _shown(
+    request: HttpRequest, outlook: Outlook, context: dict[str, Any], *, status: int = 200
+) -> HttpResponse:
+    found = outlook.experiment
+    listed = list(selectors.list_sweeps(found)[:SWEEPS_SHOWN])
+    asked = request.GET.get("sweep", "")
+    chosen = _sweep(found, asked) if asked else None
+    if chosen is None and listed and not context.get("family"):
+        chosen = listed[0]
+    common: dict[str, Any] = {
+        "experiment": found,
+        "prepared": True,
+        "final": found.state in FINAL,
+        "metric_label": selectors.metric_label(found),
+        "sweeps": [{"sweep": each, "by": _by(each), "chosen": each == chosen} for each in listed],
+    }
+    if chosen is not None:
+        common.update(response_of(found, chosen))
+    # Without JavaScript the page loads itself anew, but not under a form that is being filled in.
+    common["live"] = common.get("polled", False) and "family" not in context
+    return render(request, "pages/sweeps.html", {**common, **context}, status=status)
+
+
+def _by(sweep: Sweep) -> str:
+    """The dials of a sweep, for people."""
+    return " and ".join(f"{name.replace('_', ' ')} ({len(values)})" for name, values in sweep.grid.items())
+
+
+def _builder(
+    request: HttpRequest,
+    outlook: Outlook,
+    family: str,
+    form: QueryDict,
+    *,
+    errors: Mapping[str, str] | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    best = outlook.best(family)
+    panel = panel_of(family, outlook.space(family), {}, best=best.params if best else None)
+    errors = errors or {}
+    context = {
+        "family": family,
+        "families": families_of(outlook, family),
+        "swept": [_swept(dial, form, errors.get(dial.name, "")) for dial in panel],
+        "others": form.get("others", "best" if best else "default"),
+        "best": best,
+        "best_value": outlook.value_of(best.score) if best else None,
+        "spacings": SPACINGS,
+        "refused": " ".join(errors[name] for name in ("grid", "base", "family") if name in errors),
+        **_counted(outlook, family, form),
+    }
+    return _shown(request, outlook, context, status=status)
+
+
+def _swept(dial: Dial, form: QueryDict, error: str) -> Swept:
+    def said(part: str, default: str) -> str:
+        return form.get(f"{dial.name}.{part}", default)
+
+    return Swept(
+        dial,
+        on=dial.name in form.getlist("on"),
+        spacing=said("spacing", "log" if dial.log else "linear"),
+        low=said("low", dial.low),
+        high=said("high", dial.high),
+        steps=said("steps", str(STEPS)),
+        values=said("values", ""),
+        picked=tuple(form.getlist(f"{dial.name}.pick")) or tuple(each.value for each in dial.options),
+        error=error,
+    )
+
+
+def _read(
+    outlook: Outlook, family: str, form: QueryDict
+) -> tuple[dict[str, list[Any]], dict[str, Any], dict[str, str]]:
+    """The grid and the other dials that a form asks for, and what is wrong with it by dial."""
+    space = outlook.space(family)
+    grid: dict[str, list[Any]] = {}
+    errors: dict[str, str] = {}
+    for name in form.getlist("on"):
+        if (dimension := space.dimensions.get(name)) is None:
+            continue
+        try:
+            grid[name] = _values(dimension, name, form)
+        except ValueError as error:
+            errors[name] = str(error)
+    if not grid and not errors:
+        errors["grid"] = "Tick at least one dial."
+    best = outlook.best(family)
+    base = {}
+    if best is not None and form.get("others") == "best":
+        base = {name: value for name, value in space.clip(best.params).items() if name not in grid}
+    return grid, base, errors
+
+
+def _values(dimension: Dimension, name: str, form: QueryDict) -> list[Any]:
+    """The values of one dial, or ValueError with what is wrong."""
+    if isinstance(dimension, Choice):
+        picked = form.getlist(f"{name}.pick")
+        if not picked:
+            raise ValueError("Tick at least one of its values.")
+        return [decoded(dimension, text) for text in picked]
+    spacing = form.get(f"{name}.spacing", "linear")
+    if spacing == "list":
+        texts = form.get(f"{name}.values", "").replace(";", " ").replace(",", " ").split()
+        if not texts:
+            raise ValueError("Write the values, such as 0.01, 0.1.")
+        return [decoded(dimension, text) for text in texts]
+    numbers = {}
+    for part in ("low", "high", "steps"):
+        try:
+            numbers[part] = float(form.get(f"{name}.{part}", ""))
+        except ValueError:
+            raise ValueError("Fill in from, to and steps with numbers.") from None
+    steps = int(min(max(numbers["steps"], 0), settings.MAX_SWEEP + 1))
+    return list(
+        spread_values(
+            dimension,
+            spacing=cast(Spacing, "log" if spacing == "log" else "linear"),
+            low=numbers["low"],
+            high=numbers["high"],
+            steps=steps,
+        )
+    )
+
+
+def _counted(outlook: Outlook, family: str, form: QueryDict) -> dict[str, Any]:
+    """What is known before the sweep is begun."""
+    grid, base, errors = _read(outlook, family, form)
+    if errors:
+        return {"count_error": "" if "grid" in errors else " ".join(errors.values()), "combos": 0}
+    try:
+        found = grid_of(outlook.experiment, family=family, grid=grid, base=base)
+    except InvalidInput as error:
+        return {"count_error": str(error), "combos": 0}
+    there = {signature(family, record.params) for record in outlook.of(family) if record.state.value in THERE}
+    new = [params for params in found if signature(family, params) not in there]
+    time = outlook.seconds_of(family, new) if new else 0.0
+    left = outlook.time_left()
+    return {
+        "count_error": "",
+        "combos": len(found),
+        "combos_new": len(new),
+        "combos_before": len(found) - len(new),
+        "combos_seconds": time,
+        "combos_left": left,
+        "combos_late": left is not None and bool(new) and time > left,
+        "combos_grid": [(name, [label_of(value) for value in values]) for name, values in grid.items()],
+        "ended": outlook.experiment.state in FINAL,
+    }
+
+
+# --- The response -------------------------------------------------------------------------------
+
+
+def response_of(experiment: Experiment, sweep: Sweep) -> dict[str, Any]:
+    """The combinations of a sweep with what became of each, those tried before among them. One query."""
+    space = _space(experiment, sweep)
+    metric = selectors.metric_of(experiment)
+    entries = _entries(experiment, sweep, space)
+    done = [each for each in entries if each["value"] is not None]
+    best = max(done, key=lambda each: each["score"], default=None)
+    going = sum(1 for each in entries if each["state"] in UNDONE)
+    names = [name for name, values in sweep.grid.items() if len(values) > 1] or list(sweep.grid)
+    drawn: dict[str, Any] = {}
+    if len(names) == 1:
+        drawn["curve"] = charts.response_curve(
+            space.dimensions[names[0]],
+            [(each["params"].get(names[0]), each["value"], each["low"], each["high"]) for each in entries],
+            x_label=names[0].replace("_", " ").capitalize(),
+            y_label=selectors.metric_label(experiment),
+        )
+    else:
+        rows, across = sorted(names, key=lambda name: (len(sweep.grid[name]), names.index(name)))[-2:]
+        drawn["heat"] = charts.heat_map(
+            entries,
+            rows=(rows, [label_of(value) for value in _ordered(space, sweep, rows)]),
+            across=(across, [label_of(value) for value in _ordered(space, sweep, across)]),
+        )
+        drawn["heat_over"] = [name for name in names if name not in (rows, across)]
+    return {
+        "experiment": experiment,
+        "sweep": sweep,
+        "entries": sorted(entries, key=lambda each: each["place"]),
+        "sweep_names": list(sweep.grid),
+        "sweep_best": best,
+        "sweep_done": len(entries) - going,
+        "sweep_size": len(entries),
+        "going": going,
+        "done": not going,
+        "better_is": "higher" if metric is None or metric.higher_is_better else "lower",
+        "metric_label": selectors.metric_label(experiment),
+        "polled": bool(going) and experiment.state not in FINAL,
+        "stamp": stamp_of("sweep", *_states(entries), experiment.state in FINAL),
+        **drawn,
+    }
+
+
+def _space(experiment: Experiment, sweep: Sweep) -> Space:
+    return get_learner(sweep.family).space(profile_of(experiment))
+
+
+def _ordered(space: Space, sweep: Sweep, name: str) -> list[Any]:
+    values = [space.dimensions[name].check(name, value) for value in sweep.grid[name]]
+    unique = list(dict.fromkeys(values))
+    return unique if isinstance(space.dimensions[name], Choice) else sorted(unique, key=float)  # type: ignore[arg-type]
+
+
+def _states(entries: list[dict[str, Any]]) -> list[str]:
+    counts: dict[str, int] = {}
+    for each in entries:
+        counts[each["state"]] = counts.get(each["state"], 0) + 1
+    return [f"{state[:2]}{count}" for state, count in sorted(counts.items())]
+
+
+def _entries(experiment: Experiment, sweep: Sweep, space: Space) -> list[dict[str, Any]]:
+    """One for each combination, with the trial that has most to tell."""
+    wanted = {
+        signature(sweep.family, params): (place, params)
+        for place, params in enumerate(combinations(space, sweep.grid, sweep.base))
+    }
+    fields = ("id", "experiment_id", "number", "family", "hyperparameters", "state", "score", "value")
+    more = ("value_low", "value_high", "fit_time", "error", "sweep_id")
+    found: dict[str, Trial] = {}
+    for trial in experiment.trials.filter(family=sweep.family).only(*fields, *more).order_by("number"):
+        key = signature(trial.family, trial.hyperparameters)
+        if key in wanted and (key not in found or _tells(trial) > _tells(found[key])):
+            found[key] = trial
+    return [_entry(sweep, place, params, found.get(key)) for key, (place, params) in wanted.items()]
+
+
+def _tells(trial: Trial) -> int:
+    order = ("cancelled", "failed", "pruned", "waiting", "running", "complete")
+    return order.index(trial.state)
+
+
+def _entry(sweep: Sweep, place: int, params: Mapping[str, Any], trial: Trial | None) -> dict[str, Any]:
+    return {
+        "place": place,
+        "params": params,
+        "labels": {name: label_of(params[name]) if name in params else NOTHING for name in sweep.grid},
+        "cells": [label_of(params[name]) if name in params else NOTHING for name in sweep.grid],
+        "trial": trial,
+        "name": selectors.trial_name(trial) if trial else "",
+        "state": trial.state if trial else "cancelled",
+        "score": trial.score if trial else None,
+        "value": trial.value if trial else None,
+        "low": trial.value_low if trial else None,
+        "high": trial.value_high if trial else None,
+        "seconds": trial.fit_time if trial else None,
+        "before": trial is not None and trial.sweep_id != sweep.id,
+    }

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import pytest
+
+from automl.experiments.models import Experiment
+from tests.factories import ExperimentFactory, TrialFactory
+from tests.pages.test_insight import long_search
+
+
+def test_it_tells_what_decided_and_what_tuning_was_worth(api, alice):
+    experiment = long_search(alice, 200, families=("lightgbm", "linear"))
+    body = api.get(f"experiments/{experiment.id}/insight/?family=lightgbm").json()
+    assert body["family"] == "lightgbm"
+    assert body["importance"]["dials"][0]["name"] == "learning_rate"
+    (rate,) = [each for each in body["responses"] if each["name"] == "learning_rate"]
+    assert rate["dangers"][0]["summary"].startswith("Above 0.")
+    assert 0.15 < rate["dangers"][0]["low"] < 0.3
+    assert body["worth"]["verdict"] in ("better", "worse", "within chance")
+    assert body["worth"]["outlook"]["chance"] is not None
+
+
+def test_scores_are_in_the_metrics_own_unit(api, alice):
+    experiment = ExperimentFactory(owner=alice, task_type="regression", metric="rmse", state="complete")
+    experiment.prepared["profile"].update(task_type="regression", classes=0, metric="rmse")
+    Experiment.objects.filter(id=experiment.id).update(prepared=experiment.prepared)
+    for number in range(12):
+        TrialFactory(
+            experiment=experiment,
+            number=number,
+            score=-2.0 - number / 100,
+            hyperparameters={"learning_rate": 0.01 * (1 + number), "num_leaves": 31},
+        )
+    body = api.get(f"experiments/{experiment.id}/insight/").json()
+    step = next(s for s in body["responses"][0]["curve"] if s["score"] is not None)
+    assert step["score_low"] <= step["score"] <= step["score_high"]
+    assert step["score"] > 0
+    assert body["worth"]["default"]["score"] == pytest.approx(2.0)
+
+
+def test_before_anything_has_ended_it_is_empty(api, alice):
+    body = api.get(f"experiments/{ExperimentFactory(owner=alice, state='pending').id}/insight/").json()
+    assert (body["family"], body["responses"], body["worth"]["verdict"]) == (None, [], "unknown")
+
+
+def test_a_family_that_is_not_tried_is_named(api, alice):
+    answer = api.get(f"experiments/{ExperimentFactory(owner=alice).id}/insight/?family=prophet")
+    assert answer.status_code == 422
+    assert "prophet" in answer.json()["errors"][0]["message"]
