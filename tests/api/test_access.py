@@ -32,6 +32,7 @@ ENDPOINTS = [
     ("post", "experiments/{experiment}/stop/", 202),
     ("get", "experiments/{experiment}/trials/", 200),
     ("post", "experiments/{experiment}/trials/", 201),
+    ("post", "experiments/{experiment}/sweeps/", 201),
     ("get", "experiments/{experiment}/compare/", 409),
     ("get", "trials/{trial}/", 200),
     ("get", "trials/{trial}/diagnostics/", 202),
@@ -51,6 +52,7 @@ ENDPOINTS = [
 OBJECTS = [(method, path, status) for method, path, status in ENDPOINTS if status]
 BODIES = {
     "experiments/{experiment}/trials/": {"family": "dummy"},
+    "experiments/{experiment}/sweeps/": {"family": "lightgbm", "grid": {"num_leaves": [8, 16]}},
     "experiments/{experiment}/extend/": {"time_budget": 60},
     "models/{model}/predict/": {"rows": [{"age": 39}]},
 }
