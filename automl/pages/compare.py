@@ -220,6 +220,7 @@ def verdicts(result: Mapping[str, Any], names: Mapping[str, str]) -> list[dict[s
                 "gain": abs(pair["gain"]),
                 "low": low,
                 "high": high,
+                "said": [show.fixed(value, reach) for value in (abs(pair["gain"]), low, high)],
                 "agreement": pair["agreement"],
                 "from": round(50 + 50 * low / reach, 1),
                 "to": round(50 + 50 * high / reach, 1),
