@@ -106,11 +106,15 @@ def get_diagnosis(*, user: User, id: UUID | str) -> Diagnosis:
 
 def entries_of(ids: Sequence[str], *, within: Experiment | None = None) -> list[Trial | Ensemble] | None:
     """Trials and ensembles by their ids, in that order; None if one is not there. Two queries."""
-    chosen = {"id__in": list(ids)} if within is None else {"id__in": list(ids), "experiment": within}
-    found: dict[str, Trial | Ensemble] = {}
-    for model in (Trial, Ensemble):
-        rows = model.objects.filter(**chosen).select_related("experiment__dataset", "model")  # type: ignore[attr-defined]
-        found |= {str(row.id): row for row in rows}
+    chosen: dict[str, Any] = (
+        {"id__in": list(ids)} if within is None else {"id__in": list(ids), "experiment": within}
+    )
+    related = ("experiment__dataset", "model")
+    rows: list[Trial | Ensemble] = [
+        *Trial.objects.filter(**chosen).select_related(*related),
+        *Ensemble.objects.filter(**chosen).select_related(*related),
+    ]
+    found = {str(row.id): row for row in rows}
     return [found[id] for id in ids] if all(id in found for id in ids) else None
 
 

@@ -108,7 +108,8 @@ def _offered(experiment: Experiment, chosen: Sequence[Entry]) -> list[dict[str, 
     """The best of the board to choose from, and whatever is chosen already. Two queries."""
     complete = experiment.trials.filter(state=TrialState.COMPLETE.value).order_by("-score", "number")
     trials = complete.only("experiment_id", "family", "number", "score", "value")[:OFFERED]
-    rows = {entry.id: entry for entry in (*experiment.ensembles.all(), *trials, *chosen)}
+    every: list[Entry] = [*experiment.ensembles.all(), *trials, *chosen]
+    rows = {entry.id: entry for entry in every}
     checked = {entry.id for entry in chosen}
     return [
         {
@@ -219,6 +220,7 @@ def verdicts(result: Mapping[str, Any], names: Mapping[str, str]) -> list[dict[s
                 "gain": abs(pair["gain"]),
                 "low": low,
                 "high": high,
+                "said": [show.fixed(value, reach) for value in (abs(pair["gain"]), low, high)],
                 "agreement": pair["agreement"],
                 "from": round(50 + 50 * low / reach, 1),
                 "to": round(50 + 50 * high / reach, 1),
@@ -262,7 +264,8 @@ def _histories(chosen: Sequence[Experiment]) -> dict[str, Any]:
         history = history[len(off_scale(history)) :]
         if not history:
             continue
-        x, y = [], []
+        x: list[float] = []
+        y: list[float] = []
         for moment, value, _ in history:
             x += [moment, moment] if y else [moment]
             y += [y[-1], value] if y else [value]

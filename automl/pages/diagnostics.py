@@ -20,6 +20,7 @@ from automl.experiments.services import diagnoses
 from automl.pages.access import SignedInRequest, page
 from automl.pages.charts import quality
 from automl.pages.live import fragment, stamp_of
+from automl.pages.templatetags import show
 from automl.pages.thresholds import Table, costs_of, threshold_of
 
 MAIN_METRICS = 6
@@ -291,6 +292,7 @@ def _importance(_: HttpRequest, result: Mapping[str, Any]) -> dict[str, Any]:
                 "from": round(100 * max(row["low"], 0) / largest, 1),
                 "to": round(100 * max(row["high"], 0) / largest, 1),
                 "sure": row["low"] > 0,
+                "said": [show.fixed(row[key], largest) for key in ("loss", "low", "high")],
             }
             for row in found["columns"]
         ],

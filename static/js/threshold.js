@@ -94,14 +94,24 @@
     const y = (value) => b - (value / most) * (b - t);
     const points = table.values.map((value, index) => `${x(value).toFixed(1)},${y(all[index]).toFixed(1)}`);
     svg.querySelector("polyline.cost").setAttribute("points", points.join(" "));
-    // The marks on the axis are spread evenly from nothing to the dearest.
     const lines = svg.querySelectorAll("line.grid");
+    const step = roundStep(most / Math.max(lines.length - 1, 1));
     svg.querySelectorAll("text.y-tick").forEach(function (text, index) {
-      const height = Number(lines[index].getAttribute("y1"));
-      text.textContent = amount((most * (b - height)) / (b - t));
+      const value = index * step;
+      text.textContent = amount(value);
+      for (const [each, name] of [[text, "y"], [lines[index], "y1"], [lines[index], "y2"]]) {
+        each.setAttribute(name, y(value));
+        each.setAttribute("visibility", value <= most ? "visible" : "hidden");
+      }
     });
     mark(svg, "cheapest", x(best.threshold), t, b);
     mark(svg, "chosen", x(at.threshold), t, b);
+  }
+
+  // The next of 1, 2, 2.5, 5 or 10 times a power of ten.
+  function roundStep(least) {
+    const unit = 10 ** Math.floor(Math.log10(least));
+    return unit * [1, 2, 2.5, 5, 10].find((factor) => unit * factor >= least * 0.999);
   }
 
   function mark(svg, name, at, top, bottom) {

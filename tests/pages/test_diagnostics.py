@@ -7,6 +7,7 @@ from django.urls import reverse
 
 from automl.experiments.models import Diagnosis
 from automl.experiments.services.diagnoses import request_diagnosis
+from automl.pages.templatetags.show import fixed
 from automl.pages.thresholds import Costs, Table
 from tests.diagnoses import diagnosis
 from tests.factories import EnsembleFactory, TrainedModelFactory, TrialFactory
@@ -163,3 +164,14 @@ def test_pages_take_few_queries_and_little_time(browser_client, world, task, dja
             began = time.perf_counter()
             browser_client.get(each)
             assert time.perf_counter() - began < 0.1 * 3  # the runner may be busy; measured apart
+
+
+def test_figures_of_one_table_have_the_same_decimals():
+    assert [fixed(value, 0.0548) for value in (0.0548, 0.00048, -0.0021, None)] == [
+        "0.0548",
+        "0.0005",
+        "\N{MINUS SIGN}0.0021",
+        "\N{EN DASH}",
+    ]
+    assert fixed(31415.9, 40_000.0) == "31,416"
+    assert fixed(0.0, 0.0) == "0"

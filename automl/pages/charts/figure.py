@@ -13,7 +13,7 @@ FIGURE_WIDTHS = (("wide", 540), ("narrow", 330))
 LEFT, RIGHT, TOP, BOTTOM = 64, 24, 12, 44
 HEIGHT = 270
 # Of a name, as many as a mark on the axis of x has room for.
-LETTERS = 8
+LETTERS = 6
 
 
 @dataclass(frozen=True, slots=True)

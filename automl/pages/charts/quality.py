@@ -39,8 +39,8 @@ def _ranking(
     ]
     if several and key in curves.get("macro", {}):
         lines.append(Stroke("Mean", curves["macro"][key], "hue-1"))
-    unit = (Axis(label, 0.0, 1.0, percent=True) for label in labels)
-    return figures(*unit, lines=lines)
+    x, y = (Axis(label, 0.0, 1.0, percent=True) for label in labels)
+    return figures(x, y, lines=lines)
 
 
 def calibration(found: Found) -> list[Figure]:
@@ -130,8 +130,8 @@ def error_bars(histogram: Found) -> list[Figure]:
 
 def dependence(curve: Found, label: str) -> list[Figure]:
     """How the prediction follows one column: its mean over rows, and where four rows in five lie."""
-    named = curve["kind"] not in ("numeric",)
-    grid = list(range(len(curve["grid"]))) if named else [float(value) for value in curve["grid"]]
+    named = curve["kind"] != "numeric"
+    grid = [float(value) for value in (range(len(curve["grid"])) if named else curve["grid"])]
     every = [value for line in curve["lines"] for key in ("low", "high") for value in line[key]]
     y = axis(label, every)
     if named:
@@ -142,7 +142,9 @@ def dependence(curve: Found, label: str) -> list[Figure]:
         x = Axis(curve["column"], grid[0], grid[-1], log=by_factors)
     several = len(curve["lines"]) > 1
     steps = curve["kind"] in ("categorical", "boolean")
-    lines, bands, dots = [], [], []
+    lines: list[Stroke] = []
+    bands: list[Band] = []
+    dots: list[Dot] = []
     for place, line in enumerate(curve["lines"]):
         mean = list(zip(grid, line["mean"], strict=True))
         name = str(line["class"] or "Prediction")

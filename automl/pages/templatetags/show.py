@@ -29,6 +29,14 @@ def score(value: Any) -> str:
     return f"{value:.4f}" if abs(value) < 10 else f"{value:.4g}"
 
 
+def fixed(value: float | None, largest: float) -> str:
+    """A number among others: with the decimals that the largest of them needs for three digits."""
+    if value is None:
+        return NOTHING
+    decimals = 2 - math.floor(math.log10(largest)) if largest > 0 else 0
+    return f"{value:,.{min(max(decimals, 0), 9)}f}".replace("-", "\N{MINUS SIGN}")
+
+
 @register.filter
 def seconds(value: Any) -> str:
     """A duration: 8 ms, 1.5 s, 2 min 05 s, 3 h 20 min. Whole numbers stay whole: 5 is 5 s, 5.0 is 5.0 s."""
