@@ -78,13 +78,13 @@ def _response(found: DialResponse, turn: Turn) -> dict[str, Any]:
     curve = []
     for step in found.curve:
         # Where lower is better the ends of a band change places.
-        ends = sorted(turn(end) for end in (step.low, step.high) if end is not None) or [None, None]
+        ends = sorted(turn(end) for end in (step.low, step.high) if end is not None)
         curve.append(
             {
                 "value": step.value,
                 "score": turn(step.mean) if step.mean is not None else None,
-                "score_low": ends[0],
-                "score_high": ends[-1],
+                "score_low": ends[0] if ends else None,
+                "score_high": ends[-1] if ends else None,
                 "trials": step.trials,
             }
         )

@@ -16,6 +16,7 @@ from automl.client.shapes import (
     Dataset,
     Diagnosis,
     Experiment,
+    Insight,
     LeaderboardRow,
     Model,
     Predictions,
@@ -161,6 +162,10 @@ class Experiments:
     def leaderboard(self, id: str) -> Sequence[LeaderboardRow]:
         """Give the rows, best first."""
         return [*self._transport.pages(f"experiments/{id}/leaderboard/")]
+
+    def insight(self, id: str, family: str | None = None) -> Insight:
+        """Give which hyperparameters of a family decided, and whether tuning was worth it."""
+        return cast(Insight, self._transport.get(f"experiments/{id}/insight/", family=family))
 
     def trials(self, id: str) -> Iterator[Trial]:
         """Walk over every trial, also the pruned and failed ones."""

@@ -53,6 +53,15 @@ class LeaderboardRow(TypedDict):
     model: str | None
 
 
+class Insight(TypedDict):
+    experiment: str
+    family: str | None
+    families: dict[str, int]
+    importance: dict[str, Any]
+    responses: list[dict[str, Any]]
+    worth: dict[str, Any]
+
+
 class Expectation(TypedDict):
     value: float | None
     low: float | None

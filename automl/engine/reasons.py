@@ -63,11 +63,18 @@ def what_is_next(study: Study, history: Sequence[TrialRecord]) -> str:
     if study.search == "manual":
         return "Nothing by itself: you add the trials."
     waiting = study.portfolio.waiting(record for record in history if record.params)
-    if waiting:
+    latest = max(
+        (record for record in history if record.origin in (Origin.DEFAULT, Origin.SEARCH)),
+        key=lambda record: record.number,
+        default=None,
+    )
+    # Once it searches, what is left of the list did not fit into the time.
+    if waiting and (latest is None or latest.origin is Origin.DEFAULT):
+        in_time = ", if it fits into the time that is left" if study.budget.max_trials is None else ""
         place = len(study.portfolio.entries) - len(waiting) + 1
         return (
             f"Ready-made settings number {place} of {len(study.portfolio.entries)}: "
-            f"{_label(waiting[0].family)}, if it fits into the time that is left."
+            f"{_label(waiting[0].family)}{in_time}."
         )
     if study.search != "auto":
         return "The next point of its family's grid." if study.search == "grid" else "A random draw."

@@ -34,6 +34,8 @@ from automl.engine.trial import Origin, TrialState
 from automl.experiments.models import Experiment, ModelState
 
 COMPLETE = TrialState.COMPLETE.value
+# What most curves say: told where the row is opened, and of no use as a mark on every second row.
+AS_IT_SHOULD = "Converged"
 BEFORE_AN_END = (TrialState.RUNNING.value, TrialState.WAITING.value)
 
 
@@ -187,7 +189,7 @@ def _trials(experiment: Experiment, opened: Collection[UUID]) -> list[Entry]:
         "ended_after", Case(When(learning_curve__isnull=False, then=Value(1)), default=Value(0)),
         _only("hyperparameters", is_open, TextField()),
         _only("fold_scores", is_open | under_way, TextField()),
-        _only("diagnosis", is_open, TextField()),
+        _only("diagnosis", is_open | ~Q(diagnosis__startswith=AS_IT_SHOULD), TextField()),
         _only("started_at", under_way, DateTimeField()),
     )  # fmt: skip
     return [Entry(*row) for row in rows]

@@ -15,11 +15,12 @@ from uuid import UUID
 from django.http import HttpRequest, QueryDict
 from django.urls import reverse
 
+from automl.engine.diagnosis import tag_of
 from automl.engine.learners import LEARNERS
 from automl.engine.metrics import Metric
 from automl.engine.trial import Origin, TrialState
 from automl.experiments import clock, selectors
-from automl.experiments.boards import COMPLETE, Board, Entry
+from automl.experiments.boards import AS_IT_SHOULD, COMPLETE, Board, Entry
 from automl.experiments.models import Experiment, ModelState
 from automl.experiments.states import FINAL
 from automl.pages import charts
@@ -243,10 +244,17 @@ def _rows(
                 "predict": seconds(entry.predict_time),
                 "size": size(entry.size),
                 "has_curve": entry.has_curve,
+                "finding": _finding(entry),
                 "details": _details(entry, metric, ready, dials) if id in opened else None,
             }
         )
     return rows
+
+
+def _finding(entry: Entry) -> str:
+    """What its learning curve warns of, in a few words."""
+    said = entry.diagnosis or ""
+    return "" if said.startswith(AS_IT_SHOULD) else tag_of(said)
 
 
 def _interval(entry: Entry) -> str:

@@ -37,7 +37,7 @@ def trials(request: SignedInRequest, id: UUID) -> HttpResponse:
     context: dict[str, Any] = {
         "experiment": experiment,
         "entries": [_headed(entry) for entry in entries],
-        "offered": _offered(experiment, {str(entry.id) for entry in entries}),
+        "offered": _offered(experiment, entries),
         "metric_label": selectors.metric_label(experiment),
         "most": diagnoses.MOST_COMPARED,
     }
@@ -104,20 +104,20 @@ def _headed(entry: Entry) -> dict[str, Any]:
     return {"id": str(entry.id), "name": selectors.entry_name(entry), "address": address}
 
 
-def _offered(experiment: Experiment, checked: set[str]) -> list[dict[str, Any]]:
-    """The best of the board to choose from, and whatever is chosen already."""
-    trials = experiment.trials.filter(state=TrialState.COMPLETE.value).order_by("-score", "number")
-    rows: list[Entry] = [*experiment.ensembles.all(), *trials.only("family", "number", "score", "value")]
-    rows.sort(key=lambda row: -(row.score or 0.0))
+def _offered(experiment: Experiment, chosen: Sequence[Entry]) -> list[dict[str, Any]]:
+    """The best of the board to choose from, and whatever is chosen already. Two queries."""
+    complete = experiment.trials.filter(state=TrialState.COMPLETE.value).order_by("-score", "number")
+    trials = complete.only("experiment_id", "family", "number", "score", "value")[:OFFERED]
+    rows = {entry.id: entry for entry in (*experiment.ensembles.all(), *trials, *chosen)}
+    checked = {entry.id for entry in chosen}
     return [
         {
             "id": str(row.id),
             "name": selectors.entry_name(row),
             "value": row.value,
-            "checked": str(row.id) in checked,
+            "checked": row.id in checked,
         }
-        for place, row in enumerate(rows)
-        if place < OFFERED or str(row.id) in checked
+        for row in sorted(rows.values(), key=lambda row: -(row.score or 0.0))
     ]
 
 
@@ -183,19 +183,20 @@ def _comparison(request: SignedInRequest, experiment: Experiment, entries: Seque
     }
 
 
-def _told(diagnosis: Diagnosis, entries: Sequence[Entry]) -> dict[str, Any]:
-    """A comparison in words, as far as it is there."""
+def _told(diagnosis: Diagnosis, entries: Sequence[Entry], names: Sequence[str] = ()) -> dict[str, Any]:
+    """A comparison in words, as far as it is there; `names` where those of the entries say too little."""
+    names = names or [selectors.entry_name(entry) for entry in entries]
     shown: dict[str, Any] = {
         "diagnosis": diagnosis,
         "live": diagnosis.state == DiagnosisState.COMPUTING,
         "stamp": stamp_of(diagnosis.version, diagnosis.state),
-        "names": [selectors.entry_name(entry) for entry in entries],
+        "names": names,
     }
     if diagnosis.result is not None:
         result = diagnosis.result
         shown |= {
             "result": result,
-            "verdicts": verdicts(result),
+            "verdicts": verdicts(result, dict(zip(diagnosis.entries, names, strict=True))),
             "is_number": result["task_type"] == "regression",
             "rows": result["disagreements"]["rows"],
             "columns": result["disagreements"]["columns"][:8],
@@ -203,9 +204,8 @@ def _told(diagnosis: Diagnosis, entries: Sequence[Entry]) -> dict[str, Any]:
     return shown
 
 
-def verdicts(result: Mapping[str, Any]) -> list[dict[str, Any]]:
+def verdicts(result: Mapping[str, Any], names: Mapping[str, str]) -> list[dict[str, Any]]:
     """Each pair in words, the better one first, with its interval on a scale that all pairs share."""
-    names = {each["id"]: each["name"] for each in result["entries"]}
     reach = max([abs(pair[end] or 0.0) for pair in result["pairs"] for end in ("low", "high")] + [1e-12])
     found = []
     for pair in result["pairs"]:
@@ -287,5 +287,8 @@ def _answers(request: SignedInRequest, chosen: Sequence[Experiment]) -> dict[str
         return {"why_not": why, "live": False, "stamp": "none"}
     there = [entry for entry in entries if entry is not None]
     query = urlencode([("experiment", str(each.id)) for each in chosen])
-    told = _told(diagnoses.request_comparison(chosen[0], there), there)
+    names = [
+        f"{each.name} ({selectors.entry_name(entry)})" for each, entry in zip(chosen, there, strict=True)
+    ]
+    told = _told(diagnoses.request_comparison(chosen[0], there), there, names)
     return {**told, "state_address": f"{reverse('pages:compare_experiments_state')}?{query}"}

@@ -184,6 +184,11 @@ def _dropped(
                     "bar": charts.bar(left / entered if entered else 0),
                 }
             )
+    pruned = [
+        (row, record)
+        for row, record in zip(rows, history, strict=True)
+        if record.state is TrialState.PRUNED and record.fold_scores
+    ]
     latest = [
         {
             "id": row.id,
@@ -191,15 +196,14 @@ def _dropped(
             "rung": len(record.fold_scores),
             "at": turn(mean(record.fold_scores)),
         }
-        for row, record in zip(rows, history, strict=True)
-        if record.state is TrialState.PRUNED and record.fold_scores
+        for row, record in reversed(pruned[-DROPPED_SHOWN:])
     ]
     return {
         "rungs": table,
         "entered": entered,
         "finished": left,
         "dropped": len(ended) - left,
-        "latest": latest[-DROPPED_SHOWN:][::-1],
+        "latest": latest,
         "failed": sum(record.state is TrialState.FAILED for record in history),
     }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -15,10 +15,11 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_safe
 
 from automl.core.errors import InvalidInput
+from automl.engine.glossary import guide
 from automl.engine.learners import get_learner
 from automl.engine.samplers.base import signature
 from automl.engine.space import Choice, Dimension, Space
-from automl.engine.sweeping import Spacing, combinations, spread_values
+from automl.engine.sweeping import combinations, spread_values
 from automl.engine.trial import TrialState
 from automl.experiments import selectors
 from automl.experiments.forecasts import Outlook
@@ -137,7 +138,7 @@ def _shown(
         "prepared": True,
         "final": found.state in FINAL,
         "metric_label": selectors.metric_label(found),
-        "sweeps": [{"sweep": each, "by": _by(each), "chosen": each == chosen} for each in listed],
+        "sweeps": [{"sweep": each, "by": _by(outlook, each), "chosen": each == chosen} for each in listed],
     }
     if chosen is not None:
         common.update(response_of(found, chosen))
@@ -146,9 +147,14 @@ def _shown(
     return render(request, "pages/sweeps.html", {**common, **context}, status=status)
 
 
-def _by(sweep: Sweep) -> str:
+def _by(outlook: Outlook, sweep: Sweep) -> str:
     """The dials of a sweep, for people."""
-    return " and ".join(f"{name.replace('_', ' ')} ({len(values)})" for name, values in sweep.grid.items())
+    space = outlook.space(sweep.family)
+    parts = [
+        f"{guide(sweep.family, name, space.dimensions[name]).label.lower()} ({len(values)})"
+        for name, values in sweep.grid.items()
+    ]
+    return " and ".join(parts)
 
 
 def _builder(
@@ -240,7 +246,7 @@ def _values(dimension: Dimension, name: str, form: QueryDict) -> list[Any]:
     return list(
         spread_values(
             dimension,
-            spacing=cast(Spacing, "log" if spacing == "log" else "linear"),
+            spacing="log" if spacing == "log" else "linear",
             low=numbers["low"],
             high=numbers["high"],
             steps=steps,
@@ -286,27 +292,29 @@ def response_of(experiment: Experiment, sweep: Sweep) -> dict[str, Any]:
     best = max(done, key=lambda each: each["score"], default=None)
     going = sum(1 for each in entries if each["state"] in UNDONE)
     names = [name for name, values in sweep.grid.items() if len(values) > 1] or list(sweep.grid)
+    labels = {name: guide(sweep.family, name, space.dimensions[name]).label for name in sweep.grid}
     drawn: dict[str, Any] = {}
     if len(names) == 1:
         drawn["curve"] = charts.response_curve(
             space.dimensions[names[0]],
             [(each["params"].get(names[0]), each["value"], each["low"], each["high"]) for each in entries],
-            x_label=names[0].replace("_", " ").capitalize(),
+            x_label=labels[names[0]],
             y_label=selectors.metric_label(experiment),
         )
     else:
-        rows, across = sorted(names, key=lambda name: (len(sweep.grid[name]), names.index(name)))[-2:]
+        rows, across = sorted(names, key=lambda name: (len(sweep.grid[name]), -names.index(name)))[-2:]
         drawn["heat"] = charts.heat_map(
             entries,
             rows=(rows, [label_of(value) for value in _ordered(space, sweep, rows)]),
             across=(across, [label_of(value) for value in _ordered(space, sweep, across)]),
+            labels=labels,
         )
-        drawn["heat_over"] = [name for name in names if name not in (rows, across)]
+        drawn["heat_over"] = [labels[name] for name in names if name not in (rows, across)]
     return {
         "experiment": experiment,
         "sweep": sweep,
         "entries": sorted(entries, key=lambda each: each["place"]),
-        "sweep_names": list(sweep.grid),
+        "sweep_labels": list(labels.values()),
         "sweep_best": best,
         "sweep_done": len(entries) - going,
         "sweep_size": len(entries),
@@ -327,7 +335,7 @@ def _space(experiment: Experiment, sweep: Sweep) -> Space:
 def _ordered(space: Space, sweep: Sweep, name: str) -> list[Any]:
     values = [space.dimensions[name].check(name, value) for value in sweep.grid[name]]
     unique = list(dict.fromkeys(values))
-    return unique if isinstance(space.dimensions[name], Choice) else sorted(unique, key=float)  # type: ignore[arg-type]
+    return unique if isinstance(space.dimensions[name], Choice) else sorted(unique, key=float)
 
 
 def _states(entries: list[dict[str, Any]]) -> list[str]:

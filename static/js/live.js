@@ -12,7 +12,9 @@
     document.addEventListener(name, () => setTimeout(() => (pressed = false)));
   }
   document.addEventListener("htmx:beforeSwap", function (event) {
-    if (pressed) event.detail.shouldSwap = false;
+    const asker = event.detail.requestConfig && event.detail.requestConfig.elt;
+    const polls = asker && (asker.getAttribute("hx-trigger") || "").startsWith("every");
+    if (pressed && polls) event.detail.shouldSwap = false;
   });
 
   function sameKind(one, other) {

@@ -156,6 +156,8 @@ def test_board_and_trials_are_read(client, owner):
     assert [row["score"] for row in client.experiments.leaderboard(id_)] == [0.9, 0.8, 0.7]
     assert [row["number"] for row in client.experiments.trials(id_)] == [0, 1, 2]
     assert client.experiments.trial(str(trial.id))["number"] == 2
+    found = client.experiments.insight(id_, "lightgbm")
+    assert (found["family"], found["importance"]["missing_trials"]) == ("lightgbm", 7)
     assert client.experiments.add_trial(id_, "dummy")["origin"] == "manual"
     assert client.experiments.stop(id_)["status"] == "stopping"
 

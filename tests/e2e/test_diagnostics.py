@@ -34,7 +34,7 @@ def experiment_of(alice, **changed):
 def every_part(page: Page, task: str) -> None:
     """Scroll through all parts, as a reader does: each comes when it is reached."""
     for name in PARTS[task]:
-        page.locator(f"#{name}").scroll_into_view_if_needed()
+        page.locator(f"#part-{name}").scroll_into_view_if_needed()
         expect(page.locator(f"#part-{name} table").first).to_be_attached()
     page.evaluate("window.scrollTo(0, 0)")
 
@@ -71,7 +71,7 @@ def test_the_threshold_follows_the_slider_and_the_costs(signed_in, alice):
     Diagnosis.objects.filter(id=found.id).update(state="ready", result=diagnosis())
     page: Page = signed_in
     page.goto(reverse("pages:trial_diagnostics", args=[trial.id]))
-    page.locator("#threshold").scroll_into_view_if_needed()
+    page.locator("#part-threshold").scroll_into_view_if_needed()
     expect(page.locator("#part-threshold .marker.cheapest").first).to_be_attached()
     page.get_by_label("A miss costs").fill("20")
     best = page.locator("[data-show=best]").inner_text()
@@ -132,8 +132,9 @@ def test_experiments_are_compared(signed_in, alice, picture):
     for box in page.get_by_role("checkbox").all():
         box.check()
     page.get_by_role("button", name="Compare").click()
-    names = [(str(each.trials.first().id), each.name) for each in (one, other)]
+    names = [(str(each.trials.order_by("number").first().id), each.name) for each in (one, other)]
     expect(page.get_by_text("row by row")).to_be_visible()
     Diagnosis.objects.update(state="ready", result=comparison(*names), version=1)
     expect(page.get_by_text("is better than")).to_be_visible(timeout=4000)
+    expect(page.get_by_text("adult (LightGBM #0)").first).to_be_visible()
     picture(page, "compare-experiments")

@@ -7,6 +7,7 @@ from django.urls import reverse
 from playwright.sync_api import Page, expect
 
 from automl.experiments.models import Experiment
+from tests.e2e.test_quality import AXE, TAGS, small_targets
 from tests.factories import EnsembleFactory, TrialFactory
 from tests.pages.test_insight import long_search
 
@@ -147,3 +148,27 @@ def test_empty_pages_teach(signed_in: Page, alice, picture):
     go(signed_in, "search", experiment)
     expect(signed_in.locator(".next")).to_contain_text("Next:")
     picture(signed_in, "search-empty")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_full_pages_can_be_used_by_everybody(signed_in: Page, alice, scheme: str):
+    experiment = searched(alice, 240, families=("lightgbm", "linear"))
+    TrialFactory(experiment=experiment, number=900, state="running", origin="search", fold_scores=[0.899])
+    trial = experiment.trials.filter(family="lightgbm", state="complete").last()
+    trial.learned = {"rounds": 40, "importance": [["age", 0.52], ["city", 0.31]]}
+    trial.save()
+    signed_in.emulate_media(color_scheme=scheme)
+    for name, row, query, ready in (
+        ("insight", experiment, "?family=lightgbm", ".parallel"),
+        ("search", experiment, "", ".shares"),
+        ("trial", trial, "", ".part.after"),
+        ("experiment", experiment, "", ".worth"),
+    ):
+        for width in (1440, 390):
+            signed_in.set_viewport_size({"width": width, "height": 900})
+            go(signed_in, name, row, query)
+            expect(signed_in.locator(ready).first).to_be_attached()
+            found = AXE.run(signed_in, options={"runOnly": TAGS, "resultTypes": ["violations"]}).response
+            said = [f"{each['id']}: {each['nodes'][0]['html'][:160]}" for each in found["violations"]]
+            assert said == [], (name, width)
+            assert small_targets(signed_in) == [], (name, width)

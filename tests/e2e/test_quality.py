@@ -14,7 +14,10 @@ from django.contrib.staticfiles import finders
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from automl.accounts.models import User
-from automl.experiments.models import Experiment
+from automl.experiments.models import Diagnosis, Experiment
+from automl.experiments.selectors import trial_name
+from automl.experiments.services.diagnoses import request_comparison, request_diagnosis
+from tests.diagnoses import comparison, diagnosis
 from tests.e2e.conftest import Watch
 from tests.e2e.pages import Shop, Spot, addresses
 from tests.e2e.test_browser import experiment_of, model_of
@@ -65,8 +68,19 @@ def shop_of(alice: User) -> Shop:
     }
     trial.learned = {"rounds": 80, "trees": 80, "importance": [["age", 0.52], ["city", 0.31]]}
     trial.save()
+    diagnose(trial)
     User.objects.filter(id=alice.id).update(is_staff=True)
     return Shop(alice, running, ended, trial, model_of(trial, is_best=True))
+
+
+def diagnose(trial) -> None:
+    """Have the diagnosis of a trial, and the comparison that a page shows, there already."""
+    found = request_diagnosis(trial)
+    Diagnosis.objects.filter(id=found.id).update(state="ready", result=diagnosis())
+    two = list(trial.experiment.trials.filter(state="complete").order_by("number")[:2])
+    pair = request_comparison(trial.experiment, two)
+    result = comparison(*((str(each.id), trial_name(each)) for each in two))
+    Diagnosis.objects.filter(id=pair.id).update(state="ready", result=result)
 
 
 @pytest.fixture

@@ -78,6 +78,16 @@ def test_plain_searches(search, word):
     assert word in why_tried(driven, history[-1], history)
 
 
+def test_what_did_not_fit_is_not_announced_while_it_searches():
+    search = study()
+    history = [
+        TrialRecord(0, "linear", {}, Origin.DEFAULT, TrialState.COMPLETE, 0.8, (0.8,) * 5, 1.0),
+        TrialRecord(1, "linear", {"strength": 0.1}, Origin.SEARCH, TrialState.COMPLETE, 0.8, (0.8,) * 5, 1.0),
+    ]
+    assert search.portfolio.waiting(history)
+    assert "Ready-made" not in what_is_next(search, history)
+
+
 def test_by_hand_nothing_comes_next():
     assert "you add the trials" in what_is_next(study(search="manual"), [])
 

@@ -255,3 +255,12 @@ def test_the_hyperparameters_of_closed_rows_stay_in_the_database(experiment):
     assert opened.fold_scores == trial.fold_scores
     assert closed.hyperparameters_text is None
     assert json.loads(opened.hyperparameters_text or "{}") == trial.hyperparameters
+
+
+def test_a_curve_that_warns_is_marked_in_its_row(browser_client, alice):
+    experiment = ExperimentFactory(owner=alice)
+    TrialFactory(experiment=experiment, diagnosis="Overfits from round 40. After it validation loses 3 %.")
+    TrialFactory(experiment=experiment, diagnosis="Converged. Validation was best at round 9 of 12.")
+    page = browser_client.get(reverse("pages:experiment", args=[experiment.id])).content.decode()
+    assert page.count('class="tag finding"') == 1
+    assert "overfits from round 40</span>" in page

@@ -171,8 +171,10 @@ def test_seat_time_is_split_among_the_spans_it_lies_in():
 def test_columns_of_shares_fill_the_whole_height():
     wide, narrow = charts.shares_over_time([("a", 0.0, 10.0), ("b", 5.0, 10.0)], ["a", "b"])
     assert (wide.size, narrow.size) == ("wide", "narrow")
-    last = [block for block in wide.blocks if block.x == wide.blocks[-1].x]
-    assert sum(block.height for block in last) == pytest.approx(wide.bottom - wide.top, abs=0.3)
+    first, second = dict(wide.paths).values()
+    assert (first.count("M"), second.count("M")) == (32, 16)
+    heights = [float(path.rsplit("v", 1)[1].split("h")[0]) for path in (first, second)]
+    assert sum(heights) == pytest.approx(wide.bottom - wide.top, abs=0.3)
 
 
 def searched(count=40):

@@ -10,7 +10,9 @@ from django.urls import reverse
 
 from tests.factories import DatasetFactory, ExperimentFactory, TrainedModelFactory, TrialFactory
 from tests.pages.conftest import make_world
+from tests.pages.test_insight import long_search
 
+FRAGMENTS = ("progress", "board", "limits", "state", "shown", "worth")
 VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
 
 
@@ -97,7 +99,14 @@ def test_pages_of_an_experiment_in_every_state(browser_client, alice, state):
     world = make_world(alice, state=state)
     for name, address in world.addresses().items():
         answer = browser_client.get(address)
-        check(answer, whole=name.split("_")[-1] not in ("progress", "board", "limits", "state"))
+        check(answer, whole=name.split("_")[-1] not in FRAGMENTS)
+
+
+def test_what_a_long_search_shows(browser_client, alice):
+    experiment = long_search(alice, 120)
+    for name in ("search", "search_shown", "insight_shown", "worth"):
+        answer = browser_client.get(reverse(f"pages:{name}", args=[experiment.id]))
+        check(answer, whole=name == "search")
 
 
 @pytest.mark.parametrize("name", ["home", "datasets", "experiments", "upload", "account"])

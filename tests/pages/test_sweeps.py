@@ -76,7 +76,7 @@ def test_what_was_tried_before_is_counted_by_itself(browser_client, alice):
         ({"learning_rate.low": "0"}, "above zero"),
         ({"num_leaves.values": "2"}, "give a whole number from 4 to 256"),
         ({"num_leaves.values": "many"}, "not a number"),
-        ({"learning_rate.steps": "500"}, "1,500 combinations"),
+        ({"learning_rate.steps": "500"}, "449 x 3); the most is 500"),
     ],
 )
 def test_what_can_not_be_swept_says_why(browser_client, alice, fields, words):
@@ -153,7 +153,7 @@ def test_two_dials_give_a_map_and_three_are_folded(browser_client, alice):
     three = add_sweep(experiment, family=FAMILY, grid={**grid, "extra_trees": [False, True]})
     finish(three.trials[0], 0.95)
     text = get(browser_client, experiment, sweep=three.sweep.id).content.decode()
-    assert "Each cell is the best over extra trees" in text
+    assert "Each cell is the best over random thresholds" in text
     assert "before" in text
 
 

@@ -80,6 +80,26 @@ def test_from_upload_to_predictions_of_a_downloaded_model(service: Service, tabl
     assert answer.json()["probabilities"][0][1] == pytest.approx(float(lines[1].split(",")[2]), abs=1e-6)
 
 
+def test_a_worker_diagnoses_a_model_and_compares_trials(service: Service, table: Path):
+    dataset = service.upload(table)
+    families = ["dummy", "linear", "hist_boosting"]
+    experiment = service.experiment(dataset, "bought", time_budget=30, max_trials=3, families=families)
+    done = service.settled(f"experiments/{experiment['id']}/", within=60)
+
+    found = service.settled(f"models/{done['model']}/diagnostics/", ("ready", "failed"), within=40)
+    assert found["status"] == "ready", found["error"]
+    assert found["result"]["rows"] == 400
+    assert {row["column"] for row in found["result"]["importance"]["columns"][:2]} == {"age", "city"}
+    assert len(found["result"]["worst"]["rows"]) == 50
+
+    board = service.client.get(f"experiments/{experiment['id']}/leaderboard/").json()["results"]
+    trials = {row["family"]: row["trial"] for row in board if row["trial"]}
+    query = f"?trial={trials['linear']}&trial={trials['dummy']}"
+    pair = service.settled(f"experiments/{experiment['id']}/compare/{query}", ("ready", "failed"), within=30)
+    assert pair["status"] == "ready", pair["error"]
+    assert pair["result"]["pairs"][0]["low"] > 0
+
+
 def test_an_experiment_cancelled_in_the_middle_stops_within_two_seconds(service: Service, table: Path):
     dataset = service.upload(table)
     experiment = service.experiment(dataset, "bought", time_budget=60)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-MOST_ROWS, LEAST_ROWS = 2_000, 200
+MOST_ROWS, LEAST_ROWS = 4_000, 200
 REPEATS = 5
 # Of very many columns all are tried briefly, and these once more with care.
 MOST_COLUMNS = 20

@@ -107,17 +107,18 @@ def next_family(
         if record.family in spent:
             seconds = record.seconds or (expected(record.family, record.params) if expected else 0.1)
             spent[record.family] += max(seconds, 1e-3)
+    latest = sorted(history, key=lambda record: -record.number)
     for family in families:
         # Stopped early again and again, it costs little each time, and would be asked again and again.
-        spent[family] *= 1 + _stopped_in_a_row(family, history)
+        spent[family] *= 1 + _stopped_in_a_row(family, latest)
     total = sum(spent.values()) or 1.0
     return max(families, key=lambda family: (shares[family] - spent[family] / total, -families.index(family)))
 
 
-def _stopped_in_a_row(family: str, history: Sequence[TrialRecord]) -> int:
+def _stopped_in_a_row(family: str, latest_first: Sequence[TrialRecord]) -> int:
     """Count the family's latest trials that were all stopped early."""
     count = 0
-    for record in sorted(history, key=lambda record: -record.number):
+    for record in latest_first:
         if record.family != family or not record.state.is_final:
             continue
         if record.state is not TrialState.PRUNED:

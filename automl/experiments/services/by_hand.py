@@ -212,4 +212,4 @@ def _enough(row: Experiment, family: str, new: Sequence[Params]) -> float:
             f"All of the {settings.MAX_TIME_BUDGET:,} s that an experiment may take are spent. "
             "Start a new one."
         )
-    return round(budget, 1)
+    return round(float(budget), 1)

@@ -78,6 +78,10 @@ def _request(experiment: Experiment, kind: DiagnosisKind, entries: Sequence[Entr
     ids = [str(entry.id) for entry in entries]
     parts = [kind.value, str(FORM), experiment.metric, *ids]
     subject = hashlib.sha256("\0".join(parts).encode()).hexdigest()
+    # Nearly always it is there: readers need not take the database's lock for that.
+    there = Diagnosis.objects.filter(experiment=experiment, kind=kind, subject=subject).first()
+    if there is not None:
+        return there
     with transaction.atomic():
         diagnosis, made = Diagnosis.objects.get_or_create(
             experiment=experiment, kind=kind, subject=subject, defaults={"entries": ids}

@@ -24,7 +24,9 @@ class Axis:
     label: str
     low: str
     high: str
-    label_at: int
+    label_x: float
+    label_y: int
+    anchor: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +72,13 @@ def _drawn(
             if isinstance(dimension, Choice)
             else (dimension.low, dimension.high)
         )
-        # Names are longer than the room between two axes: every other one stands higher.
-        label_at = 14 if place % 2 else 30
-        axes.append(
-            Axis(
-                round(side + place * step, 1), dial.replace("_", " "), told(ends[0]), told(ends[1]), label_at
-            )
-        )
+        # Names are longer than the room between two axes: every other one stands higher, and those at
+        # the edges of a narrow chart begin or end there.
+        at, label_y = round(side + place * step, 1), 14 if place % 2 else 30
+        label_x, anchor = at, "middle"
+        if name == "narrow" and place in (0, len(names) - 1):
+            label_x, anchor = (2.0, "start") if place == 0 else (width - 2.0, "end")
+        axes.append(Axis(at, dial.replace("_", " "), told(ends[0]), told(ends[1]), label_x, label_y, anchor))
     threads = []
     for rank, record in reversed(list(enumerate(best))):
         points = []

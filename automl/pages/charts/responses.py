@@ -89,7 +89,8 @@ def response_chart(
     is_choice = isinstance(dimension, Choice)
     top = [(across(s.position), down(s.high)) for s in known if s.high is not None]
     base = [(across(s.position), down(s.low)) for s in known if s.low is not None]
-    values = ticks(*sorted((turn(low), turn(high))), 4)
+    least, most = sorted((turn(low), turn(high)))
+    values = ticks(least, most, 4)
     inside = [value for value in values if low <= turn(value) <= high]
     return ResponseChart(
         fine=path([p for p in points if not p.ruined and p.state == "complete"]),

@@ -13,22 +13,11 @@ COLUMNS = {"wide": 32, "narrow": 14}
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
-    """A part of a column."""
-
-    family: str
-    x: float
-    y: float
-    width: float
-    height: float
-
-
-@dataclass(frozen=True, slots=True)
 class SharesChart:
-    """One drawing, in the units of its own view box."""
+    """One drawing, in the units of its own view box; all blocks of a family are one path."""
 
     size: str
-    blocks: tuple[Block, ...]
+    paths: tuple[tuple[str, str], ...]
     x_ticks: tuple[Tick, ...]
     y_ticks: tuple[Tick, ...]
     x_label: str
@@ -69,22 +58,21 @@ def _drawn(
     columns = seat_time(spells, last, count)
     step = (width - LEFT - RIGHT) / count
     tall = HEIGHT - TOP - BOTTOM
-    blocks = []
+    paths = dict.fromkeys(families, "")
     for place, column in enumerate(columns):
         total = sum(column.values())
         y = float(HEIGHT - BOTTOM)
+        x, wide = round(LEFT + place * step, 1), round(step - 1, 1)
         for family in families:
             share = column.get(family, 0.0) / total if total > 0 else 0.0
             if share > 0.002:
+                high = round(share * tall, 1)
                 y -= share * tall
-                x = LEFT + place * step
-                blocks.append(
-                    Block(family, round(x, 1), round(y, 1), round(step - 1, 1), round(share * tall, 1))
-                )
+                paths[family] += f"M{x} {round(y, 1)}h{wide}v{high}h-{wide}z"
     shown = [value for value in ticks(0.0, last, 8 if name == "wide" else 4) if value <= last]
     return SharesChart(
         size=name,
-        blocks=tuple(blocks),
+        paths=tuple((family, path) for family, path in paths.items() if path),
         x_ticks=tuple(
             Tick(round(LEFT + value / last * (width - LEFT - RIGHT), 1), f"{value:g}") for value in shown
         ),

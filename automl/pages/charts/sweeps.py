@@ -66,7 +66,8 @@ def _curve(
         return round(LEFT + INSET + share * (width - LEFT - RIGHT - 2 * INSET), 1)
 
     def down(value: float) -> float:
-        return round(HEIGHT - BOTTOM - (value - bottom) / ((top - bottom) or 1) * (HEIGHT - TOP - BOTTOM), 1)
+        share = float(value - bottom) / ((top - bottom) or 1)
+        return round(HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM), 1)
 
     lines = [
         Line("95 % interval", f"{across(at)},{down(low)} {across(at)},{down(high)}", "band")
@@ -152,6 +153,7 @@ def heat_map(
     *,
     rows: tuple[str, Sequence[str]],
     across: tuple[str, Sequence[str]],
+    labels: Mapping[str, str],
 ) -> list[HeatMap]:
     """Values of two dials with the best score of each pair; further dials are folded away by their best."""
     chosen: dict[tuple[str, str], Mapping[str, Any]] = {}
@@ -160,11 +162,11 @@ def heat_map(
         if place not in chosen or _rank(entry) > _rank(chosen[place]):
             chosen[place] = entry
     scores = sorted({each["score"] for each in chosen.values() if each["score"] is not None})
-    return [_map(size, chosen, scores, rows, across) for size in CURVE_WIDTHS]
+    return [_map(size, chosen, scores, rows, across, labels) for size in CURVE_WIDTHS]
 
 
 def _rank(entry: Mapping[str, Any]) -> float:
-    return entry["score"] if entry["score"] is not None else -math.inf
+    return -math.inf if entry["score"] is None else float(entry["score"])
 
 
 def _map(
@@ -173,6 +175,7 @@ def _map(
     scores: Sequence[float],
     rows: tuple[str, Sequence[str]],
     across: tuple[str, Sequence[str]],
+    labels: Mapping[str, str],
 ) -> HeatMap:
     name, width = size
     room = (width - MAP_LEFT - RIGHT) / max(len(across[1]), 1)
@@ -186,7 +189,7 @@ def _map(
             if entry is None:
                 continue
             value = "" if entry["value"] is None else _short(entry["value"])
-            pair = f"{rows[0].replace('_', ' ')} {row}, {across[0].replace('_', ' ')} {column}"
+            pair = f"{labels[rows[0]]} {row}, {labels[across[0]]} {column}"
             cells.append(
                 Cell(
                     x=round(MAP_LEFT + place * room, 1),
@@ -213,8 +216,8 @@ def _map(
                 ]
             )
         ),
-        y_label=rows[0].replace("_", " ").capitalize(),
-        x_label=across[0].replace("_", " ").capitalize(),
+        y_label=labels[rows[0]],
+        x_label=labels[across[0]],
     )
 
 
