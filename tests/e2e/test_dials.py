@@ -52,6 +52,11 @@ def test_by_hand(signed_in: Page, alice, picture):
     expect(page.locator("#preview .error")).to_contain_text("give a whole number from 4 to 256")
     leaves.fill("90")
     expect(page.locator("#preview .figure strong")).to_be_visible()
+    told = page.locator("#preview .figure strong").inner_text()
+    leaves.press_sequentially("9")
+    expect(page.locator("#preview .error")).to_contain_text("909")
+    leaves.press("Backspace")
+    expect(page.locator("#preview .figure strong")).to_have_text(told)
     picture(page, "dials-panel")
 
     page.get_by_role("button", name="Train it").click()
