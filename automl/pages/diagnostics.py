@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -219,7 +220,7 @@ def _shade(count: int, total: int) -> int:
     """From 0 to 10 by the share of a row; what is little is still seen."""
     if not count:
         return 0
-    return max(1, round(SHADES * (count / total) ** 0.5))
+    return max(1, round(SHADES * math.sqrt(count / total)))
 
 
 def _threshold(request: HttpRequest, result: Mapping[str, Any]) -> dict[str, Any]:

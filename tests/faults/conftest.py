@@ -10,7 +10,7 @@ from tests.service import Service
 
 LEASE_SECONDS = 4
 MEMORY_MB = 600
-LONGEST_JOB_SECONDS = 6
+LONGEST_JOB_SECONDS = 10
 
 
 @pytest.fixture(scope="session")

@@ -125,7 +125,7 @@ def _rows(room: int, times: int, there: int) -> int:
 
 
 def _each(columns: Sequence[Column], clock: Clock, of: Callable[[Column], Any]) -> list[tuple[Column, Any]]:
-    found = []
+    found: list[tuple[Column, Any]] = []
     for column in columns:
         if found and clock.left <= 0:
             break
@@ -142,7 +142,7 @@ def _loss(
     repeats: int,
 ) -> tuple[float, float]:
     """The mean fall of the score, and its standard error: rows differ more than repeats do."""
-    rows, positions = len(model.y), list(column.positions)
+    rows, positions = len(model.y), np.asarray(column.positions)
     X = np.tile(model.X, (repeats, 1))
     for repeat in range(repeats):
         order = generator.permutation(rows)
