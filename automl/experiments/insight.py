@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 from django.core.cache import cache
@@ -37,8 +37,7 @@ ORIGINS = {origin.value: origin for origin in Origin}
 STATES = {state.value: state for state in TrialState}
 
 
-@dataclass(frozen=True, slots=True)
-class TrialRow:
+class TrialRow(NamedTuple):
     """A trial as it was read; identifiers and JSON are parsed only where they are needed."""
 
     key: str
@@ -76,7 +75,7 @@ def read_trials(experiment: Experiment) -> list[TrialRow]:
     fields = ("number", "family", "origin", "state", "score", "value", "seconds", "ended_after")
     key, *texts = (Cast(name, TextField()) for name in ("id", "hyperparameters", "fold_scores"))
     rows = experiment.trials.order_by("number").values_list(key, *fields, *texts)
-    return [TrialRow(*row) for row in rows]
+    return [TrialRow._make(row) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)

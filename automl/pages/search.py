@@ -143,6 +143,7 @@ def _families(study: Study, rows: Sequence[TrialRow], history: Sequence[TrialRec
         for row in rows
         if row.ended_after is not None and row.seconds > 0
     ]
+    time = charts.shared_time(spells)
     most = max((spent[key] / total if total else 0.0 for key in keys), default=1.0)
     most = max(most, *(merit.share for merit in merits.values())) if merits else 1.0
     return {
@@ -158,9 +159,9 @@ def _families(study: Study, rows: Sequence[TrialRow], history: Sequence[TrialRec
             }
             for key in order
         ],
-        "shares": charts.shares_over_time(spells, order),
+        "shares": charts.shares_over_time(time, order),
         "shared_by": [key for key in order if spent[key] > 0],
-        "shares_table": charts.shares_table(spells, [key for key in order if spent[key] > 0]),
+        "shares_table": charts.shares_table(time, [key for key in order if spent[key] > 0]),
         "is_shared": study.search == "auto",
     }
 
@@ -212,10 +213,10 @@ def _dropped(
 
 def _best(experiment: Experiment, rows: Sequence[TrialRow]) -> dict[str, Any]:
     """Each improvement over time, as `selectors.score_history` gives it, from rows that are there already."""
-    points = [
-        (row.ended_after or 0.0, row.number, row.score, row.value, _name(row.family, row.number))
+    points: list[tuple[float, int, float, float, str]] = [
+        (row.ended_after or 0.0, row.number, row.score, row.value, row.family)
         for row in rows
-        if row.state == TrialState.COMPLETE.value and row.score is not None and row.value is not None
+        if row.score is not None and row.value is not None and row.state == TrialState.COMPLETE.value
     ]
     points += [
         (each.made_after or 0.0, len(rows), each.score, each.value, each.name)
@@ -223,10 +224,10 @@ def _best(experiment: Experiment, rows: Sequence[TrialRow]) -> dict[str, Any]:
     ]
     history: list[tuple[float, float, str]] = []
     best = float("-inf")
-    for moment, _, score, value, name in sorted(points):
+    for moment, number, score, value, by in sorted(points):
         if score > best:
             best = score
-            history.append((moment, value, name))
+            history.append((moment, value, _name(by, number) if by in LEARNERS else by))
     label = selectors.metric_label(experiment)
     return {
         "history": history,

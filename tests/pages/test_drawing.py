@@ -165,16 +165,18 @@ def test_seat_time_is_split_among_the_spans_it_lies_in():
     columns = seat_time([("a", 0.0, 4.0), ("b", 3.0, 9.0), ("a", 9.0, 10.0)], 10.0, 5)
     assert [column.get("a", 0.0) for column in columns] == [2.0, 2.0, 0.0, 0.0, 1.0]
     assert sum(column.get("b", 0.0) for column in columns) == 6.0
-    assert charts.shares_over_time([], ["a"]) == []
-    assert charts.shares_table([], ["a"]) == []
-    assert charts.shares_table([("a", 0.0, 8.0), ("b", 4.0, 8.0)], ["a", "b"], rows=2) == [
-        (4.0, [1.0, 0.0]),
-        (8.0, [0.5, 0.5]),
-    ]
+    assert charts.shared_time([]) is None
+    assert charts.shares_over_time(None, ["a"]) == charts.shares_table(None, ["a"]) == []
+    time = charts.shared_time([("a", 0.0, 8.0), ("b", 4.0, 8.0)])
+    first, second = charts.shares_table(time, ["a", "b"], rows=2)
+    assert first == (4.0, [1.0, 0.0])
+    assert second == (8.0, pytest.approx([0.5, 0.5]))
 
 
 def test_columns_of_shares_fill_the_whole_height():
-    wide, narrow = charts.shares_over_time([("a", 0.0, 10.0), ("b", 5.0, 10.0)], ["a", "b"])
+    wide, narrow = charts.shares_over_time(
+        charts.shared_time([("a", 0.0, 10.0), ("b", 5.0, 10.0)]), ["a", "b"]
+    )
     assert (wide.size, narrow.size) == ("wide", "narrow")
     first, second = dict(wide.paths).values()
     assert (first.count("M"), second.count("M")) == (32, 16)

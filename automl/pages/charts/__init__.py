@@ -14,7 +14,7 @@ from automl.pages.charts.parallel import ParallelChart, parallel_chart
 from automl.pages.charts.plane import Chart, Series
 from automl.pages.charts.responses import ResponseChart, response_chart
 from automl.pages.charts.scatter import Cells, ScatterChart, pair_cells, pair_chart
-from automl.pages.charts.shares import SharesChart, shares_over_time, shares_table
+from automl.pages.charts.shares import SharesChart, shared_time, shares_over_time, shares_table
 from automl.pages.charts.sweeps import HeatMap, heat_map, response_curve
 from automl.pages.charts.whiskers import FoldDots, Whisker, fold_dots, scale_of, whisker, whiskers
 
@@ -48,6 +48,7 @@ __all__ = [
     "response_chart",
     "response_curve",
     "scale_of",
+    "shared_time",
     "shares_over_time",
     "shares_table",
     "track",

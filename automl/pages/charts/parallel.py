@@ -83,9 +83,9 @@ def _drawn(
     for rank, record in reversed(list(enumerate(best))):
         points = []
         for axis, dial in zip(axes, names, strict=True):
-            height = _place(space, dial, record)
-            if height is not None:
-                points.append(f"{axis.at},{round(HEIGHT - BOTTOM - height * tall, 1)}")
+            place_on = _place(space, dial, record)
+            if place_on is not None:
+                points.append(f"{axis.at},{round(HEIGHT - BOTTOM - place_on * tall, 1)}")
         kind = "first" if rank == 0 else "best" if rank < BEST else "other"
         threads.append(Thread(record.number, " ".join(points), kind))
     return ParallelChart(name, tuple(axes), tuple(threads), width)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from automl.pages.charts.plane import WIDTHS, Tick, ticks
 
 HEIGHT = 220
 LEFT, RIGHT, TOP, BOTTOM = 46, 14, 10, 44
+# Every number of columns divides it.
+FINE = 224
 COLUMNS = {"wide": 32, "narrow": 14}
 
 
@@ -44,31 +46,52 @@ ShareRow = tuple[float, list[float]]
 Spell = tuple[str, float, float]  # a family, and from when to when it had a seat
 
 
-def shares_over_time(spells: Sequence[Spell], families: Sequence[str]) -> list[SharesChart]:
-    """The seat time of each family in each span of the search; none before anything has ended."""
+@dataclass(frozen=True, slots=True)
+class SharedTime:
+    """The seconds of each family in each of many equal spans, from the start to the last end."""
+
+    last: float
+    fine: list[dict[str, float]]
+
+    def columns(self, count: int) -> list[dict[str, float]]:
+        """The same in fewer spans; their number divides that of the fine ones."""
+        size = len(self.fine) // count
+        columns: list[dict[str, float]] = []
+        for place in range(count):
+            column: dict[str, float] = {}
+            for part in self.fine[place * size : (place + 1) * size]:
+                for family, seconds in part.items():
+                    column[family] = column.get(family, 0.0) + seconds
+            columns.append(column)
+        return columns
+
+
+def shared_time(spells: Sequence[Spell]) -> SharedTime | None:
+    """Who had the seats when, read once for every drawing; None before anything has ended."""
     last = max((end for _, _, end in spells), default=0.0)
-    if last <= 0:
-        return []
-    return [_drawn(name, width, spells, families, last) for name, width in WIDTHS]
+    return SharedTime(last, seat_time(spells, last, FINE)) if last > 0 else None
 
 
-def shares_table(spells: Sequence[Spell], families: Sequence[str], rows: int = 8) -> list[ShareRow]:
+def shares_over_time(time: SharedTime | None, families: Sequence[str]) -> list[SharesChart]:
+    """The share of each family in each span of the search."""
+    return [_drawn(name, width, time, families) for name, width in WIDTHS] if time else []
+
+
+def shares_table(time: SharedTime | None, families: Sequence[str], rows: int = 8) -> list[ShareRow]:
     """The same as a table of a few spans: their ends, and the share of each family."""
-    last = max((end for _, _, end in spells), default=0.0)
-    if last <= 0:
+    if time is None:
         return []
     table = []
-    for place, column in enumerate(seat_time(spells, last, rows), start=1):
+    last = time.last
+    for place, column in enumerate(time.columns(rows), start=1):
         total = sum(column.values()) or 1.0
         table.append((place * last / rows, [column.get(family, 0.0) / total for family in families]))
     return table
 
 
-def _drawn(
-    name: str, width: int, spells: Sequence[Spell], families: Sequence[str], last: float
-) -> SharesChart:
+def _drawn(name: str, width: int, time: SharedTime, families: Sequence[str]) -> SharesChart:
     count = COLUMNS[name]
-    columns = seat_time(spells, last, count)
+    columns, last = time.columns(count), time.last
     step = (width - LEFT - RIGHT) / count
     tall = HEIGHT - TOP - BOTTOM
     paths = dict.fromkeys(families, "")
@@ -98,7 +121,7 @@ def _drawn(
     )
 
 
-def seat_time(spells: Sequence[Spell], last: float, count: int) -> list[Mapping[str, float]]:
+def seat_time(spells: Sequence[Spell], last: float, count: int) -> list[dict[str, float]]:
     """The seconds of each family in each of so many equal spans from 0 to `last`."""
     span = last / count
     columns: list[dict[str, float]] = [{} for _ in range(count)]
@@ -108,4 +131,4 @@ def seat_time(spells: Sequence[Spell], last: float, count: int) -> list[Mapping[
             part = min(end, (place + 1) * span) - max(begun, place * span)
             if part > 0:
                 columns[place][family] = columns[place].get(family, 0.0) + part
-    return list(columns)
+    return columns
