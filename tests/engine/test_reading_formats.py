@@ -34,7 +34,9 @@ def test_gzip_is_known_by_its_first_bytes(tmp_path, stored, name):
     source.write_bytes(gzip.compress(b"a;b\n1;x\n") + gzip.compress(b"2;y\n"))
     convert_table(source, stored, filename=name)
     assert read_stored(stored).to_pydict() == {"a": [1, 2], "b": ["x", "y"]}
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted({name, "table.arrow"})
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        {name, "table.arrow", "table.arrow.seal"}
+    )
 
 
 # Parquet

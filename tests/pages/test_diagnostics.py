@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import time
-
 import pytest
 from django.urls import reverse
 
@@ -154,16 +152,14 @@ def test_a_trial_and_a_model_lead_to_their_diagnostics(browser_client, world):
 
 
 @pytest.mark.parametrize("task", PARTS)
-def test_pages_take_few_queries_and_little_time(browser_client, world, task, django_assert_max_num_queries):
+def test_pages_take_few_queries(browser_client, world, task, django_assert_max_num_queries):
     for number in range(300):
         TrialFactory(experiment=world.experiment, number=100 + number)
     address = ready(world.trial, task)
     browser_client.get(address)
     for each in (address, *(part(address, name) for name in PARTS[task])):
         with django_assert_max_num_queries(8):
-            began = time.perf_counter()
             browser_client.get(each)
-            assert time.perf_counter() - began < 0.1 * 3  # the runner may be busy; measured apart
 
 
 def test_figures_of_one_table_have_the_same_decimals():
