@@ -38,8 +38,9 @@ demo: setup ## The main job in the terminal: upload, search, download, predict
 
 test: setup ## Every test: the fast ones on all cores, then those with real processes, then those with a browser
 	$(PY) -m pytest -q -n 2 -m "not slow and not e2e"
-	$(PY) -m pytest -q -m "slow and not e2e" || test $$? -eq 5
-	$(PY) -m pytest -q -m e2e || test $$? -eq 5
+	@# These mostly wait: for leases, for 30 s of an outage. Each file has a service of its own.
+	$(PY) -m pytest -q -n 2 --dist loadfile -m "slow and not e2e" || test $$? -eq 5
+	$(PY) -m pytest -q -n 2 --dist loadfile -m e2e || test $$? -eq 5
 
 test-fast: setup ## The tests without real processes and browsers
 	$(PY) -m pytest -q -n 2 -m "not slow and not e2e"
