@@ -128,7 +128,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class HeatMap:
-    """Two dials against one another; darker is better."""
+    """Two dials against one another; a stronger colour is better."""
 
     size: str
     width: int
