@@ -89,19 +89,20 @@ class CostModel:
     @classmethod
     def learn(cls, predict: Predict, folds: int, history: Sequence[TrialRecord]) -> CostModel:
         """Make a model from a first guess and the trials that have been timed."""
-        logs: dict[str, list[float]] = {}
+        timed: dict[str, list[TrialRecord]] = {}
         for record in history:
-            share = _share_done(record, folds)
-            if share == 0.0 or record.seconds <= 0.0:
-                continue
-            expected = predict(record.family, record.params) * folds * share
-            observed = max(record.seconds - OVERHEAD, 0.2 * record.seconds)
-            logs.setdefault(record.family, []).append(math.log(observed / max(expected, 1e-4)))
-        means = {family: _mean(values[-RECENT:]) for family, values in logs.items()}
+            if _share_done(record, folds) > 0.0 and record.seconds > 0.0:
+                timed.setdefault(record.family, []).append(record)
+        # Only what counts is predicted: in a search of thousands the rest would take half a second.
+        logs = {
+            family: [_log_ratio(record, predict, folds) for record in records[-RECENT:]]
+            for family, records in timed.items()
+        }
+        means = {family: _mean(values) for family, values in logs.items()}
         overall = sum(means.values()) / (len(means) + PRIOR_WEIGHT)
         ratios = {}
         for family, mean in means.items():
-            weight = min(len(logs[family]), RECENT)
+            weight = len(logs[family])
             ratios[family] = math.exp((mean * weight + overall * PRIOR_WEIGHT) / (weight + PRIOR_WEIGHT))
         return cls(predict, folds, ratios, math.exp(overall))
 
@@ -109,6 +110,13 @@ class CostModel:
         """Predict the wall seconds of a whole trial: all folds and the overhead."""
         ratio = self.ratios.get(family, self.ratio)
         return OVERHEAD + self.folds * self.predict(family, params) * ratio
+
+
+def _log_ratio(record: TrialRecord, predict: Predict, folds: int) -> float:
+    """Give the logarithm of how many times longer a trial took than predicted."""
+    expected = predict(record.family, record.params) * folds * _share_done(record, folds)
+    observed = max(record.seconds - OVERHEAD, 0.2 * record.seconds)
+    return math.log(observed / max(expected, 1e-4))
 
 
 def _share_done(record: TrialRecord, folds: int) -> float:

@@ -80,7 +80,7 @@ class Surrogate:
 
         if len(points) < LEAST_TRIALS:
             raise ValueError(f"{len(points)} scores are too few; {LEAST_TRIALS} are needed")
-        points = _kept(points)
+        points = [(space.clip(params), score) for params, score in _kept(points)]
         self.space = space
         self.columns = _columns(space)
         self.count = len(points)
@@ -200,11 +200,13 @@ def usable(space: Space, records: Sequence[TrialRecord]) -> list[tuple[Params, f
     lost between these folds and all of them.
     """
     complete = [r for r in records if r.state is TrialState.COMPLETE and _is_score(r.score)]
+    known = set(space.dimensions)
     points: list[tuple[Params, float]] = []
     for record in sorted(records, key=lambda record: record.number):
-        score = record.score if record in complete else _by_first_folds(record, complete)
-        if _is_score(score) and set(record.params) <= set(space.dimensions):
-            points.append((space.clip(record.params), float(score or 0.0)))
+        done = record.state is TrialState.COMPLETE
+        score = record.score if done else _by_first_folds(record, complete)
+        if _is_score(score) and known.issuperset(record.params):
+            points.append((record.params, float(score or 0.0)))
     return points
 
 

@@ -68,6 +68,7 @@ class Outlook:
                 )
             )
             self.started[number], self.ids[number] = started, id
+        self._spaces: dict[str, Space] = {}
         self._surrogates: dict[str, Surrogate | None] = {}
 
     @cached_property
@@ -89,11 +90,20 @@ class Outlook:
 
     def space(self, family: str) -> Space:
         """The dials of a family on this table."""
-        return get_learner(family).space(self.profile)
+        if family not in self._spaces:
+            self._spaces[family] = get_learner(family).space(self.profile)
+        return self._spaces[family]
 
     def of(self, family: str) -> list[TrialRecord]:
         """The trials of a family."""
-        return [record for record in self.records if record.family == family]
+        return self._by_family.get(family, [])
+
+    @cached_property
+    def _by_family(self) -> dict[str, list[TrialRecord]]:
+        found: dict[str, list[TrialRecord]] = {}
+        for record in self.records:
+            found.setdefault(record.family, []).append(record)
+        return found
 
     def best(self, family: str) -> TrialRecord | None:
         """The best complete trial of a family."""
@@ -106,8 +116,7 @@ class Outlook:
 
     def seconds(self, family: str, params: Params) -> float:
         """How long a trial should take on its seat."""
-        known = get_learner(family).space(self.profile)
-        return self.costs.seconds(family, known.clip(params))
+        return self.costs.seconds(family, self.space(family).clip(params))
 
     def time_left(self) -> float | None:
         """Seconds in which trials of a search that goes on may still run; None where more would be given."""
@@ -167,6 +176,6 @@ class Outlook:
 
     def _guess(self, family: str, params: Params) -> Forecast | None:
         if family not in self._surrogates:
-            self._surrogates[family] = Surrogate.learn(self.space(family), self.records, family)
+            self._surrogates[family] = Surrogate.learn(self.space(family), self.of(family), family)
         surrogate = self._surrogates[family]
         return surrogate.predict(params) if surrogate else None
