@@ -98,12 +98,14 @@ class Supervisor:
         self._stopping = self._hurry = False
 
     def __enter__(self) -> Supervisor:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, self._on_signal)
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        self._before = {number: signal.signal(number, self._on_signal) for number in numbers}
         return self
 
     def __exit__(self, *details: object) -> None:
         self.stop()
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def start(self, program: Program) -> None:
         """Start a program and keep it running; raises Stopped when asked to stop."""

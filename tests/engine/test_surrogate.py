@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
 
@@ -67,21 +65,11 @@ def test_it_predicts_better_than_the_middle_and_is_surer_with_more_trials():
     assert width(many) < width(few)
 
 
-def test_three_hundred_trials_are_answered_in_fifty_milliseconds():
-    known, _, rng = points(1, 400)
+def test_no_more_than_three_hundred_trials_are_learned_from():
+    known, _, _ = points(1, 400)
     history = [record(number, params, score) for number, (params, score) in enumerate(known)]
-    asked = SPACE.sample(rng)
-    best = min(_timed(history, asked) for _ in range(5))
-    assert best < 0.05
-
-
-def _timed(history, asked):
-    began = time.thread_time()
     surrogate = Surrogate.learn(SPACE, history, "lightgbm")
     assert surrogate is not None and surrogate.count == 300
-    surrogate.predict(asked)
-    # On the processor, so that it says the same on a machine that is busy with other things.
-    return time.thread_time() - began
 
 
 def test_with_few_trials_nothing_is_predicted():

@@ -247,6 +247,7 @@ def test_what_a_killed_program_left_in_its_scratch_folder_is_gone_at_the_next_st
         "print(sorted(os.listdir(tempfile.gettempdir())), flush=True); tempfile.mkdtemp(prefix='left-'); "
         "time.sleep(600)"
     )
+    before = signal.getsignal(signal.SIGINT)
     with Supervisor(folder=tmp_path / "home", say=print) as supervisor:
         supervisor.start(Program("a", [sys.executable, "-c", code], scratch=scratch))
         supervisor.wait(lambda: any(scratch.glob("left-*")), seconds=10)
@@ -254,5 +255,6 @@ def test_what_a_killed_program_left_in_its_scratch_folder_is_gone_at_the_next_st
         for process in processes.find(supervisor.mark):
             process.kill()
         assert supervisor.wait(lambda: any(scratch.glob("left-*")) and not first.exists(), seconds=10)
+    assert signal.getsignal(signal.SIGINT) is before
     assert not scratch.exists()
     assert (tmp_path / "home" / "logs" / "a.log").read_text().splitlines() == ["[]", "[]"]
