@@ -1,6 +1,6 @@
 # Everything stands on `setup`, which takes no time when the requirements did not change.
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-fast lint format types layers check bench chaos ci token backup restore requirements schema screenshots clean
+.PHONY: help setup run demo test test-fast lint format types layers check bench chaos faults ci token backup restore requirements schema screenshots clean
 
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -36,11 +36,13 @@ run: setup ## Start the service; Ctrl-C stops it
 demo: setup ## The main job in the terminal: upload, search, download, predict
 	@exec $(PY) examples/demo.py
 
-test: setup ## Every test: the fast ones on all cores, then those with real processes, then those with a browser
+test: setup ## The tests: the fast ones on all cores, then those with real processes, then those with a browser
 	$(PY) -m pytest -q -n 2 -m "not slow and not e2e"
-	@# These mostly wait: for leases, for 30 s of an outage. Each file has a service of its own.
-	$(PY) -m pytest -q -n 2 --dist loadfile -m "slow and not e2e" || test $$? -eq 5
+	$(PY) -m pytest -q -n 2 --dist loadfile -m "slow and not e2e" --ignore=tests/faults || test $$? -eq 5
 	$(PY) -m pytest -q -n 2 --dist loadfile -m e2e || test $$? -eq 5
+
+faults: setup ## Kill, stop and fill up parts of a running service; mostly waits for leases and outages of 30 s
+	$(PY) -m pytest -q -n 2 --dist loadfile tests/faults
 
 test-fast: setup ## The tests without real processes and browsers
 	$(PY) -m pytest -q -n 2 -m "not slow and not e2e"
