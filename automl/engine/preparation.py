@@ -35,7 +35,6 @@ CLASS_VALUES = 15
 TEXT_COMPONENTS = 16
 TEXT_WORDS = 5_000
 TEXT_ROWS = 50_000
-WORDS_READ_AS_MISSING = ("None", "NA", "N/A")
 
 
 @dataclass(frozen=True, kw_only=True)
