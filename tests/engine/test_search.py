@@ -186,7 +186,15 @@ def test_a_line_is_written_for_every_trial_when_asked(capsys):
     assert sum("roc_auc" in line or "Stopped early" in line for line in lines) == 3
 
 
-def test_an_interrupt_ends_the_search_and_the_seats_can_be_used_again(fitted):
+@pytest.fixture
+def interruptible():
+    """A process that a shell started in the background ignores Ctrl-C, and Python leaves it so."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupt_ends_the_search_and_the_seats_can_be_used_again(fitted, interruptible):
     frame, y = table(2000)
     timer = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
