@@ -71,7 +71,7 @@ def answers_without_files(monkeypatch):
         def predict(self, bundle, rows, timeout):
             return {"predictions": ["low"] * len(rows)}
 
-    monkeypatch.setattr("automl.api.trained_models.prediction_server", Server)
+    monkeypatch.setattr("automl.experiments.serving.prediction_server", Server)
     monkeypatch.setattr("automl.datasets.selectors.preview", lambda dataset, rows, offset: (["age"], [[39]]))
 
 

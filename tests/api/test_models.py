@@ -145,7 +145,7 @@ def server(monkeypatch):
             return self.answer
 
     server = Server()
-    monkeypatch.setattr("automl.api.trained_models.prediction_server", lambda: server)
+    monkeypatch.setattr("automl.experiments.serving.prediction_server", lambda: server)
     return server
 
 

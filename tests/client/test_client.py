@@ -238,7 +238,7 @@ def test_rows_are_predicted(client, model, monkeypatch):
         def predict(self, bundle, rows, timeout):
             return {"predictions": [row["age"] * 2 for row in rows]}
 
-    monkeypatch.setattr("automl.api.trained_models.prediction_server", Server)
+    monkeypatch.setattr("automl.experiments.serving.prediction_server", Server)
     assert client.models.predict(str(model.id), [{"age": 3}, {"age": 4}]) == {"predictions": [6, 8]}
 
 
