@@ -34,6 +34,9 @@ from automl.engine.trial import TaskType
 # What predict.py imports, and the library of each family; versions are those that trained.
 BASE_REQUIREMENTS = ("numpy", "pandas", "scikit-learn", "skops")
 FAMILY_REQUIREMENTS = {"lightgbm": "lightgbm", "xgboost": "xgboost-cpu", "catboost": "catboost"}
+# Files of the bundle that are there as they are; they import CODE_FOLDER, so they are no module of ours.
+BUNDLED = Path(__file__).with_name("bundled")
+CODE_FOLDER = "bakeoff_model"
 # The date in the ZIP is fixed, so that the same model gives the same file.
 # A higher level takes three times as long and saves a fifth.
 COMPRESSION = 1
@@ -175,13 +178,22 @@ def _files(args: Mapping[str, Any], model: Model, metrics: Mapping[str, Any]) ->
     )
     return {
         "model.skops": dumps(stored),
-        "predict.py": Path(inference.__file__).read_bytes(),
+        **_code(),
         "requirements.txt": "".join(f"{line}\n" for line in requirements).encode(),
         "model_card.md": card.encode(),
         "schema.json": _json(schema),
         "metrics.json": _json({**metrics, "provenance": provenance}),
         "leaderboard.csv": leaderboard_csv(args["leaderboard"]).encode(),
     }
+
+
+def _code() -> dict[str, bytes]:
+    """What predicts in the bundle: `predict.py`, and a copy of `automl.engine.inference` beside it."""
+    found = {path.name: path for path in sorted(BUNDLED.iterdir()) if path.is_file()}
+    found |= {
+        f"{CODE_FOLDER}/{path.name}": path for path in sorted(Path(inference.__file__).parent.glob("*.py"))
+    }
+    return {name: path.read_bytes() for name, path in found.items()}
 
 
 def _requirements(families: set[str]) -> list[str]:

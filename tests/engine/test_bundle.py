@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -57,7 +58,8 @@ def binary(tmp_path_factory):
 def test_a_bundle_holds_what_it_must(binary):
     result, folder = binary
 
-    names = {path.name for path in folder.iterdir()}
+    names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    code = {f"bakeoff_model/{path.name}" for path in Path(inference.__file__).parent.glob("*.py")}
     assert names == {
         "model.skops",
         "predict.py",
@@ -67,7 +69,9 @@ def test_a_bundle_holds_what_it_must(binary):
         "metrics.json",
         "leaderboard.csv",
         "SHA256SUMS",
+        *code,
     }
+    assert "bakeoff_model/__init__.py" in code
     assert {file["name"] for file in result["files"]} == names
     assert result["sha256"] == hashlib.sha256((folder.parent / "bundle.zip").read_bytes()).hexdigest()
     assert result["metrics"]["validation"]["roc_auc"]["value"] == 0.9
@@ -181,7 +185,7 @@ def test_labels_keep_their_type(tmp_path):
 def test_no_row_of_the_training_table_is_in_the_bundle(binary):
     _, folder = binary
     frame = people()
-    inside = b"".join(path.read_bytes() for path in folder.iterdir() if path.name != "predict.py")
+    inside = b"".join(path.read_bytes() for path in folder.iterdir() if path.is_file())
     with zipfile.ZipFile(folder / "model.skops") as archive:
         inside += b"".join(archive.read(name) for name in archive.namelist())
 
@@ -206,7 +210,7 @@ def test_the_same_model_gives_the_same_file_but_for_the_date(tmp_path):
         assert (one / name).read_bytes() == (other / name).read_bytes()
 
 
-@pytest.mark.parametrize("name", ["model.skops", "schema.json", "predict.py"])
+@pytest.mark.parametrize("name", ["model.skops", "schema.json", "predict.py", "bakeoff_model/encoder.py"])
 def test_a_file_that_was_changed_is_refused(tmp_path, name):
     _, folder = packaged(tmp_path, "bought", "roc_auc", families=["linear"])
     data = bytearray((folder / name).read_bytes())
@@ -265,7 +269,7 @@ def test_tables_in_another_dialect_are_read(binary, tmp_path, delimiter):
 def test_a_model_predicts_no_rows_one_row_and_more_rows_than_a_chunk(binary, monkeypatch):
     _, folder = binary
     model = inference.load(folder)
-    monkeypatch.setattr(inference, "CHUNK_ROWS", 50)
+    monkeypatch.setattr(inference.model, "CHUNK_ROWS", 50)
 
     assert model.predict_proba(people().head(0)).shape == (0, 2)
     whole = model.predict_proba(people())
