@@ -55,10 +55,14 @@ class GzipParser(BodyParser):
     media_type = "application/gzip"
 
 
+class AnyParser(BodyParser):
+    media_type = "application/octet-stream"
+
+
 class Predict(Resource):
     """What a model says about rows."""
 
-    parser_classes = [RowsParser, CSVParser, ParquetParser, GzipParser, UploadParser]
+    parser_classes = [RowsParser, CSVParser, ParquetParser, GzipParser, AnyParser, UploadParser]
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
@@ -71,6 +75,7 @@ class Predict(Resource):
             CSV: OpenApiTypes.BINARY,
             PARQUET: OpenApiTypes.BINARY,
             "application/gzip": OpenApiTypes.BINARY,
+            "application/octet-stream": OpenApiTypes.BINARY,
             "multipart/form-data": FileToPredict,
         },
         parameters=[

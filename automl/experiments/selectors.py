@@ -179,6 +179,16 @@ def entries_of(ids: Sequence[str], *, within: Experiment | None = None) -> list[
     return [found[id] for id in ids] if all(id in found for id in ids) else None
 
 
+def line_of(experiment: Experiment, name: str) -> Trial | Ensemble:
+    """A line of the board, by the number of its trial or the identifier of its ensemble; or Http404."""
+    if name.isascii() and name.isdecimal() and len(name) < 10:
+        trial = experiment.trials.filter(number=int(name)).first()
+        if trial is not None:
+            return trial
+    ensembles = experiment.ensembles.select_related("experiment__dataset", "model")
+    return _one(ensembles, name, "line on the board")
+
+
 def entry_name(entry: Trial | Ensemble) -> str:
     """What people call a line of the board."""
     return trial_name(entry) if isinstance(entry, Trial) else entry.name

@@ -249,6 +249,8 @@ def _rows(
                 "has_curve": entry.has_curve,
                 "finding": _finding(entry),
                 "bundle": _bundle(entry, model),
+                # Short, as a board has a hundred: the number of a trial, the identifier of an ensemble.
+                "entry": id if entry.number is None else entry.number,
                 "model": models.replace(MARK, str(model.id)) if model else "",
                 "details": _details(entry, metric, ready, dials) if id in opened else None,
             }

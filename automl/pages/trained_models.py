@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.http import Http404, HttpResponse
+from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -47,10 +47,8 @@ def package(request: SignedInRequest, id: UUID) -> HttpResponse:
     experiment = selectors.get_experiment(user=request.user, id=id)
     if request.POST.get("choose") == "fastest":
         return redirect("pages:model", id=choosing.package_fastest(experiment).id)
-    entries = selectors.entries_of(request.POST.getlist("entry")[-1:], within=experiment)
-    if not entries:
-        raise Http404("There is no such line on the board.")
-    return redirect("pages:model", id=choosing.package_entry(entries[0]).id)
+    line = selectors.line_of(experiment, request.POST.get("entry", ""))
+    return redirect("pages:model", id=choosing.package_entry(line).id)
 
 
 @require_safe

@@ -255,9 +255,10 @@ def _told(amount: float | None, *, in_points: bool) -> str:
     if amount is None:
         return NOTHING
     if not in_points:
-        return signed(float(f"{amount:.4g}")) if amount else "0"
-    points = round(100 * amount, 1)
-    return f"{signed(points).rstrip('0').rstrip('.')} points" if points else "0 points"
+        return signed(amount) if amount else "0"
+    points = f"{abs(100 * amount):.1f}".removesuffix(".0")
+    sign = "" if points == "0" else "+" if amount > 0 else "\N{MINUS SIGN}"
+    return f"{sign}{points} points"
 
 
 def _finite(value: Any) -> float | None:

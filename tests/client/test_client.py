@@ -208,7 +208,7 @@ def test_a_model_is_downloaded_whole(client, model, tmp_path):
 
 def test_a_damaged_download_leaves_no_file(client, model, tmp_path, monkeypatch):
     # On its way: what is damaged in the storage is not sent at all.
-    monkeypatch.setattr("automl.core.downloads.check_whole", lambda path, sha256: None)
+    monkeypatch.setattr("automl.core.downloads.check_whole", lambda path, sha256, what: None)
     storage.path_of(model.bundle).write_bytes(CONTENT[:-1] + b"!")
     target = tmp_path / "model.zip"
     with pytest.raises(DownloadDamaged, match="Download it again"):

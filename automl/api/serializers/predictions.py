@@ -12,7 +12,11 @@ from automl.experiments.models import Prediction, PredictionState
 
 
 class FileToPredict(StrictSerializer):
-    file = Upload(allow_empty_file=True, help_text="CSV, also compressed with gzip, or Parquet.")
+    file = Upload(
+        allow_empty_file=True,
+        help_text="CSV, also compressed with gzip, or Parquet.",
+        error_messages={"required": "There is no file, or it is empty. Send a header line and rows."},
+    )
 
 
 class LinksSerializer(serializers.Serializer[Any]):
