@@ -10,10 +10,13 @@ from rest_framework.views import APIView
 class WindowRate(UserRateThrottle):
     """Counts by whole minutes: a count costs the same however high it is, where a list of times does not."""
 
+    # What the base class reads from the rate.
+    num_requests: int | None
+    duration: int | None
     _left = 0.0
 
     def allow_request(self, request: Request, view: APIView) -> bool:
-        key = self.get_cache_key(request, view) if self.rate is not None else None
+        key = self.get_cache_key(request, view)
         if key is None or not self.duration or self.num_requests is None:
             return True
         window, gone = divmod(self.timer(), self.duration)

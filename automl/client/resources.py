@@ -54,10 +54,9 @@ class Datasets:
         """
         path = Path(path)
 
-        data = {"data": {"name": name}} if name else {}
         with path.open("rb") as file:
-            form = upload_form(path, file, on_progress)
-            return cast(Dataset, self._transport.call("POST", "datasets/", make=form, **data).json())
+            form, data = upload_form(path, file, on_progress), {"name": name} if name else {}
+            return cast(Dataset, self._transport.call("POST", "datasets/", make=form, data=data).json())
 
     def get(self, id: str) -> Dataset:
         """Give one dataset."""

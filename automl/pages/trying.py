@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -216,7 +216,7 @@ def _shown(
     *,
     label: str,
     values: list[float | None],
-    shares: list[tuple[Any, float | None]] | None = None,
+    shares: Sequence[tuple[Any, float | None]] = (),
 ) -> dict[str, Any]:
     here, typical, *without = values
     amounts = [None if here is None or value is None else here - value for value in without]
@@ -234,14 +234,14 @@ def _shown(
         for each, amount in zip(filled, amounts, strict=True)
     ]
     effects.sort(key=lambda effect: -abs(effect.amount or 0.0))
-    shown = (shares or [])[:MOST_CLASSES]
+    shown = shares[:MOST_CLASSES]
     return {
         "label": label,
         "target": model.schema.get("target") or model.experiment.target,
         "of": f"the probability of {label}" if in_points else "the prediction",
         "typical": NOTHING if typical is None else share(typical) if in_points else number(typical),
         "shares": [(str(name), charts.bar(part or 0.0), _part(part)) for name, part in shown],
-        "classes_left_out": len(shares or []) - len(shown),
+        "classes_left_out": len(shares) - len(shown),
         "effects": effects,
         "notes": [f"{each.input.column}: {each.note}" for each in filled if each.note],
     }
