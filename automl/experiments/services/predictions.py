@@ -152,7 +152,8 @@ def _predict(prediction: Prediction, held: QuerySet[Prediction]) -> None:
     elif (found := outcome.result) is not None:
         told = {"rows": found["rows"], "seconds": found["seconds"], "share": 1.0, "files": found["files"]}
         patiently(lambda: _end(held, PredictionState.COMPLETE, **told))
-        log.info("file_predicted", rows=found["rows"], seconds=round(outcome.seconds, 2))
+        peak = round(outcome.peak_bytes / 2**20)
+        log.info("file_predicted", rows=found["rows"], seconds=round(outcome.seconds, 2), peak_mb=peak)
     else:
         log.warning("prediction_failed", status=outcome.status, error=outcome.error, detail=outcome.detail)
         storage.remove(prediction.results)
