@@ -53,7 +53,7 @@ def predict_file(request: SignedInRequest, id: UUID) -> HttpResponse:
         file = request.FILES.get(FILE)
         if file is None:
             raise InvalidInput({FILE: "Choose a file first."})
-        services.request_prediction(model, owner=request.user, file=file)
+        prediction = services.request_prediction(model, owner=request.user, file=file)
     except (UserError, OSError) as problem:
         error = problem if isinstance(problem, UserError) else storage.trouble(problem)
         if error is None:
@@ -63,7 +63,8 @@ def predict_file(request: SignedInRequest, id: UUID) -> HttpResponse:
             return JsonResponse({"error": str(error)}, status=status)
         context = {**trained_models.shown(request, model), "file_error": str(error)}
         return render(request, "pages/model.html", context, status=status)
-    address = reverse("pages:model", args=[model.id]) + "#predictions"
+    # A query makes it another address: to the same one with a fragment a browser only scrolls.
+    address = reverse("pages:model", args=[model.id]) + f"?sent={prediction.id}#predictions"
     if request.headers.get("Accept") == "application/json":
         return JsonResponse({"location": address}, status=201)
     return redirect(address)

@@ -238,7 +238,7 @@ def _shown(
     return {
         "label": label,
         "target": model.schema.get("target") or model.experiment.target,
-        "of": f"the probability of {label}" if in_points else "the prediction",
+        "of": f"the probability of {label or 'its class'}" if in_points else "the prediction",
         "typical": NOTHING if typical is None else share(typical) if in_points else number(typical),
         "shares": [(str(name), charts.bar(part or 0.0), _part(part)) for name, part in shown],
         "classes_left_out": len(shares) - len(shown),

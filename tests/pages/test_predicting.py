@@ -191,7 +191,8 @@ def test_a_file_that_is_sent_is_predicted_and_shown(
     with django_capture_on_commit_callbacks(execute=True):
         answer = browser_client.post(address_of(model, "predict_file"), {"file": file})
     prediction = Prediction.objects.get()
-    assert answer.headers["Location"] == reverse("pages:model", args=[model.id]) + "#predictions"
+    shown = reverse("pages:model", args=[model.id])
+    assert answer.headers["Location"] == f"{shown}?sent={prediction.id}#predictions"
     assert sent == [("predict", prediction.id)]
     page = browser_client.get(reverse("pages:model", args=[model.id]))
     check(page)
