@@ -31,6 +31,12 @@ def test_the_best_score_is_a_staircase_that_lasts_until_now():
     assert len(wide.dots) == 2
 
 
+def test_a_baseline_does_not_press_the_progress_after_it_flat():
+    history = [(0.1, 0.4975, "Baseline #0"), (0.3, 0.87, "LightGBM #2"), (1.3, 0.8917, "LightGBM #5")]
+    assert charts.off_scale(history) == history[:1]
+    assert charts.off_scale(history[:2]) == []
+
+
 def test_there_is_no_chart_of_nothing():
     assert charts.best_over_time([], 10.0, "x") == []
     assert charts.learning_curve(None) == []
