@@ -140,6 +140,18 @@ def test_numbers(value, text):
     assert show.number(value) == text
 
 
+def test_labels_of_others_are_written_like_ours():
+    assert show.sentence("Remember Me") == "Remember me"
+    assert show.sentence("Password (again)") == "Password (again)"
+    assert show.sentence("Metric ROC AUC") == "Metric ROC AUC"
+
+
+def test_a_dial_has_the_name_that_people_have_for_it_in_its_family():
+    assert show.called("n_estimators", "lightgbm") == "Most rounds"
+    assert show.called("n_estimators", "extra_trees") == "Trees"
+    assert show.called("never_heard_of", "linear") == "Never heard of"
+
+
 def test_long_lists_are_cut():
     assert show.learned(list(range(20))) == "0, 1, 2, 3, 4, 5, 6, 7, … (20 in all)"
     assert show.learned([["age", 0.52], ["city", 0.1]]) == "age 0.52, city 0.1"
