@@ -20,6 +20,7 @@ from automl.engine import inference
 from automl.engine.calibration import fit_temperature
 from automl.engine.errors import UserError
 from automl.engine.evaluation import combined_predictions, read_member
+from automl.engine.golden import golden
 from automl.engine.inference import Encoder, Model, finish_probabilities, temper
 from automl.engine.inference.safe import check_types
 from automl.engine.intervals import metrics_with_intervals
@@ -69,7 +70,7 @@ def package(args: Mapping[str, Any]) -> dict[str, Any]:
         oof = temper(finish_probabilities(oof), temperature)
     model = Model(Encoder(schema, texts), members, temperature)
     metrics = _metrics(prepared, args, model, y, oof)
-    files = _files(args, model, metrics)
+    files = _files(args, prepared, model, metrics)
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     sums = "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items())).encode()
     files["SHA256SUMS"], digests["SHA256SUMS"] = sums, hashlib.sha256(sums).hexdigest()
@@ -128,7 +129,9 @@ def _test_metrics(
     return metrics_with_intervals(names, y, predicted)
 
 
-def _files(args: Mapping[str, Any], model: Model, metrics: Mapping[str, Any]) -> dict[str, bytes]:
+def _files(
+    args: Mapping[str, Any], prepared: Prepared, model: Model, metrics: Mapping[str, Any]
+) -> dict[str, bytes]:
     from skops.io import dumps
 
     schema = model.encoder.schema
@@ -150,6 +153,7 @@ def _files(args: Mapping[str, Any], model: Model, metrics: Mapping[str, Any]) ->
         }
         for member in args["members"]
     ]
+    golden_rows = golden(model, prepared.X)
     card = model_card(
         name=args["name"],
         schema=schema,
@@ -161,6 +165,8 @@ def _files(args: Mapping[str, Any], model: Model, metrics: Mapping[str, Any]) ->
     return {
         "model.skops": model_file,
         **_code(),
+        "golden.json": json.dumps(golden_rows, ensure_ascii=False, allow_nan=False).encode(),
+        "requirements-parquet.txt": f"pyarrow=={importlib.metadata.version('pyarrow')}\n".encode(),
         "requirements.txt": "".join(f"{line}\n" for line in requirements).encode(),
         "model_card.md": card.encode(),
         "schema.json": _json(schema),
