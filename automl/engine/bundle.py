@@ -27,6 +27,7 @@ from automl.engine.intervals import metrics_with_intervals
 from automl.engine.leaderboard import leaderboard_csv
 from automl.engine.learners import get_learner
 from automl.engine.metrics import METRICS, metrics_for
+from automl.engine.mlmodel import CODE_FOLDER, mlflow_files
 from automl.engine.model_card import model_card
 from automl.engine.preparation import Prepared, encode_target, open_prepared
 from automl.engine.reading import check_table, read_frame
@@ -38,7 +39,6 @@ BASE_REQUIREMENTS = ("numpy", "pandas", "scikit-learn", "skops")
 FAMILY_REQUIREMENTS = {"lightgbm": "lightgbm", "xgboost": "xgboost-cpu", "catboost": "catboost"}
 # Files of the bundle that are there as they are; they import CODE_FOLDER, so they are no module of ours.
 BUNDLED = Path(__file__).with_name("bundled")
-CODE_FOLDER = "bakeoff_model"
 # The date in the ZIP is fixed, so that the same model gives the same file.
 # A higher level takes three times as long and saves a fifth.
 COMPRESSION = 1
@@ -163,6 +163,13 @@ def _files(
         requirements=requirements,
     )
     return {
+        **mlflow_files(
+            schema,
+            golden_rows,
+            requirements=requirements,
+            python=provenance["python"],
+            made_at=provenance["packaged_at"],
+        ),
         "model.skops": model_file,
         **_code(),
         "golden.json": json.dumps(golden_rows, ensure_ascii=False, allow_nan=False).encode(),
@@ -206,7 +213,9 @@ def _code() -> dict[str, bytes]:
     found |= {
         f"{CODE_FOLDER}/{path.name}": path for path in sorted(Path(inference.__file__).parent.glob("*.py"))
     }
-    return {name: path.read_bytes() for name, path in found.items()}
+    code = {name: path.read_bytes() for name, path in found.items()}
+    python = "PYTHON={}.{}".format(*sys.version_info)
+    return code | {"Dockerfile": code["Dockerfile"].replace(b"PYTHON=3.11", python.encode())}
 
 
 def _requirements(families: set[str]) -> list[str]:

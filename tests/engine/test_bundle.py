@@ -71,10 +71,18 @@ def test_a_bundle_holds_what_it_must(binary):
         "leaderboard.csv",
         "SHA256SUMS",
         "golden.json",
+        "serve.py",
+        "Dockerfile",
+        ".dockerignore",
+        "MLmodel",
+        "conda.yaml",
+        "python_env.yaml",
+        "input_example.json",
         "requirements-parquet.txt",
         *code,
     }
     assert "bakeoff_model/__init__.py" in code
+    assert "ARG PYTHON={}.{}\n".format(*sys.version_info) in (folder / "Dockerfile").read_text()
     assert {file["name"] for file in result["files"]} == names
     assert result["sha256"] == hashlib.sha256((folder.parent / "bundle.zip").read_bytes()).hexdigest()
     assert result["metrics"]["validation"]["roc_auc"]["value"] == 0.9
