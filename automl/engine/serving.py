@@ -247,31 +247,13 @@ class Served:
         from automl.engine.inference import InputError
 
         try:
-            found = _predict_rows(self._model, rows)
+            return cast(Prediction, self._model.predict_rows(rows))
         except InputError as error:
             raise UserError(str(error)) from error
-        if self._model.task_type == "regression":
-            return {"predictions": found["predictions"]}
-        return {**found, "classes": self._model.classes_.tolist()}
 
     def table(self, source: Path, target: Path) -> dict[str, int]:
         """Predict a file into a CSV file, and tell how many rows it has."""
-        counted = {"rows": 0}
-        predict_table(self._model, source, target, progress=lambda rows, _: counted.update(rows=rows))
-        return counted
-
-
-def _predict_rows(model: Any, rows: Sequence[Row]) -> Prediction:
-    import pandas as pd
-
-    frame = pd.DataFrame.from_records(list(rows))
-    if model.task_type == "regression":
-        return {"predictions": model.predict(frame).tolist()}
-    probabilities = model.predict_proba(frame)
-    return {
-        "predictions": model.classes_[probabilities.argmax(axis=1)].tolist(),
-        "probabilities": probabilities.tolist(),
-    }
+        return {"rows": predict_table(self._model, source, [target])}
 
 
 def load_predictor(bundle: Path) -> Predictor:

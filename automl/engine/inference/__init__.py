@@ -19,6 +19,7 @@ from .model import (
 from .safe import load_skops
 from .seal import check_files
 from .tables import predictions_frame, read_table
+from .verify import verify_bundle
 
 __all__ = [
     "Damaged",
@@ -40,4 +41,5 @@ __all__ = [
     "predictions_frame",
     "read_table",
     "temper",
+    "verify_bundle",
 ]
