@@ -99,17 +99,17 @@ def test_the_most_important_inputs_come_first_and_the_rest_stays_typical(model, 
 
 
 def test_one_request_tells_the_prediction_and_the_effect_of_each_input(browser_client, model, says):
-    answer = browser_client.post(address_of(model), entered(), headers={"HX-Request": "true"})
+    answer = browser_client.post(address_of(model), entered(c0="65"), headers={"HX-Request": "true"})
     tried = answer.context["tried"]
     ((row, typical, *changed),) = says
-    assert row == {"age": 60, "city": "Rome", "joined": "20.01.2020", "notes": None}
+    assert row == {"age": 65, "city": "Rome", "joined": "20.01.2020", "notes": None}
     assert typical == {"age": 40, "city": "Paris", "joined": "16.01.2020", "notes": None}
     assert [each for each in changed if each["city"] == "Paris"] == [{**row, "city": "Paris"}]
     assert tried["label"] == "high"
-    assert [(name, told) for name, _, told in tried["shares"]] == [("high", "80.0 %"), ("low", "20.0 %")]
+    assert [(name, told) for name, _, told in tried["shares"]] == [("high", "85.0 %"), ("low", "15.0 %")]
     effects = [(each.name, each.told) for each in tried["effects"]]
     assert effects == [
-        ("age", "+20 points"),
+        ("age", "+25 points"),
         ("city", "+20 points"),
         ("joined", "0 points"),
         ("notes", "0 points"),
