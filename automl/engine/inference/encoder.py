@@ -59,12 +59,7 @@ class Encoder:
         InputError
             If a column is missing.
         """
-        absent = [name for name in self.columns if name not in frame.columns]
-        if absent:
-            raise InputError(
-                f"The table lacks {len(absent)} of the {len(self.columns)} columns that the model needs: "
-                f"{', '.join(map(repr, absent))}. It has: {', '.join(map(repr, list(frame.columns)[:50]))}."
-            )
+        check_columns(self.columns, [str(name) for name in frame.columns])
         blocks = [self._encode(frame[column["name"]], column) for column in self.schema["columns"]]
         if not blocks:
             return np.empty((len(frame), 0), dtype=np.float32)
@@ -95,7 +90,7 @@ class Encoder:
             )
 
     def _codes(self, values: pd.Series, column: dict[str, Any]) -> np.ndarray[Any, Any]:
-        lookup = self._lookups[column["name"]]
+        lookup = self.lookup(column["name"])
         codes, uniques = pd.factorize(values)
         table = np.full(len(uniques) + 1, np.nan, dtype=np.float32)
         for position, unique in enumerate(uniques):
@@ -103,10 +98,14 @@ class Encoder:
             code = lookup.get(level) if level is not None else None
             if code is not None and (level not in self._missing or level in lookup):
                 table[position] = code
-        table[-1] = self._code_of_missing(column)
+        table[-1] = self.code_of_missing(column)
         return table[codes]
 
-    def _code_of_missing(self, column: dict[str, Any]) -> float:
+    def lookup(self, column: str) -> dict[str, int]:
+        """Codes of a column's levels."""
+        return self._lookups[column]
+
+    def code_of_missing(self, column: dict[str, Any]) -> float:
         """An empty cell is missing, unless training knew no empty cells but a word that reads as one."""
         if column.get("missing", 0) == 0:
             for word in WORDS_READ_AS_MISSING:
@@ -134,6 +133,23 @@ class Encoder:
         components = self.texts[column["text"]].transform(texts)
         lengths = np.array([[len(text), text.count(" ") + 1] for text in texts], dtype=np.float32)
         return np.column_stack([components, lengths]).astype(np.float32)
+
+
+def check_columns(needed: Sequence[str], names: Sequence[str]) -> None:
+    """Refuse a table that lacks columns.
+
+    Raises
+    ------
+    InputError
+        Naming those that are missing.
+    """
+    known = set(names)
+    absent = [name for name in needed if name not in known]
+    if absent:
+        raise InputError(
+            f"The table lacks {len(absent)} of the {len(needed)} columns that the model needs: "
+            f"{', '.join(map(repr, absent))}. It has: {', '.join(map(repr, names[:50]))}."
+        )
 
 
 def _codes_of(levels: Sequence[str]) -> dict[str, int]:
