@@ -20,12 +20,16 @@ from automl.engine import inference
 from automl.engine.calibration import fit_temperature
 from automl.engine.errors import UserError
 from automl.engine.evaluation import combined_predictions, read_member
+from automl.engine.golden import golden
 from automl.engine.inference import Encoder, Model, finish_probabilities, temper
+from automl.engine.inference.safe import check_types
 from automl.engine.intervals import metrics_with_intervals
 from automl.engine.leaderboard import leaderboard_csv
 from automl.engine.learners import get_learner
 from automl.engine.metrics import METRICS, metrics_for
+from automl.engine.mlmodel import CODE_FOLDER, mlflow_files
 from automl.engine.model_card import model_card
+from automl.engine.onnx.offer import offer
 from automl.engine.preparation import Prepared, encode_target, open_prepared
 from automl.engine.reading import check_table, read_frame
 from automl.engine.sealing import seal_of, sync_folder
@@ -36,7 +40,6 @@ BASE_REQUIREMENTS = ("numpy", "pandas", "scikit-learn", "skops")
 FAMILY_REQUIREMENTS = {"lightgbm": "lightgbm", "xgboost": "xgboost-cpu", "catboost": "catboost"}
 # Files of the bundle that are there as they are; they import CODE_FOLDER, so they are no module of ours.
 BUNDLED = Path(__file__).with_name("bundled")
-CODE_FOLDER = "bakeoff_model"
 # The date in the ZIP is fixed, so that the same model gives the same file.
 # A higher level takes three times as long and saves a fifth.
 COMPRESSION = 1
@@ -68,7 +71,7 @@ def package(args: Mapping[str, Any]) -> dict[str, Any]:
         oof = temper(finish_probabilities(oof), temperature)
     model = Model(Encoder(schema, texts), members, temperature)
     metrics = _metrics(prepared, args, model, y, oof)
-    files = _files(args, model, metrics)
+    files = _files(args, prepared, model, metrics)
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     sums = "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items())).encode()
     files["SHA256SUMS"], digests["SHA256SUMS"] = sums, hashlib.sha256(sums).hexdigest()
@@ -127,11 +130,66 @@ def _test_metrics(
     return metrics_with_intervals(names, y, predicted)
 
 
-def _files(args: Mapping[str, Any], model: Model, metrics: Mapping[str, Any]) -> dict[str, bytes]:
+def _files(
+    args: Mapping[str, Any], prepared: Prepared, model: Model, metrics: Mapping[str, Any]
+) -> dict[str, bytes]:
     from skops.io import dumps
 
     schema = model.encoder.schema
-    stored = {
+    model_file = dumps(_stored(model))
+    check_types(model_file)  # what the list lacks would be refused where the bundle is used
+    graph = offer(model, prepared.X, prepared.y)
+    requirements = _requirements({member["family"] for member in args["members"]})
+    if graph.model is not None:
+        requirements.append(f"onnxruntime=={importlib.metadata.version('onnxruntime')}")
+    provenance = {
+        "bakeoff": automl.__version__,
+        "python": ".".join(map(str, sys.version_info[:3])),
+        "packaged_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        **args["experiment"],
+    }
+    described = [
+        {
+            "name": member["number"],
+            "family": member["family"],
+            "weight": member["weight"],
+            "params": member["params"],
+        }
+        for member in args["members"]
+    ]
+    golden_rows = golden(model, prepared.X, {"onnx": graph.model} if graph.model else None)
+    card = model_card(
+        name=args["name"],
+        schema=schema,
+        metrics=metrics,
+        members=described,
+        provenance=provenance,
+        requirements=requirements,
+    )
+    return {
+        **mlflow_files(
+            schema,
+            golden_rows,
+            requirements=requirements,
+            python=provenance["python"],
+            made_at=provenance["packaged_at"],
+        ),
+        "model.skops": model_file,
+        **graph.files,
+        **_code(),
+        "golden.json": json.dumps(golden_rows, ensure_ascii=False, allow_nan=False).encode(),
+        "requirements-parquet.txt": f"pyarrow=={importlib.metadata.version('pyarrow')}\n".encode(),
+        "requirements.txt": "".join(f"{line}\n" for line in requirements).encode(),
+        "model_card.md": card.encode(),
+        "schema.json": _json(schema),
+        "metrics.json": _json({**metrics, "provenance": provenance}),
+        "leaderboard.csv": leaderboard_csv(args["leaderboard"]).encode(),
+    }
+
+
+def _stored(model: Model) -> dict[str, Any]:
+    """What `model.skops` holds: plain containers around the fitted pipelines."""
+    return {
         "members": [
             {
                 "weight": member.weight,
@@ -152,39 +210,6 @@ def _files(args: Mapping[str, Any], model: Model, metrics: Mapping[str, Any]) ->
         "texts": list(model.encoder.texts),
         "temperature": model.temperature,
     }
-    requirements = _requirements({member["family"] for member in args["members"]})
-    provenance = {
-        "bakeoff": automl.__version__,
-        "python": ".".join(map(str, sys.version_info[:3])),
-        "packaged_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        **args["experiment"],
-    }
-    described = [
-        {
-            "name": member["number"],
-            "family": member["family"],
-            "weight": member["weight"],
-            "params": member["params"],
-        }
-        for member in args["members"]
-    ]
-    card = model_card(
-        name=args["name"],
-        schema=schema,
-        metrics=metrics,
-        members=described,
-        provenance=provenance,
-        requirements=requirements,
-    )
-    return {
-        "model.skops": dumps(stored),
-        **_code(),
-        "requirements.txt": "".join(f"{line}\n" for line in requirements).encode(),
-        "model_card.md": card.encode(),
-        "schema.json": _json(schema),
-        "metrics.json": _json({**metrics, "provenance": provenance}),
-        "leaderboard.csv": leaderboard_csv(args["leaderboard"]).encode(),
-    }
 
 
 def _code() -> dict[str, bytes]:
@@ -193,7 +218,9 @@ def _code() -> dict[str, bytes]:
     found |= {
         f"{CODE_FOLDER}/{path.name}": path for path in sorted(Path(inference.__file__).parent.glob("*.py"))
     }
-    return {name: path.read_bytes() for name, path in found.items()}
+    code = {name: path.read_bytes() for name, path in found.items()}
+    python = "PYTHON={}.{}".format(*sys.version_info)
+    return code | {"Dockerfile": code["Dockerfile"].replace(b"PYTHON=3.11", python.encode())}
 
 
 def _requirements(families: set[str]) -> list[str]:
@@ -205,9 +232,8 @@ def _requirements(families: set[str]) -> list[str]:
 
 
 def load_texts(path: Path) -> list[Any]:
-    from skops.io import get_untrusted_types, load
-
-    found: list[Any] = load(path, trusted=get_untrusted_types(file=path))
+    """The transformers of a prepared table's text columns."""
+    found: list[Any] = inference.load_skops(path)
     return found
 
 

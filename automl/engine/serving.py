@@ -211,8 +211,6 @@ class ModelShelf:
 
 def load_predictor(bundle: Path) -> Predictor:
     """Load a bundle into a function of rows; the code is that of every bundle's `predict.py`."""
-    import pandas as pd
-
     from automl.engine import inference
 
     with tempfile.TemporaryDirectory(prefix="bakeoff-") as folder, zipfile.ZipFile(bundle) as archive:
@@ -220,18 +218,10 @@ def load_predictor(bundle: Path) -> Predictor:
         model = inference.load(folder)
 
     def predict(rows: Sequence[Row]) -> Prediction:
-        frame = pd.DataFrame.from_records(list(rows))
         try:
-            if model.task_type == "regression":
-                return {"predictions": model.predict(frame).tolist()}
-            probabilities = model.predict_proba(frame)
+            return cast(Prediction, model.predict_rows(rows))
         except inference.InputError as error:
             raise UserError(str(error)) from error
-        return {
-            "predictions": model.classes_[probabilities.argmax(axis=1)].tolist(),
-            "classes": model.classes_.tolist(),
-            "probabilities": probabilities.tolist(),
-        }
 
     return predict
 

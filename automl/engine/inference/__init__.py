@@ -5,8 +5,8 @@ other relatively, and otherwise what the bundle's requirements name.
 """
 
 from .encoder import Encoder, clean_texts, level_of, parse_dates
-from .errors import InputError
-from .files import check_files, load
+from .errors import Damaged, InputError, WrongVersion
+from .files import load
 from .model import (
     FittedModel,
     Member,
@@ -16,14 +16,19 @@ from .model import (
     finish_probabilities,
     temper,
 )
+from .safe import load_skops
+from .seal import check_files
 from .tables import predictions_frame, read_table
+from .verify import verify_bundle
 
 __all__ = [
+    "Damaged",
     "Encoder",
     "FittedModel",
     "InputError",
     "Member",
     "Model",
+    "WrongVersion",
     "as_frame",
     "categorical_positions",
     "check_files",
@@ -31,8 +36,10 @@ __all__ = [
     "finish_probabilities",
     "level_of",
     "load",
+    "load_skops",
     "parse_dates",
     "predictions_frame",
     "read_table",
     "temper",
+    "verify_bundle",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -126,9 +126,21 @@ class Model:
     def predict_matrix(self, X: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """As `predict_raw`, of rows that are encoded."""
         found = self._combine_matrix(X)
-        return (
-            found if self.task_type == "regression" else temper(finish_probabilities(found), self.temperature)
-        )
+        if self.task_type == "regression":
+            return found
+        return temper(finish_probabilities(found), self.temperature)
+
+    def predict_rows(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+        """Predict rows as JSON has them: `predictions`; of labels also `classes` and `probabilities`."""
+        frame = pd.DataFrame.from_records([dict(row) for row in rows])
+        if self.task_type == "regression":
+            return {"predictions": self.predict(frame).tolist()}
+        probabilities = self.predict_proba(frame)
+        return {
+            "predictions": self.classes_[probabilities.argmax(axis=1)].tolist(),
+            "classes": self.classes_.tolist(),
+            "probabilities": probabilities.tolist(),
+        }
 
     def _combine(self, frame: pd.DataFrame) -> np.ndarray[Any, Any]:
         parts = [

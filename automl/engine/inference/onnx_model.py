@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -13,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from .encoder import Encoder, check_columns, clean_texts, level_of, parse_dates
-from .errors import InputError
-from .model import labels_of
+from .errors import InputError, WrongVersion
+from .model import Model
 
 # A graph's cells in between take memory for each row.
 CHUNK_ROWS = 2_000
@@ -27,8 +28,8 @@ UNKNOWN = " "
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def session_of(model: bytes | str, *, threads: int = 0) -> Any:
-    """Open a graph; `threads` 0 takes all cores.
+def session_of(model: bytes | str, *, threads: int | None = None) -> Any:
+    """Open a graph; `threads` None takes what OMP_NUM_THREADS says, or all cores.
 
     Raises
     ------
@@ -38,32 +39,29 @@ def session_of(model: bytes | str, *, threads: int = 0) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", "0")) if threads is None else threads
     options.log_severity_level = 3
     # A thread that waits busily would take a core from others.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-class OnnxModel:
-    """A trained model as a graph; what it offers is what `Model` offers.
+class OnnxModel(Model):
+    """A trained model as a graph: no library that trained it is needed.
 
-    Attributes
+    Parameters
     ----------
-    classes_ : array
-        Labels as training had them, in the order of the columns of `predict_proba`.
-    feature_names_in_ : list of str
+    schema : dict
+        What `schema.json` holds.
+    session : InferenceSession
+        See `session_of`.
     """
 
     runtime = "onnx"
 
     def __init__(self, schema: dict[str, Any], session: Any) -> None:
-        self.encoder = Encoder(schema)
-        self.task_type: str = schema["task_type"]
+        super().__init__(Encoder(schema), [])
         self.session = session
-        if self.task_type != "regression":
-            self.classes_ = labels_of(schema)
-        self.feature_names_in_ = self.encoder.columns
         names = [port.name for port in session.get_inputs()]
         self._columns = [
             _Column(name, column, self.encoder)
@@ -73,9 +71,7 @@ class OnnxModel:
     def predict(self, frame: pd.DataFrame) -> np.ndarray[Any, Any]:
         """Predict labels, or numbers; one for each row of the frame."""
         found = self.predict_raw(frame)
-        if self.task_type == "regression":
-            return found
-        return np.asarray(self.classes_[found.argmax(axis=1)])
+        return found if self.task_type == "regression" else np.asarray(self.classes_[found.argmax(axis=1)])
 
     def predict_proba(self, frame: pd.DataFrame) -> np.ndarray[Any, Any]:
         """Predict the probability of each class; rows sum to 1."""
@@ -190,7 +186,7 @@ class _Column:
             return np.array(days, dtype=np.float64).reshape(-1, 1)
         if self._kind == "text":
             return self._split(["" if cell is None else str(cell) for cell in cells])
-        levels = ["" if cell is None or cell != cell else level_of(cell) or UNKNOWN for cell in cells]
+        levels = ["" if pd.isna(cell) else level_of(cell) or UNKNOWN for cell in cells]
         return np.array(levels, dtype=object).reshape(-1, 1)
 
     def _number(self, cell: Any) -> float | None:
@@ -231,20 +227,33 @@ class _Column:
         return np.array(rows, dtype=object).reshape(len(texts), width + 2)
 
 
-def load_onnx(folder: Path, schema: dict[str, Any], *, threads: int = 0) -> OnnxModel:
+def is_offered(folder: Path) -> bool:
+    """Whether a bundle has a graph."""
+    return bool(_described(folder).get("offered"))
+
+
+def _described(folder: Path) -> dict[str, Any]:
+    """What `onnx.json` says; nothing where an earlier release made the bundle."""
+    path = folder / "onnx.json"
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return found
+
+
+def load_onnx(folder: Path, schema: dict[str, Any], *, threads: int | None = None) -> OnnxModel:
     """Load the graph of a bundle.
 
     Raises
     ------
     InputError
-        If the bundle has none, or ONNX Runtime is not installed.
+        If the bundle has none.
+    WrongVersion
+        If ONNX Runtime is not installed.
     """
-    described = folder / "onnx.json"
-    found = json.loads(described.read_text(encoding="utf-8")) if described.exists() else {}
+    found = _described(folder)
     if not found.get("offered"):
         reason = found.get("reason") or "it was made by an earlier version"
         raise InputError(f"This bundle has no ONNX model: {reason}. Use the runtime 'skops'.")
     try:
         return OnnxModel(schema, session_of(str(folder / "model.onnx"), threads=threads))
     except ImportError:
-        raise InputError("onnxruntime is not installed. Install requirements.txt, or use 'skops'.") from None
+        raise WrongVersion("onnxruntime is not installed. Run: pip install -r requirements.txt") from None

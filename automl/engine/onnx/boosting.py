@@ -97,7 +97,7 @@ def leaf(value: float) -> Tree:
 
 
 def xgboost(estimator: Any, columns: Columns) -> Boosted:
-    """Read XGBoost's trees, which compare by less than and keep the inner nodes' and leaves' values in one list."""
+    """Read XGBoost's trees, which compare by less than and keep thresholds and leaves in one list."""
     learner = json.loads(estimator.get_booster().save_raw("json"))["learner"]
     parameters = learner["learner_model_param"]
     classes = max(int(parameters["num_class"]), 1)
@@ -116,14 +116,8 @@ def _xgboost_tree(found: dict[str, Any]) -> Tree:
     if any(found.get("split_type", [])):
         raise ValueError("XGBoost's own splits of categories are not known")
     default = np.array(found["default_left"], dtype=bool)
-    return from_node_table(
-        left,
-        right,
-        np.array(found["split_indices"], dtype=np.int64),
-        values,
-        default,
-        values.astype(np.float64),
-    )
+    columns = np.array(found["split_indices"], dtype=np.int64)
+    return from_node_table(left, right, columns, values, default, values.astype(np.float64))
 
 
 def from_node_table(

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 # A table of combinations is looked up by place up to this size, and by key beyond it.
+WHOLE = "cat_feature_value"
 MOST_PLACES = 20_000
 MOST_COMBINATIONS = 20_000_000
 WORD = (1 << 64) - 1
@@ -147,9 +148,7 @@ class _Fold:
         if len(table) <= MOST_PLACES:
             return graph.add("Gather", graph.constant(table), place, axis=0)
         # Most combinations never occurred, and all of these have the same values.
-        rows, first, numbers, counts = np.unique(
-            table, axis=0, return_index=True, return_inverse=True, return_counts=True
-        )
+        rows, numbers, counts = np.unique(table, axis=0, return_inverse=True, return_counts=True)
         numbers = numbers.ravel()
         usual = int(counts.argmax())
         keys = np.flatnonzero(numbers != usual)
@@ -168,9 +167,8 @@ class _Fold:
         graph = self.graph
         place = graph.constant(0, np.int64)
         hashes = np.zeros(1, dtype=np.uint64)
-        for element in sorted(
-            elements, key=lambda found: "cat_feature_value" != found["combination_element"]
-        ):
+        # Whole categories are hashed first.
+        for element in sorted(elements, key=lambda found: found["combination_element"] != WHOLE):
             part, own = self._element(element)
             if len(hashes) * len(own) > MOST_COMBINATIONS:
                 raise Unsupported("CatBoost combined categories of too many levels")
@@ -189,7 +187,7 @@ class _Fold:
             return graph.cast(graph.add("Greater", value, border), INT64), np.arange(2, dtype=np.uint64)
         column = self.columns[element["cat_feature_index"]]
         hashes = self._hashes(column)
-        if kind == "cat_feature_value":
+        if kind == WHOLE:
             category = sorted(self.inputs.levels).index(column)
             code = graph.add("Gather", self.inputs.codes(), graph.constant(category, np.int64), axis=1)
             return code, _signed(hashes)

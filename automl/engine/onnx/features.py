@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from automl.engine.onnx.graph import FLOAT, INT64, Graph, Unsupported
+from automl.engine.onnx.graph import INT64, Graph, Unsupported
 from automl.engine.onnx.trees import Tree, round_below, round_down
 
 if TYPE_CHECKING:
@@ -208,15 +208,3 @@ def tree_sources(preprocess: Any, inputs: Inputs) -> list[Source]:
         elif len(columns):
             raise Unsupported(f"its preprocessing {name} is not known")
     return sources
-
-
-__all__ = [
-    "FLOAT",
-    "Columns",
-    "Inputs",
-    "Source",
-    "TreeMatrix",
-    "code_tables",
-    "number_categories",
-    "tree_sources",
-]

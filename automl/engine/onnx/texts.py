@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from automl.engine.onnx.graph import DOUBLE, FLOAT, INT64, Graph, Unsupported
+from automl.engine.onnx.graph import FLOAT, Graph, Unsupported
 
 
 def add_text(graph: Graph, name: str, pipeline: Any) -> tuple[str, int]:
@@ -47,9 +47,6 @@ def add_text(graph: Graph, name: str, pipeline: Any) -> tuple[str, int]:
 
 def _split(graph: Graph, name: str) -> tuple[str, str]:
     """The words, and the two figures behind them."""
-    last, end, axis = [graph.constant([value], np.int64) for value in (-2, np.iinfo(np.int64).max, 1)]
+    last, end, axis = (graph.constant([value], np.int64) for value in (-2, np.iinfo(np.int64).max, 1))
     start = graph.constant([0], np.int64)
     return graph.add("Slice", name, start, last, axis), graph.add("Slice", name, last, end, axis)
-
-
-__all__ = ["DOUBLE", "INT64", "add_text"]
