@@ -29,6 +29,7 @@ from automl.engine.learners import get_learner
 from automl.engine.metrics import METRICS, metrics_for
 from automl.engine.mlmodel import CODE_FOLDER, mlflow_files
 from automl.engine.model_card import model_card
+from automl.engine.onnx.offer import offer
 from automl.engine.preparation import Prepared, encode_target, open_prepared
 from automl.engine.reading import check_table, read_frame
 from automl.engine.sealing import seal_of, sync_folder
@@ -137,7 +138,10 @@ def _files(
     schema = model.encoder.schema
     model_file = dumps(_stored(model))
     check_types(model_file)  # what the list lacks would be refused where the bundle is used
+    graph = offer(model, prepared.X, prepared.y)
     requirements = _requirements({member["family"] for member in args["members"]})
+    if graph.model is not None:
+        requirements.append(f"onnxruntime=={importlib.metadata.version('onnxruntime')}")
     provenance = {
         "bakeoff": automl.__version__,
         "python": ".".join(map(str, sys.version_info[:3])),
@@ -153,7 +157,7 @@ def _files(
         }
         for member in args["members"]
     ]
-    golden_rows = golden(model, prepared.X)
+    golden_rows = golden(model, prepared.X, {"onnx": graph.model} if graph.model else None)
     card = model_card(
         name=args["name"],
         schema=schema,
@@ -171,6 +175,7 @@ def _files(
             made_at=provenance["packaged_at"],
         ),
         "model.skops": model_file,
+        **graph.files,
         **_code(),
         "golden.json": json.dumps(golden_rows, ensure_ascii=False, allow_nan=False).encode(),
         "requirements-parquet.txt": f"pyarrow=={importlib.metadata.version('pyarrow')}\n".encode(),

@@ -90,7 +90,7 @@ class Encoder:
             )
 
     def _codes(self, values: pd.Series, column: dict[str, Any]) -> np.ndarray[Any, Any]:
-        lookup = self._lookups[column["name"]]
+        lookup = self.lookup(column["name"])
         codes, uniques = pd.factorize(values)
         table = np.full(len(uniques) + 1, np.nan, dtype=np.float32)
         for position, unique in enumerate(uniques):
@@ -98,10 +98,14 @@ class Encoder:
             code = lookup.get(level) if level is not None else None
             if code is not None and (level not in self._missing or level in lookup):
                 table[position] = code
-        table[-1] = self._code_of_missing(column)
+        table[-1] = self.code_of_missing(column)
         return table[codes]
 
-    def _code_of_missing(self, column: dict[str, Any]) -> float:
+    def lookup(self, column: str) -> dict[str, int]:
+        """Codes of a column's levels."""
+        return self._lookups[column]
+
+    def code_of_missing(self, column: dict[str, Any]) -> float:
         """An empty cell is missing, unless training knew no empty cells but a word that reads as one."""
         if column.get("missing", 0) == 0:
             for word in WORDS_READ_AS_MISSING:

@@ -103,9 +103,8 @@ class Model:
         self.members = list(members)
         self.temperature = temperature
         self.task_type: str = encoder.schema["task_type"]
-        labels = encoder.schema.get("classes") or []
-        if labels:
-            self.classes_ = np.array(labels, dtype=object if _are_mixed(labels) else None)
+        if encoder.schema.get("classes"):
+            self.classes_ = labels_of(encoder.schema)
         self.feature_names_in_ = encoder.columns
 
     def predict(self, frame: pd.DataFrame) -> np.ndarray[Any, Any]:
@@ -119,6 +118,17 @@ class Model:
         if self.task_type == "regression":
             raise AttributeError("A regression model has no probabilities; use predict.")
         return temper(finish_probabilities(self._combine(frame)), self.temperature)
+
+    def predict_raw(self, frame: pd.DataFrame) -> np.ndarray[Any, Any]:
+        """Predict probabilities, or numbers, whichever the task is."""
+        return self.predict(frame) if self.task_type == "regression" else self.predict_proba(frame)
+
+    def predict_matrix(self, X: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """As `predict_raw`, of rows that are encoded."""
+        found = self._combine_matrix(X)
+        if self.task_type == "regression":
+            return found
+        return temper(finish_probabilities(found), self.temperature)
 
     def predict_rows(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
         """Predict rows as JSON has them: `predictions`; of labels also `classes` and `probabilities`."""
@@ -143,7 +153,10 @@ class Model:
         count = len(self.encoder.schema.get("classes") or [])
         if not len(frame):
             return np.empty((0, count) if count else 0)
-        X = self.encoder.transform(frame)
+        return self._combine_matrix(self.encoder.transform(frame))
+
+    def _combine_matrix(self, X: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        count = len(self.encoder.schema.get("classes") or [])
         categorical = categorical_positions(self.encoder.schema)
         parts = (
             member.weight * member.predict(X, classes=count, categorical=categorical)
@@ -171,5 +184,7 @@ def categorical_positions(schema: dict[str, Any]) -> list[int]:
     return [position for position, feature in enumerate(schema["features"]) if feature["kind"] == "category"]
 
 
-def _are_mixed(labels: Sequence[Any]) -> bool:
-    return len({type(label) for label in labels}) > 1
+def labels_of(schema: dict[str, Any]) -> np.ndarray[Any, Any]:
+    """Labels as training had them, in the order of their codes."""
+    labels = schema["classes"]
+    return np.array(labels, dtype=object if len({type(label) for label in labels}) > 1 else None)
