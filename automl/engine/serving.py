@@ -282,7 +282,8 @@ def serve(talk: socket.socket) -> None:
     """Answer requests until the owner is gone."""
     owner = os.getppid()
     shelf = ModelShelf(load_predictor)
-    for module in ("automl.engine.inference", "skops.io", "sklearn.ensemble"):
+    # What pipelines need besides is imported with the first that has no graph.
+    for module in ("automl.engine.inference", "onnxruntime"):
         importlib.import_module(module)  # now, while the first request may still be on its way
     poll = select.poll()
     poll.register(talk, select.POLLIN)
