@@ -124,8 +124,10 @@ def _read(curve: Mapping[str, Any] | None) -> _Curve | str | None:
         return None
     x = list(curve["x"])
     best = min(range(len(x)), key=lambda i: (abs(x[i] - curve.get("best", x[-1])), i))
-    # What training is judged by is its loss, also where validation is judged by an area or a share.
-    train = [float(value) for value in curve.get("train") or []]
+    # Where it is not said, training is judged by its loss, whatever validation is judged by.
+    by = METRICS.get(str(curve.get("train_metric")))
+    sign = -1.0 if by is not None and by.higher_is_better else 1.0
+    train = [sign * float(value) for value in curve.get("train") or []]
     return _Curve(x, valid, train, best, str(curve.get("unit") or "rounds"))
 
 

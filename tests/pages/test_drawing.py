@@ -38,6 +38,13 @@ def test_there_is_no_chart_of_nothing():
     assert charts.histogram({}) is None
 
 
+def test_training_by_another_metric_is_not_drawn_on_the_axis_of_validation():
+    curve = {"x": [1, 2], "train": [0.6, 0.5], "valid": [0.7, 0.8], "best": 2, "metric": "roc_auc"}
+    assert [each.name for each in charts.curve_series(curve)] == ["Training", "Validation"]
+    (only,) = charts.curve_series({**curve, "train_metric": "log_loss"})
+    assert only.name == "Validation"
+
+
 @given(st.lists(st.tuples(st.floats(0, 1e6), finite), min_size=1, max_size=20))
 def test_everything_stays_inside_of_the_drawing(history):
     for chart in charts.best_over_time([(x, y, "t") for x, y in history], 1.0, "y"):

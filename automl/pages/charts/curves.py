@@ -9,13 +9,17 @@ from automl.pages.charts.plane import WIDTHS, Chart, Series, draw
 
 
 def curve_series(curve: dict[str, Any] | None) -> list[Series]:
-    """The lines of a learning curve; some libraries tell nothing of training."""
+    """The lines of a learning curve; some libraries tell nothing of training.
+
+    Training that is judged by something else than validation has no place on the same axis.
+    """
     if not curve or not curve.get("x"):
         return []
+    alike = curve.get("train_metric") in (None, curve.get("metric"))
     return [
         Series(name, curve["x"], curve[key], kind)
         for name, key, kind in (("Training", "train", "second"), ("Validation", "valid", "main"))
-        if curve.get(key) and len(curve[key]) == len(curve["x"])
+        if curve.get(key) and len(curve[key]) == len(curve["x"]) and (alike or key == "valid")
     ]
 
 
