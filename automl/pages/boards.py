@@ -30,6 +30,7 @@ from automl.pages.templatetags.show import NOTHING, origin, score, seconds, size
 
 WINDOW = 100
 FAILURES_SHOWN = 20
+DOTS_WIDTH = 180
 RANKED, EVERYTHING = "ranked", "all"
 SortKey = Callable[[Entry], Any]
 
@@ -273,7 +274,7 @@ def _details(entry: Entry, metric: Metric | None, model: UUID | None, dials: str
     return {
         "hyperparameters": [(words(name), value) for name, value in (entry.hyperparameters or {}).items()],
         "folds": [score(each) for each in folds],
-        "dots": charts.fold_dots(folds),
+        "dots": charts.dots(folds, width=DOTS_WIDTH),
         "diagnosis": entry.diagnosis,
         "error": entry.error,
         "tweak": f"{dials}?trial={entry.id}" if dials and entry.number is not None else "",

@@ -16,14 +16,13 @@ from automl.pages.charts.responses import ResponseChart, response_chart
 from automl.pages.charts.scatter import Cells, ScatterChart, pair_cells, pair_chart
 from automl.pages.charts.shares import SharesChart, shared_time, shares_over_time, shares_table
 from automl.pages.charts.sweeps import HeatMap, heat_map, response_curve
-from automl.pages.charts.whiskers import FoldDots, Whisker, fold_dots, scale_of, whisker, whiskers
+from automl.pages.charts.whiskers import Whisker, scale_of, whisker, whiskers
 
 __all__ = [
     "Bar",
     "Cells",
     "Chart",
     "Dots",
-    "FoldDots",
     "HeatMap",
     "Histogram",
     "ParallelChart",
@@ -37,7 +36,6 @@ __all__ = [
     "best_over_time",
     "curve_series",
     "dots",
-    "fold_dots",
     "heat_map",
     "histogram",
     "learning_curve",
