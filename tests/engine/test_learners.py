@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -110,6 +111,17 @@ def test_the_training_line_ends_with_what_the_model_scores_on_its_own_rows(
     own = outputs(fitted.fit.estimator, fitted.X, table.data)
     said = curve["train"][curve["x"].index(curve["best"])]
     assert said == pytest.approx(METRICS[table.data.metric].value(table.y, own), rel=1e-3)
+
+
+@pytest.mark.parametrize("family", ["lightgbm", "xgboost"])
+def test_telling_of_a_fit_changes_neither_it_nor_what_is_told(family: str) -> None:
+    table = make_table(TaskType.MULTICLASS)
+    learner = LEARNERS[family]
+    fitted = fit_fold(learner, table, learner.first(table.data))
+    before, told = fitted.predict(table.data), deepcopy(fitted.fit.learning_curve)
+    learner.describe(fitted.fit, fitted.X, table.y, data=table.data)
+    assert np.array_equal(fitted.predict(table.data), before)
+    assert fitted.fit.learning_curve == told
 
 
 def test_mean_absolute_errors_and_binary_losses_are_told_of_training_too() -> None:
