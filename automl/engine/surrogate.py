@@ -201,10 +201,11 @@ def usable(space: Space, records: Sequence[TrialRecord]) -> list[tuple[Params, f
     """
     complete = [r for r in records if r.state is TrialState.COMPLETE and _is_score(r.score)]
     known = set(space.dimensions)
+    moves: dict[int, float | None] = {}
     points: list[tuple[Params, float]] = []
     for record in sorted(records, key=lambda record: record.number):
         done = record.state is TrialState.COMPLETE
-        score = record.score if done else _by_first_folds(record, complete)
+        score = record.score if done else _by_first_folds(record, complete, moves)
         if _is_score(score) and known.issuperset(record.params):
             points.append((record.params, float(score or 0.0)))
     return points
@@ -214,13 +215,24 @@ def _is_score(score: float | None) -> bool:
     return score is not None and math.isfinite(score)
 
 
-def _by_first_folds(record: TrialRecord, complete: Sequence[TrialRecord]) -> float | None:
+def _by_first_folds(
+    record: TrialRecord, complete: Sequence[TrialRecord], moves: dict[int, float | None]
+) -> float | None:
+    """What it would have got; `moves` remembers, by their number, how far first folds were off."""
     folds = len(record.fold_scores)
-    known = [each for each in complete if len(each.fold_scores) >= folds]
-    if record.state is not TrialState.PRUNED or not folds or not known:
+    if record.state is not TrialState.PRUNED or not folds:
         return None
+    if folds not in moves:
+        moves[folds] = _move(folds, complete)
+    move = moves[folds]
+    return None if move is None else sum(record.fold_scores) / folds + move
+
+
+def _move(folds: int, complete: Sequence[TrialRecord]) -> float | None:
+    """What complete trials gained or lost between so many first folds and all of them."""
+    known = [each for each in complete if len(each.fold_scores) >= folds]
     moves = [(each.score or 0.0) - sum(each.fold_scores[:folds]) / folds for each in known]
-    return sum(record.fold_scores) / folds + sum(moves) / len(moves)
+    return sum(moves) / len(moves) if moves else None
 
 
 def student(freedom: int) -> float:
