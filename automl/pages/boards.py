@@ -20,8 +20,9 @@ from automl.engine.learners import LEARNERS
 from automl.engine.metrics import Metric
 from automl.engine.trial import Origin, TrialState
 from automl.experiments import clock, selectors
-from automl.experiments.boards import AS_IT_SHOULD, COMPLETE, Board, Entry
+from automl.experiments.boards import AS_IT_SHOULD, Board, Entry
 from automl.experiments.models import Experiment, ModelState
+from automl.experiments.rows import COMPLETE
 from automl.experiments.states import FINAL
 from automl.pages import charts
 from automl.pages.live import stamp_of
