@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from automl.engine.space import Choice, Space, same_value
@@ -91,7 +92,10 @@ class Surrogate:
         self._mean, self._deviation = float(warped.mean()), float(warped.std()) or 1.0
         self._x = np.array([self._placed(params) for params, _ in points])
         self._y = (warped - self._mean) / self._deviation
-        self._lengths, self._noise = self._tuned()
+        order = np.linspace(0, self.count - 1, min(self.count, FITTED_ON)).round().astype(int)
+        told = (self._x[order].tobytes(), self._y[order].tobytes())
+        lengths, self._noise = _tuned(tuple(self.columns), *told)
+        self._lengths = np.array(lengths)
         self._solve()
 
     @classmethod
@@ -140,44 +144,6 @@ class Surrogate:
                 row.append(min(max(dimension.position(value), 0.0), 1.0))
         return row
 
-    def _tuned(self) -> tuple[np.ndarray[Any, Any], float]:
-        """Find length scales and noise by the likelihood: all dials alike first, then each by itself."""
-        import numpy as np
-
-        order = np.linspace(0, self.count - 1, min(self.count, FITTED_ON)).round().astype(int)
-        x, y = self._x[order], self._y[order]
-        # Distances by dial, computed once; the likelihood is a sum of these and one factorisation.
-        squares = np.stack([(x[:, place, None] - x[None, :, place]) ** 2 for place in range(x.shape[1])])
-
-        def likelihood(lengths: np.ndarray[Any, Any], noise: float) -> float:
-            kernel = _matern(np.tensordot(lengths**-2.0, squares, axes=1))
-            kernel[np.diag_indices_from(kernel)] += noise
-            try:
-                lower = np.linalg.cholesky(kernel)
-            except np.linalg.LinAlgError:
-                return -math.inf
-            white = np.linalg.solve(lower, y)
-            signal = max(float(white @ white) / len(y), 1e-9)
-            # Long lengths are the likelier ones before anything is known: most dials matter little.
-            doubt = 0.5 * float(np.sum(np.log(np.maximum(lengths, 0.05)) < math.log(0.2)))
-            return -float(np.log(np.diag(lower)).sum()) - 0.5 * len(y) * math.log(signal) - doubt
-
-        width = x.shape[1]
-        shared = [(length, noise) for length in LENGTHS for noise in NOISES]
-        length, noise = max(shared, key=lambda each: likelihood(np.full(width, each[0]), each[1]))
-        lengths = np.full(width, length)
-        best = likelihood(lengths, noise)
-        groups = sorted(set(self.columns))
-        for _ in range(PASSES if len(y) > 2 * LEAST_TRIALS else 0):
-            for group in groups:
-                mine = np.array([column == group for column in self.columns])
-                for factor in (FLAT, SHARP):
-                    tried = np.where(mine, lengths * factor, lengths)
-                    found = likelihood(tried, noise)
-                    if found > best:
-                        best, lengths = found, tried
-        return lengths, max(NOISES, key=lambda each: likelihood(lengths, each))
-
     def _solve(self) -> None:
         import numpy as np
 
@@ -191,6 +157,47 @@ class Surrogate:
         seen = float(np.quantile(off, BAND))
         width = (self.count * seen + PRIOR_TRIALS * student(self.count)) / (self.count + PRIOR_TRIALS)
         self._width = width * (1.0 + DOUBT / self.count)
+
+
+# While a dial is turned the same trials are asked about again and again.
+@lru_cache(maxsize=64)
+def _tuned(columns: tuple[str, ...], xs: bytes, ys: bytes) -> tuple[tuple[float, ...], float]:
+    """Find length scales and noise by the likelihood: all dials alike first, then each by itself."""
+    import numpy as np
+
+    y = np.frombuffer(ys)
+    x = np.frombuffer(xs).reshape(len(y), len(columns))
+    # Distances by dial, computed once; the likelihood is a sum of these and one factorisation.
+    squares = np.stack([(x[:, place, None] - x[None, :, place]) ** 2 for place in range(x.shape[1])])
+
+    def likelihood(lengths: np.ndarray[Any, Any], noise: float) -> float:
+        kernel = _matern(np.tensordot(lengths**-2.0, squares, axes=1))
+        kernel[np.diag_indices_from(kernel)] += noise
+        try:
+            lower = np.linalg.cholesky(kernel)
+        except np.linalg.LinAlgError:
+            return -math.inf
+        white = np.linalg.solve(lower, y)
+        signal = max(float(white @ white) / len(y), 1e-9)
+        # Long lengths are the likelier ones before anything is known: most dials matter little.
+        doubt = 0.5 * float(np.sum(np.log(np.maximum(lengths, 0.05)) < math.log(0.2)))
+        return -float(np.log(np.diag(lower)).sum()) - 0.5 * len(y) * math.log(signal) - doubt
+
+    width = x.shape[1]
+    shared = [(length, noise) for length in LENGTHS for noise in NOISES]
+    length, noise = max(shared, key=lambda each: likelihood(np.full(width, each[0]), each[1]))
+    lengths = np.full(width, length)
+    best = likelihood(lengths, noise)
+    groups = sorted(set(columns))
+    for _ in range(PASSES if len(y) > 2 * LEAST_TRIALS else 0):
+        for group in groups:
+            mine = np.array([column == group for column in columns])
+            for factor in (FLAT, SHARP):
+                tried = np.where(mine, lengths * factor, lengths)
+                found = likelihood(tried, noise)
+                if found > best:
+                    best, lengths = found, tried
+    return tuple(lengths.tolist()), max(NOISES, key=lambda each: likelihood(lengths, each))
 
 
 def usable(space: Space, records: Sequence[TrialRecord]) -> list[tuple[Params, float]]:

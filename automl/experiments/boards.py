@@ -21,7 +21,6 @@ from django.db.models import (
     ExpressionWrapper,
     F,
     Field,
-    IntegerField,
     Q,
     QuerySet,
     TextField,
@@ -39,6 +38,9 @@ from automl.experiments.rows import COMPLETE, GOING, moment
 AS_IT_SHOULD = "Converged"
 UNDER_WAY = Q(state__in=GOING)
 GLANCE = "glance"
+_HAS_CURVE = Case(
+    When(learning_curve__isnull=False, then=Value(1)), default=Value(0), output_field=TextField()
+)
 
 
 class Entry(NamedTuple):
@@ -241,8 +243,8 @@ def _trials(trials: QuerySet[Trial], opened: Collection[UUID] = ()) -> list[Entr
     is_open = Q(id__in=list(opened))
     rows = trials.order_by("number").values_list(
         _as("id", CharField()), "number", "family", "origin", "state", "score", "value", "value_low",
-        "value_high", _as("tied_with_best", IntegerField()), "fit_time", "predict_time", "size", "error",
-        "ended_after", Case(When(learning_curve__isnull=False, then=Value(1)), default=Value(0)),
+        "value_high", _as("tied_with_best", TextField()), "fit_time", "predict_time", "size", "error",
+        "ended_after", _HAS_CURVE,
         _only("hyperparameters", is_open, TextField()),
         _only("fold_scores", is_open | UNDER_WAY, TextField()),
         _only("diagnosis", is_open | ~Q(diagnosis__startswith=AS_IT_SHOULD), TextField()),
