@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
@@ -14,8 +15,9 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_safe
 
 from automl.core.errors import InvalidInput
+from automl.engine.learners import get_learner
 from automl.engine.space import InvalidValue, Space
-from automl.engine.trial import Origin
+from automl.engine.trial import Origin, TrialState
 from automl.experiments import selectors
 from automl.experiments.forecasts import Expected, Outlook
 from automl.experiments.models import Experiment
@@ -87,7 +89,8 @@ def preview(request: SignedInRequest, id: UUID) -> HttpResponse:
 def mine(request: SignedInRequest, id: UUID) -> HttpResponse:
     """The trials by hand: polled, and sent only when one of them has moved."""
     found = selectors.get_experiment(user=request.user, id=id)
-    rows = read_trials(found, Q(origin=Origin.MANUAL.value))
+    leaders = selectors.best_first(found.trials.all()).values("id")[:2]
+    rows = read_trials(found, Q(origin=Origin.MANUAL.value) | Q(id__in=leaders))
     return fragment(request, "pages/_mine.html", _mine(found, rows), final=found.state in FINAL)
 
 
@@ -212,12 +215,21 @@ def _scale(expected: Expected, top: float | None) -> dict[str, float] | None:
     return {**found, "top": at(top)} if top is not None else found
 
 
+def _leaders(rows: Sequence[TrialRow]) -> list[TrialRow]:
+    """The two best, those that can't be handed out after all others: as `selectors.best_first` has them."""
+    complete = [row for row in rows if row.state == TrialState.COMPLETE.value]
+    return heapq.nsmallest(
+        2, complete, key=lambda row: (get_learner(row.family).keeps_rows, -(row.score or 0.0), row.number)
+    )
+
+
 def _mine(experiment: Experiment, rows: Sequence[TrialRow]) -> dict[str, Any]:
     """The trials by hand, newest first: what was expected, what came of it."""
     own = [row for row in rows if row.origin == Origin.MANUAL.value]
     latest = own[: -MINE_SHOWN - 1 : -1]
     folds = [len(row.folds) for row in latest]
     states = "-".join(f"{row.number}{row.state[:2]}{count}" for row, count in zip(latest, folds, strict=True))
+    leaders = [row.id for row in _leaders(rows)]
     return {
         "experiment": experiment,
         "mine": [
@@ -231,6 +243,8 @@ def _mine(experiment: Experiment, rows: Sequence[TrialRow]) -> dict[str, Any]:
                 "seconds": row.seconds,
                 "error": row.error,
                 "verdict": _verdict(experiment, row),
+                "leads": row.id in leaders[:1],
+                "rival": next((id for id in leaders if id != row.id), None),
             }
             for row, count in zip(latest, folds, strict=True)
         ],
@@ -238,7 +252,7 @@ def _mine(experiment: Experiment, rows: Sequence[TrialRow]) -> dict[str, Any]:
         "metric_label": selectors.metric_label(experiment),
         # Not `live`: without JavaScript the page would load itself anew under what is being typed.
         "polled": experiment.state not in FINAL,
-        "stamp": stamp_of("mine", len(own), states, experiment.state in FINAL),
+        "stamp": stamp_of("mine", len(own), states, *leaders, experiment.state in FINAL),
     }
 
 

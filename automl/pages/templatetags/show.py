@@ -8,6 +8,7 @@ from typing import Any
 from django import template
 
 from automl.engine.diagnosis import tag_of
+from automl.engine.glossary import label_of
 from automl.engine.learners import LEARNERS
 from automl.engine.metrics import METRICS
 from automl.engine.response import told
@@ -140,6 +141,13 @@ def words(value: Any) -> str:
 
 
 @register.filter
+def sentence(label: str) -> str:
+    """A label that others wrote In Capitals, as we write ours."""
+    first, *rest = str(label).split(" ")
+    return " ".join([first, *(word.lower() if word.istitle() else word for word in rest)])
+
+
+@register.filter
 def percent(value: Any) -> int:
     """A share from 0 to 1 as whole per cent."""
     return round(float(value) * 100)
@@ -159,6 +167,12 @@ def share(value: float) -> str:
 def dial(value: Any) -> str:
     """A hyperparameter's value, as briefly as it can be read."""
     return told(value)
+
+
+@register.filter
+def called(name: str, family: str) -> str:
+    """A dial of a family by the name that people have for it."""
+    return label_of(family, name)
 
 
 @register.filter
