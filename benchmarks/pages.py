@@ -39,7 +39,7 @@ def measure(trials: int) -> dict[str, float]:
     from django.urls import reverse
 
     from tests.factories import UserFactory
-    from tests.pages.test_insight import long_search
+    from tests.searches import long_search
 
     owner = UserFactory()
     experiment = long_search(owner, trials)
