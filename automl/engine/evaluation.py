@@ -199,6 +199,8 @@ def _fit_fold(  # noqa: PLR0913 - a fold is what all of these meet in
     if not state.learned:
         state.learned = name_columns(fit.learned, preprocess, prepared.meta["features"])
         state.curve = fit.learning_curve
+        if state.curve and is_log:
+            state.curve["of_logarithms"] = True
     return finish_probabilities(predicted) if profile.classes else predicted
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, TypedDict
+from typing import Any, ClassVar, Literal, NotRequired, TypedDict
 
 from automl.engine.schema import DataProfile
 from automl.engine.space import Choice, Space
@@ -42,6 +42,7 @@ class LearningCurve(TypedDict):
     valid: list[float]
     best: int
     metric: str
+    of_logarithms: NotRequired[bool]  # of the target, which is what was learned
 
 
 @dataclass(slots=True)
