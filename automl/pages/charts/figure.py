@@ -13,7 +13,7 @@ FIGURE_WIDTHS = (("wide", 540), ("narrow", 330))
 LEFT, RIGHT, TOP, BOTTOM = 64, 24, 12, 44
 HEIGHT = 270
 # Of a name, as many as a mark on the axis of x has room for.
-LETTERS = 6
+LETTERS, AIR = 6, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +49,8 @@ class Axis:
         """Values to write beside the axis, at most about as many as wanted."""
         if self.names:
             names = [_cut(name) for name in self.names]
-            # Long names take the room of several short ones.
-            step = max(1, math.ceil(sum(map(len, names)) / (wanted * LETTERS)))
+            # Long names take the room of several short ones, and each some air.
+            step = max(1, math.ceil(sum(len(name) + AIR for name in names) / (wanted * LETTERS)))
             return [(place, name) for place, name in enumerate(names) if place % step == 0]
         if self.log:
             return [(value, brief(value)) for value in _powers(self.low, self.high, wanted)]
