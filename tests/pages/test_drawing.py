@@ -165,6 +165,11 @@ def test_labels_of_categories_leave_room_between_them():
     assert sum(len(label) + 2 for _, label in marks) <= 5 * 6
 
 
+def test_between_whole_numbers_there_is_no_mark():
+    assert [label for _, label in Axis("class", 1.0, 3.0, whole=True).marks(7)] == ["1", "2", "3"]
+    assert "1.5" in [label for _, label in Axis("depth", 1.0, 3.0).marks(7)]
+
+
 def test_single_rows_stay_inside_of_their_axis():
     line = {
         "class": None,

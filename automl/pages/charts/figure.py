@@ -26,6 +26,8 @@ class Axis:
         For an axis of categories: they stand at 0, 1, 2 and so on.
     percent : bool
         Shares are written in per cent.
+    whole : bool
+        There is nothing between whole numbers, so no mark either.
     """
 
     label: str
@@ -34,6 +36,7 @@ class Axis:
     log: bool = False
     names: Sequence[str] = ()
     percent: bool = False
+    whole: bool = False
 
     def share(self, value: float) -> float:
         """Where a value lies between the ends; what lies beyond is held there."""
@@ -55,6 +58,8 @@ class Axis:
         if self.log:
             return [(value, brief(value)) for value in _powers(self.low, self.high, wanted)]
         found = [value for value in ticks(self.low, self.high, wanted) if self.low <= value <= self.high]
+        if self.whole:
+            found = [value for value in found if value == round(value)]
         if self.percent:
             return [(value, f"{100 * value:g} %") for value in found]
         return [(value, brief(value)) for value in found]

@@ -160,7 +160,8 @@ def dependence(curve: Found, label: str) -> list[Figure]:
         x = Axis(curve["column"], 0, len(names) - 1, names=names)
     else:
         by_factors = len(grid) > 3 and grid[0] > 0 and grid[-1] - grid[-2] > 5 * (grid[1] - grid[0])
-        x = Axis(curve["column"], grid[0], grid[-1], log=by_factors)
+        whole = all(value == round(value) for value in grid)
+        x = Axis(curve["column"], grid[0], grid[-1], log=by_factors, whole=whole)
     lines: list[Stroke] = []
     bands: list[Band] = []
     dots: list[Dot] = []
