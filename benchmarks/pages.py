@@ -58,7 +58,7 @@ def measure(trials: int, only: list[str]) -> dict[str, dict[str, Any]]:
     from django.test import Client
 
     from tests.factories import UserFactory
-    from tests.long_searches import long_shop
+    from tests.shops import long_shop
 
     owner = UserFactory()
     shop = long_shop(owner, trials)

@@ -168,12 +168,17 @@ def _overfitted(curve: _Curve, rate: float | None, params: Params) -> str | None
     help_ = list(dict.fromkeys(words for name, words in CAUTION.items() if name in params))[:2]
     if rate is not None:
         help_.append("a lower learning rate")
-    advice = f" {' or '.join(help_).capitalize()} would let it learn longer." if help_ else ""
-    lost = f"{part:.0%}".replace("%", " %") if part < 1 else "all"
+    advice = f" {_one_of(help_).capitalize()} would let it learn longer." if help_ else ""
+    lost = f"{part:.0%} of what".replace("%", " %") if part < 1 else "all that"
     return (
-        f"Overfits from {_one(curve)} {at}. After it validation loses {lost} of what was gained; "
+        f"Overfits from {_one(curve)} {at}. After it validation loses {lost} was gained; "
         f"{_one(curve)} {at} was kept.{advice}"
     )
+
+
+def _one_of(words: Sequence[str]) -> str:
+    """A, b or c."""
+    return f"{', '.join(words[:-1])} or {words[-1]}" if len(words) > 1 else words[0]
 
 
 def _unfinished(curve: _Curve, rate: float | None, limit: Any) -> str | None:

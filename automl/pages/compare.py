@@ -16,13 +16,15 @@ from automl.experiments import clock, comparing, selectors
 from automl.experiments.models import Diagnosis, DiagnosisState, Ensemble, Experiment, Trial
 from automl.experiments.services import diagnoses
 from automl.pages.access import SignedInRequest, page
-from automl.pages.charts import curve_series, off_scale, quality
+from automl.pages.charts import curve_label, curve_series, off_scale, quality
 from automl.pages.charts.figure import Figure
 from automl.pages.live import fragment, stamp_of
 from automl.pages.templatetags import show
 
 OFFERED = 60
 MOST_EXPERIMENTS = 6
+# Two scores that are no further apart than this are the same: the rest is rounding.
+SAME = 1e-12
 Entry = Trial | Ensemble
 Row = tuple[str, list[str], bool]
 
@@ -153,10 +155,14 @@ def _dials(entries: Sequence[Entry]) -> list[Row]:
     dials = [entry.hyperparameters if isinstance(entry, Trial) else {} for entry in entries]
     names = list(dict.fromkeys(name for each in dials for name in each))
     rows = [
-        _row(show.words(name), [show.learned(each[name]) if name in each else show.NOTHING for each in dials])
+        _row(show.words(name), [_dial(each[name]) if name in each else show.NOTHING for each in dials])
         for name in names
     ]
     return sorted(rows, key=lambda row: not row[2])
+
+
+def _dial(value: Any) -> str:
+    return show.dial(value) if isinstance(value, bool) else show.learned(value)
 
 
 def _curves(entries: Sequence[Entry]) -> list[dict[str, Any]]:
@@ -167,15 +173,15 @@ def _curves(entries: Sequence[Entry]) -> list[dict[str, Any]]:
         curve = entry.learning_curve if isinstance(entry, Trial) else None
         for series in curve_series(curve):
             if series.kind == "main" and curve:
-                key = (str(curve.get("unit") or "rounds"), str(curve.get("metric") or "score"))
+                key = (str(curve.get("unit") or "rounds"), curve_label(curve))
                 groups.setdefault(key, []).append((selectors.entry_name(entry), series.x, series.y))
     return [
         {
             "unit": unit,
-            "charts": quality.overlaid(lines, unit.capitalize(), show.words(metric).capitalize()),
+            "charts": quality.overlaid(lines, unit.capitalize(), label),
             "hues": [(quality.hue(place), name) for place, (name, _, _) in enumerate(lines)],
         }
-        for (unit, metric), lines in groups.items()
+        for (unit, label), lines in groups.items()
     ]
 
 
@@ -212,7 +218,7 @@ def _told(diagnosis: Diagnosis, entries: Sequence[Entry], names: Sequence[str] =
 
 def verdicts(result: Mapping[str, Any], names: Mapping[str, str]) -> list[dict[str, Any]]:
     """Each pair in words, the better one first, with its interval on a scale that all pairs share."""
-    reach = max([abs(pair[end] or 0.0) for pair in result["pairs"] for end in ("low", "high")] + [1e-12])
+    reach = max([abs(pair[end] or 0.0) for pair in result["pairs"] for end in ("low", "high")] + [SAME])
     found = []
     for pair in result["pairs"]:
         ahead = pair["gain"] >= 0
@@ -222,6 +228,7 @@ def verdicts(result: Mapping[str, Any], names: Mapping[str, str]) -> list[dict[s
                 "better": names[pair["one" if ahead else "other"]],
                 "worse": names[pair["other" if ahead else "one"]],
                 "tied": pair["tied"],
+                "same": max(abs(low), abs(high)) <= SAME,
                 "gain": abs(pair["gain"]),
                 "low": low,
                 "high": high,
@@ -265,24 +272,26 @@ def _settings(
 def _histories(chosen: Sequence[Experiment], went: Mapping[UUID, selectors.Course]) -> dict[str, Any]:
     """Best so far over time, over each other, of those that are judged by the same metric as the first."""
     lines: list[tuple[str, list[float], list[float]]] = []
+    rows: list[tuple[str, float, float, str]] = []
     for each in chosen:
         history = went[each.id].history if each.metric == chosen[0].metric else []
         history = history[len(off_scale(history)) :]
         if not history:
             continue
+        rows += [(each.name, *step) for step in history]
         x: list[float] = []
         y: list[float] = []
         for moment, value, _ in history:
             x += [moment, moment] if y else [moment]
             y += [y[-1], value] if y else [value]
         lines.append((each.name, [*x, max(clock.elapsed(each), x[-1])], [*y, y[-1]]))
-    charts: list[Figure] = []
-    if lines:
-        label = selectors.metric_label(chosen[0])
-        charts = quality.overlaid(lines, "Seconds since the start", label)
+    label = selectors.metric_label(chosen[0])
+    charts: list[Figure] = quality.overlaid(lines, "Seconds since the start", label) if lines else []
     return {
         "charts": charts,
         "hues": [(quality.hue(place), name) for place, (name, _, _) in enumerate(lines)],
+        "rows": rows,
+        "label": label,
     }
 
 

@@ -85,6 +85,8 @@ def test_the_advice_names_what_the_family_has():
     valid = 0.3 + 0.4 * 0.85**ROUNDS + 2e-3 * np.maximum(ROUNDS - 40, 0)
     words = diagnose(curve(valid), {"num_leaves": 31, "learning_rate": 0.1})
     assert "Fewer leaves or a lower learning rate" in words
+    words = diagnose(curve(valid), {"num_leaves": 31, "min_child_samples": 20, "learning_rate": 0.1})
+    assert "Fewer leaves, larger leaves or a lower learning rate" in words
     assert "epoch" in diagnose(curve(valid, unit="epochs"), {"alpha": 0.1})
 
 

@@ -10,7 +10,7 @@ from django.urls import reverse
 
 from automl.experiments.models import Experiment
 from tests.factories import EnsembleFactory, ExperimentFactory, TrialFactory
-from tests.long_searches import long_search
+from tests.searches import long_search
 
 
 def shown(client, experiment, name="insight_shown", **query):
@@ -108,6 +108,26 @@ def test_tuning_that_paid_says_so_with_its_cost(browser_client, alice):
     assert "48 s" in page
     assert "24 tuned" in page
     assert "+0.0200" in page
+
+
+def test_tuning_that_made_it_worse_gives_its_interval_without_signs(browser_client, alice):
+    experiment = ExperimentFactory(owner=alice, state="complete")
+    for number in range(30):
+        is_default = number < 6
+        score = 0.95 if is_default else 0.90
+        TrialFactory(
+            experiment=experiment,
+            number=number,
+            origin="default" if is_default else "search",
+            score=score,
+            fold_scores=[score + 0.001 * ((number + fold) % 3) for fold in range(5)],
+        )
+    page = shown(browser_client, experiment, "worth").content.decode()
+    assert "<strong>No.</strong>" in page
+    by, low, high = (
+        float(each) for each in re.search(r"by ([.\d]+) .*\(([.\d]+) to ([.\d]+)\)", page).groups()
+    )
+    assert low <= by <= high
 
 
 def test_what_was_not_tuned_says_that_it_is_early(browser_client, alice):

@@ -9,8 +9,8 @@ from django.test import Client
 from django.urls import reverse
 
 from tests.factories import DatasetFactory, ExperimentFactory, TrainedModelFactory, TrialFactory
-from tests.long_searches import long_search
 from tests.pages.conftest import make_world
+from tests.searches import long_search
 
 FRAGMENTS = ("progress", "board", "limits", "state", "shown", "worth")
 VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}

@@ -7,8 +7,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from tests.e2e.pages import addresses
-from tests.long_searches import long_shop
 from tests.queries import main_table, read_twice
+from tests.shops import long_shop
 
 
 @pytest.mark.parametrize(

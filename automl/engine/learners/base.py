@@ -48,6 +48,7 @@ class LearningCurve(TypedDict):
     metric: str
     train_metric: NotRequired[str]
     train_rows: NotRequired[int]
+    of_logarithms: NotRequired[bool]  # of the target, which is what was learned
 
 
 @dataclass(slots=True)

@@ -7,7 +7,7 @@ the one that fits.
 from __future__ import annotations
 
 from automl.pages.charts.bars import Bar, Dots, Track, bar, dots, track
-from automl.pages.charts.curves import curve_series, learning_curve
+from automl.pages.charts.curves import curve_label, curve_series, learning_curve
 from automl.pages.charts.histograms import Histogram, histogram
 from automl.pages.charts.history import best_over_time, off_scale
 from automl.pages.charts.parallel import ParallelChart, parallel_chart
@@ -34,6 +34,7 @@ __all__ = [
     "Whisker",
     "bar",
     "best_over_time",
+    "curve_label",
     "curve_series",
     "dots",
     "heat_map",

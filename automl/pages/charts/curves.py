@@ -23,14 +23,20 @@ def curve_series(curve: dict[str, Any] | None) -> list[Series]:
     ]
 
 
+def curve_label(curve: dict[str, Any]) -> str:
+    """What a learning curve shows: often a loss that is no metric of ours, or one of another unit."""
+    name = str(curve.get("metric") or "score")
+    label = METRICS[name].label if name in METRICS else name.replace("_", " ").capitalize()
+    return f"{label} of logarithms" if curve.get("of_logarithms") else label
+
+
 def learning_curve(curve: dict[str, Any] | None) -> list[Chart]:
     """Training and validation score by round or epoch."""
     series = curve_series(curve)
     if not curve or not series:
         return []
     unit = str(curve.get("unit") or "rounds").capitalize()
-    name = str(curve.get("metric") or "score")
-    label = METRICS[name].label if name in METRICS else name.replace("_", " ").capitalize()
+    label = curve_label(curve)
     # The point that was kept.
     kept = [(x, y) for x, y in zip(series[-1].x, series[-1].y, strict=True) if x == curve.get("best")]
     return [draw(size, series, dots=kept, x_label=unit, y_label=label) for size in WIDTHS]

@@ -1,8 +1,6 @@
-"""Searches of thousands of trials, as rows: what pages cost shows there."""
+"""Long searches with a bit of everything that pages show: what they cost shows there."""
 
 from __future__ import annotations
-
-import numpy as np
 
 from automl.accounts.models import User
 from automl.engine.learners import get_learner
@@ -12,61 +10,8 @@ from automl.experiments.selectors import trial_name
 from automl.experiments.services.diagnoses import request_comparison, request_diagnosis
 from tests.diagnoses import comparison, diagnosis
 from tests.e2e.pages import Shop
-from tests.factories import EnsembleFactory, ExperimentFactory, TrainedModelFactory, TrialFactory
-
-SAID = ("Converged. It stayed about there.", "Still improving at the end. Give it more rounds.", "")
-FAMILIES = ("lightgbm", "xgboost", "catboost", "random_forest", "neural_network", "linear")
-
-
-def long_search(owner, trials: int, *, state: str = "running", families=FAMILIES) -> Experiment:
-    """A search whose scores follow from the learning rate, and that a high one ruins."""
-    experiment = ExperimentFactory(owner=owner, state=state, time_budget=86_400.0)
-    rng = np.random.default_rng(0)
-    spaces = {key: get_learner(key).space(profile_of(experiment)) for key in families}
-    rows = [
-        Trial(
-            experiment=experiment,
-            number=0,
-            family="dummy",
-            origin="default",
-            state="complete",
-            score=0.5,
-            value=0.5,
-            fold_scores=[0.5] * 5,
-            seconds=0.1,
-            ended_after=0.1,
-        )
-    ]
-    for number in range(1, trials):
-        family = families[number % len(families)]
-        params = spaces[family].default() if number <= len(families) else spaces[family].sample(rng)
-        rate = float(params.get("learning_rate", 0.05))
-        score = 0.9 - 0.02 * abs(np.log10(rate / 0.05)) + rng.normal(0, 0.002) - (0.2 if rate > 0.25 else 0.0)
-        pruned = number > 40 and number % 3 == 0
-        folds = [score + rng.normal(0, 0.003) for _ in range(1 + number % 4 if pruned else 5)]
-        rows.append(
-            Trial(
-                experiment=experiment,
-                number=number,
-                family=family,
-                origin="default" if number <= len(families) else "search",
-                hyperparameters=params,
-                state="pruned" if pruned else "complete",
-                score=None if pruned else score,
-                value=None if pruned else score,
-                value_low=None if pruned else score - 0.01,
-                value_high=None if pruned else score + 0.01,
-                fold_scores=folds,
-                fit_time=0.8,
-                predict_time=0.01,
-                size=40_000,
-                diagnosis="" if pruned else SAID[number % len(SAID)],
-                seconds=1.0,
-                ended_after=number / 2,
-            )
-        )
-    Trial.objects.bulk_create(rows)
-    return experiment
+from tests.factories import EnsembleFactory, TrainedModelFactory, TrialFactory
+from tests.searches import long_search
 
 
 def long_shop(owner: User, trials: int) -> Shop:
