@@ -213,7 +213,11 @@ def _mine(experiment: Experiment) -> dict[str, Any]:
     own = experiment.trials.filter(origin=Origin.MANUAL.value).order_by("-number")
     trials = list(own.defer("learning_curve", "learned")[: MINE_SHOWN + 1])
     has_ended = any(trial.state == TrialState.COMPLETE.value for trial in trials)
-    best = list(selectors.best_first(experiment.trials).values_list("id", flat=True)[:2]) if has_ended else []
+    best = (
+        list(selectors.best_first(experiment.trials.all()).values_list("id", flat=True)[:2])
+        if has_ended
+        else []
+    )
     rows = [
         {
             "trial": trial,
