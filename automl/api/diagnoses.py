@@ -50,7 +50,7 @@ class Diagnoses(Resource):
     def compare(self, request: Request, id: str) -> HttpResponseBase:
         """Trials held against each other, row by row, with 95 % intervals; 202 while it is computed."""
         experiment = selectors.get_experiment(user=self.user, id=identifier(id, "experiment"))
-        entries = comparing.chosen_entries(experiment, request.query_params.getlist("trial"))
+        entries = comparing.chosen_entries(experiment, request.query_params.getlist("trial")).entries
         return self._answer(request_comparison(experiment, entries))
 
     def _answer(self, diagnosis: Diagnosis) -> HttpResponseBase:

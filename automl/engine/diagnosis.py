@@ -124,8 +124,10 @@ def _read(curve: Mapping[str, Any] | None) -> _Curve | str | None:
         return None
     x = list(curve["x"])
     best = min(range(len(x)), key=lambda i: (abs(x[i] - curve.get("best", x[-1])), i))
-    # What training is judged by is its loss, also where validation is judged by an area or a share.
-    train = [float(value) for value in curve.get("train") or []]
+    # Where it is not said, training is judged by its loss, whatever validation is judged by.
+    by = METRICS.get(str(curve.get("train_metric")))
+    sign = -1.0 if by is not None and by.higher_is_better else 1.0
+    train = [sign * float(value) for value in curve.get("train") or []]
     return _Curve(x, valid, train, best, str(curve.get("unit") or "rounds"))
 
 
@@ -166,12 +168,17 @@ def _overfitted(curve: _Curve, rate: float | None, params: Params) -> str | None
     help_ = list(dict.fromkeys(words for name, words in CAUTION.items() if name in params))[:2]
     if rate is not None:
         help_.append("a lower learning rate")
-    advice = f" {' or '.join(help_).capitalize()} would let it learn longer." if help_ else ""
-    lost = f"{part:.0%}".replace("%", " %") if part < 1 else "all"
+    advice = f" {_one_of(help_).capitalize()} would let it learn longer." if help_ else ""
+    lost = f"{part:.0%} of what".replace("%", " %") if part < 1 else "all that"
     return (
-        f"Overfits from {_one(curve)} {at}. After it validation loses {lost} of what was gained; "
+        f"Overfits from {_one(curve)} {at}. After it validation loses {lost} was gained; "
         f"{_one(curve)} {at} was kept.{advice}"
     )
+
+
+def _one_of(words: Sequence[str]) -> str:
+    """A, b or c."""
+    return f"{', '.join(words[:-1])} or {words[-1]}" if len(words) > 1 else words[0]
 
 
 def _unfinished(curve: _Curve, rate: float | None, limit: Any) -> str | None:

@@ -194,11 +194,14 @@ def _fit_fold(  # noqa: PLR0913 - a fold is what all of these meet in
             f"{learner.label} predicted numbers that are not finite: "
             "with these hyperparameters its training diverged."
         )
-    learner.thin(fit.estimator, models=args["models"])
-    state.models.append(model)
-    if not state.learned:
+    if not state.models:
+        learner.describe(fit, X_train, y_train, data=profile)
         state.learned = name_columns(fit.learned, preprocess, prepared.meta["features"])
         state.curve = fit.learning_curve
+        if state.curve and is_log:
+            state.curve["of_logarithms"] = True
+    learner.thin(fit.estimator, models=args["models"])
+    state.models.append(model)
     return finish_probabilities(predicted) if profile.classes else predicted
 
 

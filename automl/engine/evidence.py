@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import mean, median, stdev
+from statistics import fmean, median, stdev
 
 from automl.engine.space import Space
 from automl.engine.trial import Origin, ParamValue, TrialRecord, TrialState
@@ -99,7 +99,7 @@ def _comparable(record: TrialRecord, best: TrialRecord) -> float | None:
         return record.score
     if record.state is TrialState.PRUNED and record.fold_scores and best.score is not None:
         same = best.fold_scores[: len(record.fold_scores)]
-        return best.score + mean(record.fold_scores) - mean(same or [best.score])
+        return best.score + fmean(record.fold_scores) - fmean(same or [best.score])
     return None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from automl.engine.learners import LEARNERS
 from automl.engine.samplers.allocation import FLOOR, Merit, next_family
@@ -51,7 +51,9 @@ def why_tried(study: Study, record: TrialRecord, history: Sequence[TrialRecord])
     return _capital(f"{GUESSES[next_guess(len(own), _usable(own))]}.")
 
 
-def what_is_next(study: Study, history: Sequence[TrialRecord]) -> str:
+def what_is_next(
+    study: Study, history: Sequence[TrialRecord], predicted: Mapping[int, float] | None = None
+) -> str:
     """Say what the search will do when a seat is free, as far as it is settled now.
 
     Parameters
@@ -59,10 +61,14 @@ def what_is_next(study: Study, history: Sequence[TrialRecord]) -> str:
     study : Study
     history : sequence of TrialRecord
         All trials; the hyperparameters are needed of the ready-made ones only.
+    predicted : mapping, optional
+        By number, the seconds that trials should take; see `Study.settled`.
     """
     if study.search == "manual":
         return "Nothing by itself: you add the trials."
-    waiting = study.portfolio.waiting(record for record in history if record.params)
+    history = study.settled(history, predicted)
+    ready = (each for each in history if each.origin is Origin.DEFAULT or not each.state.is_final)
+    waiting = study.portfolio.waiting(ready)
     latest = max(
         (record for record in history if record.origin in (Origin.DEFAULT, Origin.SEARCH)),
         key=lambda record: record.number,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from automl.engine.space import Choice, Space, same_value
@@ -91,7 +92,10 @@ class Surrogate:
         self._mean, self._deviation = float(warped.mean()), float(warped.std()) or 1.0
         self._x = np.array([self._placed(params) for params, _ in points])
         self._y = (warped - self._mean) / self._deviation
-        self._lengths, self._noise = self._tuned()
+        order = np.linspace(0, self.count - 1, min(self.count, FITTED_ON)).round().astype(int)
+        told = (self._x[order].tobytes(), self._y[order].tobytes())
+        lengths, self._noise = _tuned(tuple(self.columns), *told)
+        self._lengths = np.array(lengths)
         self._solve()
 
     @classmethod
@@ -140,44 +144,6 @@ class Surrogate:
                 row.append(min(max(dimension.position(value), 0.0), 1.0))
         return row
 
-    def _tuned(self) -> tuple[np.ndarray[Any, Any], float]:
-        """Find length scales and noise by the likelihood: all dials alike first, then each by itself."""
-        import numpy as np
-
-        order = np.linspace(0, self.count - 1, min(self.count, FITTED_ON)).round().astype(int)
-        x, y = self._x[order], self._y[order]
-        # Distances by dial, computed once; the likelihood is a sum of these and one factorisation.
-        squares = np.stack([(x[:, place, None] - x[None, :, place]) ** 2 for place in range(x.shape[1])])
-
-        def likelihood(lengths: np.ndarray[Any, Any], noise: float) -> float:
-            kernel = _matern(np.tensordot(lengths**-2.0, squares, axes=1))
-            kernel[np.diag_indices_from(kernel)] += noise
-            try:
-                lower = np.linalg.cholesky(kernel)
-            except np.linalg.LinAlgError:
-                return -math.inf
-            white = np.linalg.solve(lower, y)
-            signal = max(float(white @ white) / len(y), 1e-9)
-            # Long lengths are the likelier ones before anything is known: most dials matter little.
-            doubt = 0.5 * float(np.sum(np.log(np.maximum(lengths, 0.05)) < math.log(0.2)))
-            return -float(np.log(np.diag(lower)).sum()) - 0.5 * len(y) * math.log(signal) - doubt
-
-        width = x.shape[1]
-        shared = [(length, noise) for length in LENGTHS for noise in NOISES]
-        length, noise = max(shared, key=lambda each: likelihood(np.full(width, each[0]), each[1]))
-        lengths = np.full(width, length)
-        best = likelihood(lengths, noise)
-        groups = sorted(set(self.columns))
-        for _ in range(PASSES if len(y) > 2 * LEAST_TRIALS else 0):
-            for group in groups:
-                mine = np.array([column == group for column in self.columns])
-                for factor in (FLAT, SHARP):
-                    tried = np.where(mine, lengths * factor, lengths)
-                    found = likelihood(tried, noise)
-                    if found > best:
-                        best, lengths = found, tried
-        return lengths, max(NOISES, key=lambda each: likelihood(lengths, each))
-
     def _solve(self) -> None:
         import numpy as np
 
@@ -193,6 +159,47 @@ class Surrogate:
         self._width = width * (1.0 + DOUBT / self.count)
 
 
+# While a dial is turned the same trials are asked about again and again.
+@lru_cache(maxsize=64)
+def _tuned(columns: tuple[str, ...], xs: bytes, ys: bytes) -> tuple[tuple[float, ...], float]:
+    """Find length scales and noise by the likelihood: all dials alike first, then each by itself."""
+    import numpy as np
+
+    y = np.frombuffer(ys)
+    x = np.frombuffer(xs).reshape(len(y), len(columns))
+    # Distances by dial, computed once; the likelihood is a sum of these and one factorisation.
+    squares = np.stack([(x[:, place, None] - x[None, :, place]) ** 2 for place in range(x.shape[1])])
+
+    def likelihood(lengths: np.ndarray[Any, Any], noise: float) -> float:
+        kernel = _matern(np.tensordot(lengths**-2.0, squares, axes=1))
+        kernel[np.diag_indices_from(kernel)] += noise
+        try:
+            lower = np.linalg.cholesky(kernel)
+        except np.linalg.LinAlgError:
+            return -math.inf
+        white = np.linalg.solve(lower, y)
+        signal = max(float(white @ white) / len(y), 1e-9)
+        # Long lengths are the likelier ones before anything is known: most dials matter little.
+        doubt = 0.5 * float(np.sum(np.log(np.maximum(lengths, 0.05)) < math.log(0.2)))
+        return -float(np.log(np.diag(lower)).sum()) - 0.5 * len(y) * math.log(signal) - doubt
+
+    width = x.shape[1]
+    shared = [(length, noise) for length in LENGTHS for noise in NOISES]
+    length, noise = max(shared, key=lambda each: likelihood(np.full(width, each[0]), each[1]))
+    lengths = np.full(width, length)
+    best = likelihood(lengths, noise)
+    groups = sorted(set(columns))
+    for _ in range(PASSES if len(y) > 2 * LEAST_TRIALS else 0):
+        for group in groups:
+            mine = np.array([column == group for column in columns])
+            for factor in (FLAT, SHARP):
+                tried = np.where(mine, lengths * factor, lengths)
+                found = likelihood(tried, noise)
+                if found > best:
+                    best, lengths = found, tried
+    return tuple(lengths.tolist()), max(NOISES, key=lambda each: likelihood(lengths, each))
+
+
 def usable(space: Space, records: Sequence[TrialRecord]) -> list[tuple[Params, float]]:
     """Give the configurations of a family whose scores can be compared, in order of their numbers.
 
@@ -201,10 +208,11 @@ def usable(space: Space, records: Sequence[TrialRecord]) -> list[tuple[Params, f
     """
     complete = [r for r in records if r.state is TrialState.COMPLETE and _is_score(r.score)]
     known = set(space.dimensions)
+    moves: dict[int, float | None] = {}
     points: list[tuple[Params, float]] = []
     for record in sorted(records, key=lambda record: record.number):
         done = record.state is TrialState.COMPLETE
-        score = record.score if done else _by_first_folds(record, complete)
+        score = record.score if done else _by_first_folds(record, complete, moves)
         if _is_score(score) and known.issuperset(record.params):
             points.append((record.params, float(score or 0.0)))
     return points
@@ -214,13 +222,24 @@ def _is_score(score: float | None) -> bool:
     return score is not None and math.isfinite(score)
 
 
-def _by_first_folds(record: TrialRecord, complete: Sequence[TrialRecord]) -> float | None:
+def _by_first_folds(
+    record: TrialRecord, complete: Sequence[TrialRecord], moves: dict[int, float | None]
+) -> float | None:
+    """What it would have got; `moves` remembers, by their number, how far first folds were off."""
     folds = len(record.fold_scores)
-    known = [each for each in complete if len(each.fold_scores) >= folds]
-    if record.state is not TrialState.PRUNED or not folds or not known:
+    if record.state is not TrialState.PRUNED or not folds:
         return None
+    if folds not in moves:
+        moves[folds] = _move(folds, complete)
+    move = moves[folds]
+    return None if move is None else sum(record.fold_scores) / folds + move
+
+
+def _move(folds: int, complete: Sequence[TrialRecord]) -> float | None:
+    """What complete trials gained or lost between so many first folds and all of them."""
+    known = [each for each in complete if len(each.fold_scores) >= folds]
     moves = [(each.score or 0.0) - sum(each.fold_scores[:folds]) / folds for each in known]
-    return sum(record.fold_scores) / folds + sum(moves) / len(moves)
+    return sum(moves) / len(moves) if moves else None
 
 
 def student(freedom: int) -> float:

@@ -130,6 +130,7 @@ def fit_fold(
         X_valid = transformer.transform(X_valid)
     estimator = learner.build(data, params, seed=seed, threads=1)
     fit = learner.fit(estimator, X, table.y, X_valid, table.y_valid, data=data, deadline=deadline)
+    learner.describe(fit, X, table.y, data=data)
     return Fitted(transformer, fit, X, X_valid, raw_valid)
 
 

@@ -18,12 +18,11 @@ from uuid import UUID
 from django.db.models import (
     Case,
     CharField,
-    DateTimeField,
     ExpressionWrapper,
     F,
     Field,
-    IntegerField,
     Q,
+    QuerySet,
     TextField,
     Value,
     When,
@@ -31,12 +30,17 @@ from django.db.models import (
 
 from automl.engine.learners import LEARNERS
 from automl.engine.trial import Origin, TrialState
-from automl.experiments.models import Experiment, ModelState
+from automl.experiments import kept
+from automl.experiments.models import Experiment, ModelState, Trial
+from automl.experiments.rows import COMPLETE, GOING, moment
 
-COMPLETE = TrialState.COMPLETE.value
 # What most curves say: told where the row is opened, and of no use as a mark on every second row.
 AS_IT_SHOULD = "Converged"
-BEFORE_AN_END = (TrialState.RUNNING.value, TrialState.WAITING.value)
+UNDER_WAY = Q(state__in=GOING)
+GLANCE = "glance"
+_HAS_CURVE = Case(
+    When(learning_curve__isnull=False, then=Value(1)), default=Value(0), output_field=TextField()
+)
 
 
 class Entry(NamedTuple):
@@ -61,12 +65,17 @@ class Entry(NamedTuple):
     hyperparameters_text: str | None
     fold_scores_text: str | None
     diagnosis: str | None
-    started_at: datetime | None
+    began: str | datetime | None
     title: str = ""
 
     @property
     def id(self) -> UUID:
         return UUID(str(self.key))
+
+    @property
+    def started_at(self) -> datetime | None:
+        """Of one that is under way."""
+        return moment(self.began)
 
     @property
     def hyperparameters(self) -> dict[str, Any]:
@@ -94,6 +103,18 @@ class PackagedModel:
     id: UUID
     state: str
     is_best: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """What is told of all trials together: no clock moves it, only the experiment's version."""
+
+    counts: dict[str, int]
+    answer: Entry | None
+    best_default: Entry | None
+    baseline: Entry | None
+    ties: int
+    best_model: UUID | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +175,24 @@ class Board:
         return next(ready, None)
 
     @property
+    def under_way(self) -> list[Entry]:
+        """The trials that run or wait."""
+        return [entry for entry in self.entries if entry.state in GOING]
+
+    @property
+    def glance(self) -> Glance:
+        """What is told of all of them above the board."""
+        answer = self.answer
+        return Glance(
+            counts=self.counts,
+            answer=answer,
+            best_default=self.best_default,
+            baseline=self.baseline,
+            ties=sum(1 for entry in self.ranked if entry.tied and answer and entry.id != answer.id),
+            best_model=self.best_model,
+        )
+
+    @property
     def history(self) -> list[tuple[float, float, str]]:
         """Each improvement: seconds on the search's clock, the best value so far, and what reached it."""
         found: list[tuple[float, float, str]] = []
@@ -167,7 +206,7 @@ class Board:
 
 def read_board(experiment: Experiment, *, opened: Collection[UUID] = ()) -> Board:
     """Read every trial, ensemble and model of the experiment: three queries, however many there are."""
-    entries = [*_trials(experiment, opened), *_ensembles(experiment)]
+    entries = [*_trials(experiment.trials.all(), opened), *_ensembles(experiment)]
     ranked = sorted((entry for entry in entries if entry.state == COMPLETE), key=_place)
     ranks: dict[UUID, int] = {}
     rank, before = 0, None
@@ -177,20 +216,39 @@ def read_board(experiment: Experiment, *, opened: Collection[UUID] = ()) -> Boar
         ranks[entry.key] = rank
     rows = experiment.models.values_list("id", "trial_id", "ensemble_id", "state", "is_best")
     models = {trial or ensemble: PackagedModel(id, state, best) for id, trial, ensemble, state, best in rows}
-    return Board(experiment, entries, ranked, ranks, models)
+    board = Board(experiment, entries, ranked, ranks, models)
+    kept.keep(experiment, GLANCE, board.glance)
+    return board
 
 
-def _trials(experiment: Experiment, opened: Collection[UUID]) -> list[Entry]:
+def known_glance(experiment: Experiment) -> Glance | None:
+    """What was seen of this version before, if it was: nothing is read for it."""
+    found: Glance | None = kept.recall(experiment, GLANCE)
+    return found
+
+
+def read_glance(experiment: Experiment) -> tuple[Glance, list[Entry]]:
+    """What is told of all trials, and those that are under way, which move without a new version.
+
+    Of a version that was seen before only these are read.
+    """
+    known = known_glance(experiment)
+    if known is None:
+        board = read_board(experiment)
+        return board.glance, board.under_way
+    return known, _trials(experiment.trials.filter(UNDER_WAY))
+
+
+def _trials(trials: QuerySet[Trial], opened: Collection[UUID] = ()) -> list[Entry]:
     is_open = Q(id__in=list(opened))
-    under_way = Q(state__in=BEFORE_AN_END)
-    rows = experiment.trials.order_by("number").values_list(
+    rows = trials.order_by("number").values_list(
         _as("id", CharField()), "number", "family", "origin", "state", "score", "value", "value_low",
-        "value_high", _as("tied_with_best", IntegerField()), "fit_time", "predict_time", "size", "error",
-        "ended_after", Case(When(learning_curve__isnull=False, then=Value(1)), default=Value(0)),
+        "value_high", _as("tied_with_best", TextField()), "fit_time", "predict_time", "size", "error",
+        "ended_after", _HAS_CURVE,
         _only("hyperparameters", is_open, TextField()),
-        _only("fold_scores", is_open | under_way, TextField()),
+        _only("fold_scores", is_open | UNDER_WAY, TextField()),
         _only("diagnosis", is_open | ~Q(diagnosis__startswith=AS_IT_SHOULD), TextField()),
-        _only("started_at", under_way, DateTimeField()),
+        _only("started_at", UNDER_WAY, TextField()),
     )  # fmt: skip
     return [Entry(*row) for row in rows]
 

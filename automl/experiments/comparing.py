@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
+from django.db.models import Q
 from django.http import Http404
 
 from automl.accounts.models import User
+from automl.engine.trial import TrialState
 from automl.experiments import selectors
 from automl.experiments.models import Ensemble, Experiment, Trial
 
@@ -15,35 +18,57 @@ from automl.experiments.models import Ensemble, Experiment, Trial
 ENSEMBLE = "ensemble"
 
 
-def chosen_entries(experiment: Experiment, ids: Sequence[str]) -> list[Trial | Ensemble]:
-    """The trials and ensembles that an address names, each once, in that order; or Http404."""
-    wanted: list[str] = []
-    for text in ids:
-        if text == ENSEMBLE:
-            newest = experiment.ensembles.order_by("-score", "-created_at").first()
-            if newest is None:
-                raise Http404("This experiment has no ensemble.")
-            text = str(newest.id)  # noqa: PLW2901 - the word stands for it
-        try:
-            wanted.append(str(UUID(text)))
-        except ValueError as error:
-            raise Http404("There is no such trial.") from error
-    found = selectors.entries_of(list(dict.fromkeys(wanted)), within=experiment)
-    if found is None:
+Entry = Trial | Ensemble
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What was chosen to be compared, each once, in that order; and what may be chosen, best first."""
+
+    entries: list[Entry]
+    offered: list[Entry]
+
+
+def chosen_entries(experiment: Experiment, ids: Sequence[str], *, offered: int = 0) -> Choice:
+    """The trials and ensembles that an address names, or Http404, and the best of the board. Two queries."""
+    wanted = list(dict.fromkeys(text if text == ENSEMBLE else _hex(text, "trial") for text in ids))
+    complete = experiment.trials.filter(state=TrialState.COMPLETE.value).order_by("-score", "number")
+    asked_for = Q(id__in=[text for text in wanted if text != ENSEMBLE])
+    trials = experiment.trials.filter(asked_for | Q(id__in=complete.values("id")[:offered]))
+    ensembles = list(experiment.ensembles.select_related("model").order_by("-score", "-created_at"))
+    rows: list[Entry] = [*ensembles, *trials.select_related("model")]
+    by_id = {row.id.hex: row for row in rows}
+    if ENSEMBLE in wanted:
+        if not ensembles:
+            raise Http404("This experiment has no ensemble.")
+        wanted = list(dict.fromkeys(ensembles[0].id.hex if text == ENSEMBLE else text for text in wanted))
+    if not set(wanted) <= set(by_id):
         raise Http404("There is no such trial in this experiment.")
-    return found
+    return Choice([by_id[text] for text in wanted], sorted(rows, key=lambda row: -(row.score or 0.0)))
 
 
-def chosen_experiments(user: User, ids: Sequence[str]) -> list[Experiment]:
-    """The user's experiments that an address names, each once, in that order; or Http404. One query."""
-    try:
-        wanted = list(dict.fromkeys(UUID(text) for text in ids))
-    except ValueError as error:
-        raise Http404("There is no such experiment.") from error
-    found = {each.id: each for each in selectors.list_experiments(user).filter(id__in=wanted)}
-    if len(found) < len(wanted):
+def chosen_experiments(
+    user: User, ids: Sequence[str], *, offered: int = 0
+) -> tuple[list[Experiment], list[Experiment]]:
+    """The user's experiments that an address names, each once, in that order, or Http404; and the newest.
+
+    One query.
+    """
+    wanted = list(dict.fromkeys(_hex(text, "experiment") for text in ids))
+    mine = selectors.list_experiments(user)
+    newest = mine.values("id")[:offered]
+    rows = list(mine.filter(Q(id__in=wanted) | Q(id__in=newest)))
+    by_id = {each.id.hex: each for each in rows}
+    if not set(wanted) <= set(by_id):
         raise Http404("There is no such experiment.")
-    return [found[id] for id in wanted]
+    return [by_id[text] for text in wanted], rows
+
+
+def _hex(text: str, what: str) -> str:
+    try:
+        return UUID(text).hex
+    except ValueError as error:
+        raise Http404(f"There is no such {what}.") from error
 
 
 def why_not_paired(experiments: Sequence[Experiment]) -> str:

@@ -7,20 +7,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
-from uuid import UUID
 
 from django.utils import timezone
 
-from automl.engine.budget import CostModel
+from automl.engine.budget import RECENT, CostModel
 from automl.engine.learners import LEARNERS, get_learner
 from automl.engine.samplers.base import signature
 from automl.engine.schema import DataProfile
 from automl.engine.space import Space
+from automl.engine.study import Study
 from automl.engine.surrogate import Forecast, Surrogate
 from automl.engine.trial import Origin, Params, TrialRecord, TrialState
-from automl.experiments import clock, selectors
+from automl.experiments import clock, kept, selectors
 from automl.experiments.models import Experiment, ExperimentState
-from automl.experiments.records import RECORD_FIELDS, budget_of, profile_of, study_of
+from automl.experiments.records import budget_of, profile_of, study_of
+from automl.experiments.rows import GOING, TrialRow, read_trials
 from automl.experiments.services.trials import free_places
 
 LEAST_LEFT = 0.2
@@ -37,7 +38,7 @@ class Expected:
     seconds: float
     starts_in: float
     # The trial that has tried the same before, if there is one.
-    same: int | None
+    same: TrialRow | None
 
     def as_json(self) -> dict[str, Any]:
         """What a trial keeps of it, to be held against what came of it."""
@@ -50,26 +51,10 @@ class Outlook:
     def __init__(self, experiment: Experiment) -> None:
         self.experiment = experiment
         self.metric = selectors.metric_of(experiment)
-        self.started: dict[int, Any] = {}
-        self.ids: dict[int, UUID] = {}
-        self.records: list[TrialRecord] = []
-        rows = experiment.trials.order_by("number").values_list(*RECORD_FIELDS, "started_at", "id")
-        for number, family, params, origin, state, score, folds, seconds, started, id in rows:
-            self.records.append(
-                TrialRecord(
-                    number,
-                    family,
-                    params,
-                    Origin(origin),
-                    TrialState(state),
-                    score,
-                    tuple(folds),
-                    seconds,
-                )
-            )
-            self.started[number], self.ids[number] = started, id
+        self.rows = read_trials(experiment)
         self._spaces: dict[str, Space] = {}
         self._surrogates: dict[str, Surrogate | None] = {}
+        self._records: dict[str, list[TrialRecord]] = {}
 
     @cached_property
     def profile(self) -> DataProfile:
@@ -77,7 +62,8 @@ class Outlook:
 
     @cached_property
     def costs(self) -> CostModel:
-        return study_of(self.experiment).costs(self.records)
+        latest = [row for rows in self._by_family.values() for row in _timed(rows)]
+        return study_of(self.experiment).costs([row.record() for row in latest])
 
     @cached_property
     def places(self) -> int:
@@ -94,21 +80,27 @@ class Outlook:
             self._spaces[family] = get_learner(family).space(self.profile)
         return self._spaces[family]
 
-    def of(self, family: str) -> list[TrialRecord]:
-        """The trials of a family."""
+    def of(self, family: str) -> list[TrialRow]:
+        """The trials of a family, by number."""
         return self._by_family.get(family, [])
 
     @cached_property
-    def _by_family(self) -> dict[str, list[TrialRecord]]:
-        found: dict[str, list[TrialRecord]] = {}
-        for record in self.records:
-            found.setdefault(record.family, []).append(record)
+    def _by_family(self) -> dict[str, list[TrialRow]]:
+        found: dict[str, list[TrialRow]] = {}
+        for row in self.rows:
+            found.setdefault(row.family, []).append(row)
         return found
 
-    def best(self, family: str) -> TrialRecord | None:
+    def records(self, family: str) -> list[TrialRecord]:
+        """The same as the search sees them."""
+        if family not in self._records:
+            self._records[family] = [row.record() for row in self.of(family)]
+        return self._records[family]
+
+    def best(self, family: str) -> TrialRow | None:
         """The best complete trial of a family."""
-        complete = [r for r in self.of(family) if r.state is TrialState.COMPLETE and r.score is not None]
-        return max(complete, key=lambda r: (r.score or 0.0, -r.number), default=None)
+        complete = (row for row in self.of(family) if row.is_complete)
+        return max(complete, key=lambda row: (row.score or 0.0, -row.number), default=None)
 
     def value_of(self, score: float | None) -> float | None:
         """A score in the metric's own unit."""
@@ -141,30 +133,33 @@ class Outlook:
             same=self.same_as(family, params),
         )
 
-    def same_as(self, family: str, params: Mapping[str, Any]) -> int | None:
-        """The number of the trial that has tried this already; a cancelled one has not."""
-        wanted = signature(family, params)
-        for record in self.of(family):
-            if record.state is not TrialState.CANCELLED and signature(family, record.params) == wanted:
-                return record.number
+    def same_as(self, family: str, params: Mapping[str, Any]) -> TrialRow | None:
+        """The trial that has tried this already; a cancelled one has not."""
+        wanted, plain = signature(family, params), dict(params)
+        for row, record in zip(self.of(family), self.records(family), strict=True):
+            # Equal texts have equal values, which are compared much sooner.
+            if record.params != plain or record.state is TrialState.CANCELLED:
+                continue
+            if signature(family, record.params) == wanted:
+                return row
         return None
 
     def starts_in(self, origin: Origin) -> float:
         """Seconds until a seat of this search is free for it; other searches may come first."""
         now = timezone.now()
         seats: list[float] = []
-        for record in self.records:
-            if record.state is TrialState.RUNNING:
-                begun = self.started[record.number]
-                gone = (now - begun).total_seconds() if begun else 0.0
-                seats.append(max(self.seconds(record.family, record.params) - gone, LEAST_LEFT))
+        going = [row for row in self.rows if row.state in GOING]
+        for row in going:
+            if row.state == TrialState.RUNNING.value:
+                gone = (now - row.started_at).total_seconds() if row.started_at else 0.0
+                seats.append(max(self.seconds(row.family, row.params) - gone, LEAST_LEFT))
         heapq.heapify(seats)
         while len(seats) < self.places:
             heapq.heappush(seats, 0.0)
         before = (Origin.MANUAL,) if origin is Origin.MANUAL else (Origin.MANUAL, Origin.SWEEP)
-        for record in self.records:
-            if record.state is TrialState.WAITING and record.origin in before:
-                heapq.heapreplace(seats, seats[0] + self.seconds(record.family, record.params))
+        for row in going:
+            if row.state == TrialState.WAITING.value and row.origin in before:
+                heapq.heapreplace(seats, seats[0] + self.seconds(row.family, row.params))
         return seats[0]
 
     def seconds_of(self, family: str, configurations: Sequence[Params]) -> float:
@@ -176,6 +171,32 @@ class Outlook:
 
     def _guess(self, family: str, params: Params) -> Forecast | None:
         if family not in self._surrogates:
-            self._surrogates[family] = Surrogate.learn(self.space(family), self.of(family), family)
+            self._surrogates[family] = Surrogate.learn(self.space(family), self.records(family), family)
         surrogate = self._surrogates[family]
         return surrogate.predict(params) if surrogate else None
+
+
+def _timed(rows: Sequence[TrialRow]) -> list[TrialRow]:
+    """The latest trials of a family that say how long such trials take: no others are asked for it."""
+    found: list[TrialRow] = []
+    for row in reversed(rows):
+        if row.is_timed:
+            found.append(row)
+        if len(found) == RECENT:
+            break
+    return found[::-1]
+
+
+def predicted_seconds(experiment: Experiment, study: Study, rows: Sequence[TrialRow]) -> dict[int, float]:
+    """By number, what trials should take: with a budget in trials that counts, and not what they took.
+
+    It never changes, so of thousands only the new ones are asked for it.
+    """
+    if experiment.max_trials is None:
+        return {}
+    known: dict[int, float] = kept.recall(experiment, "predicted", fresh=kept.KEPT_SECONDS) or {}
+    new = {row.number: study.predicted(row.family, row.params) for row in rows if row.number not in known}
+    if new:
+        known |= new
+        kept.keep(experiment, "predicted", known)
+    return known

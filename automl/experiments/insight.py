@@ -2,80 +2,30 @@
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, TypeVar
+from typing import TypeVar
 from uuid import UUID
-
-from django.core.cache import cache
-from django.db.models import TextField
-from django.db.models.functions import Cast
 
 from automl.engine.dial_importance import Importance, dial_importance, most_important
 from automl.engine.evidence import PairPoint, gather, on_two_dials
 from automl.engine.learners import LEARNERS, get_learner
 from automl.engine.response import Response, response
 from automl.engine.space import Space
-from automl.engine.trial import Origin, TrialRecord, TrialState
+from automl.engine.trial import TrialRecord, TrialState
 from automl.engine.worth import Worth, tuning_worth
+from automl.experiments import kept
 from automl.experiments.models import Experiment
 from automl.experiments.records import profile_of, study_of
-from automl.experiments.states import FINAL
+from automl.experiments.rows import TrialRow, read_trials
 
 T = TypeVar("T")
 # More trials of a family than this tell nothing new: the best and every so manyth of the others do.
-MOST_TRIALS, MOST_BEST = 1_000, 250
+MOST_TRIALS, MOST_BEST = 600, 150
 # While a search runs each trial moves the answer a little; that may wait.
 FRESH_SECONDS = 5.0
-KEPT_SECONDS = 600
 MOST_POINTS = 200
 BEST_SHOWN = 40
-# Thousands of rows are turned into records: a look-up is a fifth of what calling an enumeration takes.
-ORIGINS = {origin.value: origin for origin in Origin}
-STATES = {state.value: state for state in TrialState}
-
-
-class TrialRow(NamedTuple):
-    """A trial as it was read; identifiers and JSON are parsed only where they are needed."""
-
-    key: str
-    number: int
-    family: str
-    origin: str
-    state: str
-    score: float | None
-    value: float | None
-    seconds: float
-    ended_after: float | None
-    hyperparameters: str
-    fold_scores: str
-
-    @property
-    def id(self) -> UUID:
-        return UUID(self.key)
-
-    def record(self, *, params: bool = True, folds: bool = True) -> TrialRecord:
-        """The trial as the search sees it, or without what is dear to parse."""
-        return TrialRecord(
-            number=self.number,
-            family=self.family,
-            params=json.loads(self.hyperparameters) if params else {},
-            origin=ORIGINS[self.origin],
-            state=STATES[self.state],
-            score=self.score,
-            fold_scores=tuple(json.loads(self.fold_scores)) if folds else (),
-            seconds=self.seconds,
-        )
-
-
-def read_trials(experiment: Experiment) -> list[TrialRow]:
-    """Every trial of the experiment by number, in one query."""
-    fields = ("number", "family", "origin", "state", "score", "value", "seconds", "ended_after")
-    key, *texts = (Cast(name, TextField()) for name in ("id", "hyperparameters", "fold_scores"))
-    rows = experiment.trials.order_by("number").values_list(key, *fields, *texts)
-    return [TrialRow._make(row) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,15 +183,9 @@ def _worth_of(experiment: Experiment) -> TuningWorth:
 
 
 def _kept(experiment: Experiment, what: str, compute: Callable[[], T]) -> T:
-    """The answer for this version of the experiment; while it moves, one of a few seconds ago will do."""
-    key = f"insight:{experiment.id}:{what}"
-    version = (experiment.version, experiment.state)
-    kept: tuple[Any, float, T] | None = cache.get(key)
-    if kept is not None:
-        is_same = kept[0] == version
-        is_fresh = experiment.state not in FINAL and time.time() - kept[1] < FRESH_SECONDS
-        if is_same or is_fresh:
-            return kept[2]
-    found = compute()
-    cache.set(key, (version, time.time(), found), KEPT_SECONDS)
-    return found
+    """The answer as far as it may be old; None counts as an answer."""
+    known: tuple[T] | None = kept.recall(experiment, f"insight:{what}", fresh=FRESH_SECONDS)
+    if known is None:
+        known = (compute(),)
+        kept.keep(experiment, f"insight:{what}", known)
+    return known[0]

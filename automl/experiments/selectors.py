@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
 
-from django.db.models import Case, Count, F, Model, OuterRef, Prefetch, QuerySet, Subquery, When, Window
-from django.db.models.functions import Coalesce, Rank, RowNumber
+from django.db.models import Case, Count, F, Model, OuterRef, Prefetch, QuerySet, Subquery, When
+from django.db.models.functions import Coalesce
 from django.http import Http404
 from django.utils.text import slugify
 
@@ -165,15 +166,12 @@ def get_diagnosis(*, user: User, id: UUID | str) -> Diagnosis:
     return _one(mine.select_related("experiment__dataset"), id, "diagnosis")
 
 
-def entries_of(ids: Sequence[str], *, within: Experiment | None = None) -> list[Trial | Ensemble] | None:
+def entries_of(ids: Sequence[str]) -> list[Trial | Ensemble] | None:
     """Trials and ensembles by their ids, in that order; None if one is not there. Two queries."""
-    chosen: dict[str, Any] = (
-        {"id__in": list(ids)} if within is None else {"id__in": list(ids), "experiment": within}
-    )
     related = ("experiment__dataset", "model")
     rows: list[Trial | Ensemble] = [
-        *Trial.objects.filter(**chosen).select_related(*related),
-        *Ensemble.objects.filter(**chosen).select_related(*related),
+        *Trial.objects.filter(id__in=list(ids)).select_related(*related),
+        *Ensemble.objects.filter(id__in=list(ids)).select_related(*related),
     ]
     found = {str(row.id): row for row in rows}
     return [found[id] for id in ids] if all(id in found for id in ids) else None
@@ -194,14 +192,23 @@ def entry_name(entry: Trial | Ensemble) -> str:
     return trial_name(entry) if isinstance(entry, Trial) else entry.name
 
 
-def best_entry(experiment: Experiment) -> Trial | Ensemble | None:
-    """The experiment's answer as far as it is known: what `best_row` shows, itself."""
-    trial = best_first(experiment.trials.select_related("experiment__dataset", "model")).first()
-    ensembles = experiment.ensembles.select_related("experiment__dataset", "model")
-    ensemble = ensembles.order_by("-score", "-created_at").first()
-    if ensemble is not None and (trial is None or ensemble.score >= (trial.score or float("-inf"))):
-        return ensemble
-    return trial
+def list_ensembles(ids: Sequence[UUID]) -> list[Ensemble]:
+    """The ensembles of these experiments, the best last, and of equals the newest. One query."""
+    found = Ensemble.objects.filter(experiment__in=ids).select_related("experiment__dataset", "model")
+    return list(found.order_by("score", "created_at"))
+
+
+def best_entries(ids: Sequence[UUID], ensembles: Sequence[Ensemble]) -> dict[UUID, Trial | Ensemble]:
+    """Each experiment's answer as far as it is known: what `best_rows` shows, itself. One query."""
+    answers: dict[UUID, Trial | Ensemble] = {
+        trial.experiment_id: trial
+        for trial in _best_trials(ids).select_related("experiment__dataset", "model")
+    }
+    for ensemble in ensembles:
+        best = answers.get(ensemble.experiment_id)
+        if best is None or ensemble.score >= (best.score or float("-inf")):
+            answers[ensemble.experiment_id] = ensemble
+    return answers
 
 
 def _one(rows: QuerySet[M], id: UUID | str, what: str) -> M:
@@ -213,8 +220,12 @@ def _one(rows: QuerySet[M], id: UUID | str, what: str) -> M:
 
 def trial_name(trial: Trial) -> str:
     """What people call a trial: the family's name and the trial's number."""
-    learner = LEARNERS.get(trial.family)
-    return f"{learner.label if learner else trial.family} #{trial.number}"
+    return name_of(trial.family, trial.number)
+
+
+def name_of(family: str, number: int) -> str:
+    """The same, of one that was not read whole."""
+    return f"{LEARNERS[family].label if family in LEARNERS else family} #{number}"
 
 
 def leaderboard(experiment: Experiment) -> list[LeaderboardRow]:
@@ -284,16 +295,22 @@ def best_row(experiment: Experiment) -> LeaderboardRow | None:
     return best_rows([experiment.id]).get(experiment.id)
 
 
+def _best_trials(ids: Sequence[UUID]) -> QuerySet[Trial]:
+    """The best complete trial of each experiment, as `best_first` has it.
+
+    Each is the first that an index has: a search of thousands costs what one of ten does.
+    """
+    there = Trial.objects.filter(experiment=OuterRef("id"), state=TrialState.COMPLETE.value)
+    first = there.filter(score__isnull=False).order_by("-score", "number").values("id")
+    holding = [key for key, learner in LEARNERS.items() if learner.keeps_rows]
+    best = Coalesce(Subquery(first.exclude(family__in=holding)[:1]), Subquery(first[:1]))
+    return Trial.objects.filter(
+        id__in=Experiment.objects.filter(id__in=ids).annotate(best=best).values("best")
+    )
+
+
 def best_rows(ids: Sequence[UUID]) -> dict[UUID, LeaderboardRow]:
     """The row of each experiment's answer, as far as it is known. Two queries, however many they are."""
-    place = Window(RowNumber(), partition_by="experiment_id", order_by=["holds_rows", "-score", "number"])
-    rank = Window(Rank(), partition_by="experiment_id", order_by="-score")
-    trials = best_first(Trial.objects.filter(experiment__in=ids)).annotate(place=place, place_on_board=rank)
-    answers: dict[UUID, LeaderboardRow] = {}
-    scores: dict[UUID, float] = {}
-    for trial in trials.filter(place=1).select_related("model").defer("learning_curve", "learned"):
-        answers[trial.experiment_id] = row_of(trial, trial.place_on_board, trial)
-        scores[trial.experiment_id] = trial.score or 0.0
     ahead = (
         Trial.objects.filter(
             experiment=OuterRef("experiment"), state=TrialState.COMPLETE.value, score__gt=OuterRef("score")
@@ -303,8 +320,15 @@ def best_rows(ids: Sequence[UUID]) -> dict[UUID, LeaderboardRow]:
         .annotate(count=Count("id"))
         .values("count")
     )
+    place = Coalesce(Subquery(ahead), 0)
+    trials = _best_trials(ids).annotate(ahead=place).select_related("model")
+    answers: dict[UUID, LeaderboardRow] = {}
+    scores: dict[UUID, float] = {}
+    for trial in trials.defer("learning_curve", "learned"):
+        answers[trial.experiment_id] = row_of(trial, 1 + trial.ahead, trial)
+        scores[trial.experiment_id] = trial.score or 0.0
     ensembles = Ensemble.objects.filter(experiment__in=ids).select_related("model")
-    for ensemble in ensembles.annotate(ahead=Coalesce(Subquery(ahead), 0)).order_by("score", "created_at"):
+    for ensemble in ensembles.annotate(ahead=place).order_by("score", "created_at"):
         if ensemble.score >= scores.get(ensemble.experiment_id, float("-inf")):
             answers[ensemble.experiment_id] = row_of(ensemble, 1 + ensemble.ahead, ensemble)
     return answers
@@ -343,26 +367,38 @@ def progress(experiment: Experiment, counts: dict[str, int] | None = None) -> fl
     return min(max(by_time, by_trials), ceiling)
 
 
-def score_history(experiment: Experiment) -> list[tuple[float, float, str]]:
-    """Each improvement: seconds on the search's clock, the best value so far, and what reached it."""
-    complete = experiment.trials.filter(state=TrialState.COMPLETE.value)
-    fields = ("experiment_id", "family", "number", "score", "value", "ended_after")
-    points = [
-        (trial.ended_after or 0.0, trial.number, trial.score, trial.value, trial_name(trial))
-        for trial in complete.only(*fields)
-    ]
-    # One made in the same moment as a trial was made of it.
-    points += [
-        (ensemble.made_after or 0.0, sys.maxsize, ensemble.score, ensemble.value, ensemble.name)
-        for ensemble in experiment.ensembles.all()
-    ]
-    history: list[tuple[float, float, str]] = []
-    best = float("-inf")
-    for moment, _, score, value, name in sorted(points, key=lambda point: point[:2]):
-        if score is not None and value is not None and score > best:
-            best = score
-            history.append((moment, value, name))
-    return history
+@dataclass(frozen=True, slots=True)
+class Course:
+    """How a search went: its improvements, and how many trials there are in each state."""
+
+    # Seconds on the search's clock, the best value so far, and what reached it.
+    history: list[tuple[float, float, str]]
+    counts: Counter[str]
+
+
+def courses(ids: Sequence[UUID], ensembles: Sequence[Ensemble]) -> dict[UUID, Course]:
+    """How each search went. One query, however many they are."""
+    found = {id: Course([], Counter()) for id in ids}
+    points: dict[UUID, list[tuple[float, float, float, float, str]]] = {id: [] for id in found}
+    rows = Trial.objects.filter(experiment__in=found).order_by()
+    fields = ("experiment_id", "state", "ended_after", "number", "score", "value", "family")
+    for id, state, moment, number, score, value, family in rows.values_list(*fields):
+        found[id].counts[state] += 1
+        if state == TrialState.COMPLETE.value and score is not None and value is not None:
+            points[id].append((moment or 0.0, number, score, value, family))
+    for each in ensembles:
+        # One made in the same moment as a trial was made of it.
+        points[each.experiment_id].append(
+            (each.made_after or 0.0, sys.maxsize, each.score, each.value, each.name)
+        )
+    for id, course in found.items():
+        best = float("-inf")
+        for moment, number, score, value, by in sorted(points[id]):
+            if score > best:
+                best = score
+                name = by if number == sys.maxsize else name_of(by, int(number))
+                course.history.append((moment, value, name))
+    return found
 
 
 def metric_of(experiment: Experiment) -> Metric | None:

@@ -20,8 +20,9 @@ from automl.engine.learners import LEARNERS
 from automl.engine.metrics import Metric
 from automl.engine.trial import Origin, TrialState
 from automl.experiments import clock, selectors
-from automl.experiments.boards import AS_IT_SHOULD, COMPLETE, Board, Entry, PackagedModel, keeps_rows
+from automl.experiments.boards import AS_IT_SHOULD, Board, Entry, PackagedModel, keeps_rows
 from automl.experiments.models import Experiment, ModelState
+from automl.experiments.rows import COMPLETE
 from automl.experiments.states import FINAL
 from automl.pages import charts
 from automl.pages.live import stamp_of
@@ -30,6 +31,7 @@ from automl.pages.templatetags.show import NOTHING, origin, score, seconds, size
 
 WINDOW = 100
 FAILURES_SHOWN = 20
+DOTS_WIDTH = 180
 RANKED, EVERYTHING = "ranked", "all"
 MARK = "00000000-0000-0000-0000-000000000000"
 SortKey = Callable[[Entry], Any]
@@ -287,7 +289,7 @@ def _details(entry: Entry, metric: Metric | None, model: UUID | None, dials: str
     return {
         "hyperparameters": [(words(name), value) for name, value in (entry.hyperparameters or {}).items()],
         "folds": [score(each) for each in folds],
-        "dots": charts.fold_dots(folds),
+        "dots": charts.dots(folds, width=DOTS_WIDTH),
         "diagnosis": entry.diagnosis,
         "error": entry.error,
         "tweak": f"{dials}?trial={entry.id}" if dials and entry.number is not None else "",

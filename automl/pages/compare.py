@@ -12,18 +12,19 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
-from automl.engine.trial import TrialState
 from automl.experiments import clock, comparing, selectors
 from automl.experiments.models import Diagnosis, DiagnosisState, Ensemble, Experiment, Trial
 from automl.experiments.services import diagnoses
 from automl.pages.access import SignedInRequest, page
-from automl.pages.charts import curve_series, off_scale, quality
+from automl.pages.charts import curve_label, curve_series, off_scale, quality
 from automl.pages.charts.figure import Figure
 from automl.pages.live import fragment, stamp_of
 from automl.pages.templatetags import show
 
 OFFERED = 60
 MOST_EXPERIMENTS = 6
+# Two scores that are no further apart than this are the same: the rest is rounding.
+SAME = 1e-12
 Entry = Trial | Ensemble
 Row = tuple[str, list[str], bool]
 
@@ -32,12 +33,12 @@ Row = tuple[str, list[str], bool]
 @page
 def trials(request: SignedInRequest, id: UUID) -> HttpResponse:
     experiment = selectors.get_experiment(user=request.user, id=id)
-    asked = request.GET.getlist("trial")
-    entries = comparing.chosen_entries(experiment, asked)
+    choice = comparing.chosen_entries(experiment, request.GET.getlist("trial"), offered=OFFERED)
+    entries = choice.entries
     context: dict[str, Any] = {
         "experiment": experiment,
         "entries": [_headed(entry) for entry in entries],
-        "offered": _offered(experiment, entries),
+        "offered": _offered(choice),
         "metric_label": selectors.metric_label(experiment),
         "most": diagnoses.MOST_COMPARED,
     }
@@ -55,9 +56,8 @@ def trials(request: SignedInRequest, id: UUID) -> HttpResponse:
 @page
 def trials_state(request: SignedInRequest, id: UUID) -> HttpResponse:
     experiment = selectors.get_experiment(user=request.user, id=id)
-    shown = _comparison(
-        request, experiment, comparing.chosen_entries(experiment, request.GET.getlist("trial"))
-    )
+    entries = comparing.chosen_entries(experiment, request.GET.getlist("trial")).entries
+    shown = _comparison(request, experiment, entries)
     return fragment(request, "pages/_comparison.html", shown, final=not shown["live"])
 
 
@@ -66,7 +66,7 @@ def trials_state(request: SignedInRequest, id: UUID) -> HttpResponse:
 def trials_again(request: SignedInRequest, id: UUID) -> HttpResponse:
     experiment = selectors.get_experiment(user=request.user, id=id)
     asked = request.POST.getlist("trial")
-    entries = comparing.chosen_entries(experiment, asked)
+    entries = comparing.chosen_entries(experiment, asked).entries
     diagnoses.try_again(diagnoses.request_comparison(experiment, entries))
     query = urlencode([("trial", each) for each in asked])
     return redirect(f"{reverse('pages:compare', args=[id])}?{query}")
@@ -75,24 +75,35 @@ def trials_again(request: SignedInRequest, id: UUID) -> HttpResponse:
 @require_safe
 @page
 def experiments(request: SignedInRequest) -> HttpResponse:
-    chosen = comparing.chosen_experiments(request.user, request.GET.getlist("experiment"))[:MOST_EXPERIMENTS]
-    ids = {each.id for each in chosen}
-    offered = selectors.list_experiments(request.user)[:OFFERED]
+    asked = request.GET.getlist("experiment")[:MOST_EXPERIMENTS]
+    chosen, offered = comparing.chosen_experiments(request.user, asked, offered=OFFERED)
     context: dict[str, Any] = {
         "chosen": chosen,
-        "offered": [{"experiment": each, "checked": each.id in ids} for each in offered],
+        "offered": [{"experiment": each, "checked": each in chosen} for each in offered],
         "most": MOST_EXPERIMENTS,
     }
     if len(chosen) >= 2:
-        context |= {"facts": _settings(chosen), "history": _histories(chosen), **_answers(request, chosen)}
+        ids = [each.id for each in chosen]
+        ensembles = selectors.list_ensembles(ids)
+        answers = selectors.best_entries(ids, ensembles)
+        # Trials are asked for twice: everything of a few answers, and of thousands of others very little.
+        went = selectors.courses(ids, ensembles)
+        context |= {
+            "facts": _settings(chosen, answers, went),
+            "history": _histories(chosen, went),
+            **_answers(request, chosen, answers),
+        }
     return render(request, "pages/compare_experiments.html", context)
 
 
 @require_safe
 @page
 def experiments_state(request: SignedInRequest) -> HttpResponse:
-    chosen = comparing.chosen_experiments(request.user, request.GET.getlist("experiment"))[:MOST_EXPERIMENTS]
-    shown = _answers(request, chosen)
+    asked = request.GET.getlist("experiment")[:MOST_EXPERIMENTS]
+    chosen, _ = comparing.chosen_experiments(request.user, asked)
+    ids = [each.id for each in chosen]
+    best = selectors.best_entries(ids, selectors.list_ensembles(ids))
+    shown = _answers(request, chosen, best)
     return fragment(request, "pages/_comparison.html", shown, final=not shown.get("live"))
 
 
@@ -104,13 +115,9 @@ def _headed(entry: Entry) -> dict[str, Any]:
     return {"id": str(entry.id), "name": selectors.entry_name(entry), "address": address}
 
 
-def _offered(experiment: Experiment, chosen: Sequence[Entry]) -> list[dict[str, Any]]:
-    """The best of the board to choose from, and whatever is chosen already. Two queries."""
-    complete = experiment.trials.filter(state=TrialState.COMPLETE.value).order_by("-score", "number")
-    trials = complete.only("experiment_id", "family", "number", "score", "value")[:OFFERED]
-    every: list[Entry] = [*experiment.ensembles.all(), *trials, *chosen]
-    rows = {entry.id: entry for entry in every}
-    checked = {entry.id for entry in chosen}
+def _offered(choice: comparing.Choice) -> list[dict[str, Any]]:
+    """The best of the board to choose from, and whatever is chosen already."""
+    checked = {entry.id for entry in choice.entries}
     return [
         {
             "id": str(row.id),
@@ -118,7 +125,7 @@ def _offered(experiment: Experiment, chosen: Sequence[Entry]) -> list[dict[str, 
             "value": row.value,
             "checked": row.id in checked,
         }
-        for row in sorted(rows.values(), key=lambda row: -(row.score or 0.0))
+        for row in choice.offered
     ]
 
 
@@ -148,10 +155,14 @@ def _dials(entries: Sequence[Entry]) -> list[Row]:
     dials = [entry.hyperparameters if isinstance(entry, Trial) else {} for entry in entries]
     names = list(dict.fromkeys(name for each in dials for name in each))
     rows = [
-        _row(show.words(name), [show.learned(each[name]) if name in each else show.NOTHING for each in dials])
+        _row(show.words(name), [_dial(each[name]) if name in each else show.NOTHING for each in dials])
         for name in names
     ]
     return sorted(rows, key=lambda row: not row[2])
+
+
+def _dial(value: Any) -> str:
+    return show.dial(value) if isinstance(value, bool) else show.learned(value)
 
 
 def _curves(entries: Sequence[Entry]) -> list[dict[str, Any]]:
@@ -162,15 +173,15 @@ def _curves(entries: Sequence[Entry]) -> list[dict[str, Any]]:
         curve = entry.learning_curve if isinstance(entry, Trial) else None
         for series in curve_series(curve):
             if series.kind == "main" and curve:
-                key = (str(curve.get("unit") or "rounds"), str(curve.get("metric") or "score"))
+                key = (str(curve.get("unit") or "rounds"), curve_label(curve))
                 groups.setdefault(key, []).append((selectors.entry_name(entry), series.x, series.y))
     return [
         {
             "unit": unit,
-            "charts": quality.overlaid(lines, unit.capitalize(), show.words(metric).capitalize()),
+            "charts": quality.overlaid(lines, unit.capitalize(), label),
             "hues": [(quality.hue(place), name) for place, (name, _, _) in enumerate(lines)],
         }
-        for (unit, metric), lines in groups.items()
+        for (unit, label), lines in groups.items()
     ]
 
 
@@ -207,7 +218,7 @@ def _told(diagnosis: Diagnosis, entries: Sequence[Entry], names: Sequence[str] =
 
 def verdicts(result: Mapping[str, Any], names: Mapping[str, str]) -> list[dict[str, Any]]:
     """Each pair in words, the better one first, with its interval on a scale that all pairs share."""
-    reach = max([abs(pair[end] or 0.0) for pair in result["pairs"] for end in ("low", "high")] + [1e-12])
+    reach = max([abs(pair[end] or 0.0) for pair in result["pairs"] for end in ("low", "high")] + [SAME])
     found = []
     for pair in result["pairs"]:
         ahead = pair["gain"] >= 0
@@ -217,6 +228,7 @@ def verdicts(result: Mapping[str, Any], names: Mapping[str, str]) -> list[dict[s
                 "better": names[pair["one" if ahead else "other"]],
                 "worse": names[pair["other" if ahead else "one"]],
                 "tied": pair["tied"],
+                "same": max(abs(low), abs(high)) <= SAME,
                 "gain": abs(pair["gain"]),
                 "low": low,
                 "high": high,
@@ -229,15 +241,16 @@ def verdicts(result: Mapping[str, Any], names: Mapping[str, str]) -> list[dict[s
     return found
 
 
-def _settings(chosen: Sequence[Experiment]) -> list[Row]:
-    best = selectors.best_rows([each.id for each in chosen])
-    counts = [selectors.trial_counts(each) for each in chosen]
+def _settings(
+    chosen: Sequence[Experiment], best: Mapping[UUID, Entry], went: Mapping[UUID, selectors.Course]
+) -> list[Row]:
+    counts = [went[each.id].counts for each in chosen]
     rows = [
         (
             "Best score",
-            [show.score(best[each.id].score) if each.id in best else show.NOTHING for each in chosen],
+            [show.score(best[each.id].value) if each.id in best else show.NOTHING for each in chosen],
         ),
-        ("By", [best[each.id].name if each.id in best else show.NOTHING for each in chosen]),
+        ("By", [selectors.entry_name(best[each.id]) if each.id in best else show.NOTHING for each in chosen]),
         ("Metric", [selectors.metric_label(each) for each in chosen]),
         ("Dataset", [each.dataset.name for each in chosen]),
         ("Target", [each.target for each in chosen]),
@@ -249,41 +262,45 @@ def _settings(chosen: Sequence[Experiment]) -> list[Row]:
         ),
         ("Time used", [show.seconds(clock.elapsed(each)) for each in chosen]),
         ("Time budget", [show.seconds(each.time_budget) for each in chosen]),
-        ("Trials", [f"{count['complete']} of {count['total']}" for count in counts]),
+        ("Trials", [f"{count['complete']} of {count.total()}" for count in counts]),
         ("Columns left out", [", ".join(each.ignore_columns) or "none" for each in chosen]),
         ("Seed", [str(each.seed) for each in chosen]),
     ]
     return [_row(name, values) for name, values in rows]
 
 
-def _histories(chosen: Sequence[Experiment]) -> dict[str, Any]:
+def _histories(chosen: Sequence[Experiment], went: Mapping[UUID, selectors.Course]) -> dict[str, Any]:
     """Best so far over time, over each other, of those that are judged by the same metric as the first."""
     lines: list[tuple[str, list[float], list[float]]] = []
+    rows: list[tuple[str, float, float, str]] = []
     for each in chosen:
-        history = selectors.score_history(each) if each.metric == chosen[0].metric else []
+        history = went[each.id].history if each.metric == chosen[0].metric else []
         history = history[len(off_scale(history)) :]
         if not history:
             continue
+        rows += [(each.name, *step) for step in history]
         x: list[float] = []
         y: list[float] = []
         for moment, value, _ in history:
             x += [moment, moment] if y else [moment]
             y += [y[-1], value] if y else [value]
         lines.append((each.name, [*x, max(clock.elapsed(each), x[-1])], [*y, y[-1]]))
-    charts: list[Figure] = []
-    if lines:
-        label = selectors.metric_label(chosen[0])
-        charts = quality.overlaid(lines, "Seconds since the start", label)
+    label = selectors.metric_label(chosen[0])
+    charts: list[Figure] = quality.overlaid(lines, "Seconds since the start", label) if lines else []
     return {
         "charts": charts,
         "hues": [(quality.hue(place), name) for place, (name, _, _) in enumerate(lines)],
+        "rows": rows,
+        "label": label,
     }
 
 
-def _answers(request: SignedInRequest, chosen: Sequence[Experiment]) -> dict[str, Any]:
+def _answers(
+    request: SignedInRequest, chosen: Sequence[Experiment], best: Mapping[UUID, Entry]
+) -> dict[str, Any]:
     """The answers of experiments, paired where that can be done; else why not."""
     why = comparing.why_not_paired(chosen)
-    entries = [] if why else [selectors.best_entry(each) for each in chosen]
+    entries = [] if why else [best.get(each.id) for each in chosen]
     if not why and any(entry is None for entry in entries):
         why = "One of them has no complete trial yet."
     if why:

@@ -28,6 +28,8 @@ MAIN_METRICS = 6
 # As many classes can be read as numbers in the cells of a matrix.
 READ_AS_NUMBERS = 8
 SHADES = 10
+# A mistake of fewer of a class's rows is not drawn in full colour, however rare the others are.
+LEAST_FULL = 0.1
 FIT_ROWS = 50
 
 
@@ -196,7 +198,17 @@ def parts_of(result: Mapping[str, Any]) -> list[str]:
 
 def _mistakes(_: HttpRequest, result: Mapping[str, Any]) -> dict[str, Any]:
     found = result["classification"]["confusion"]
-    members = [sum(row) for row in found["counts"]]
+    counts = found["counts"]
+    members = [sum(row) for row in counts]
+    small = len(counts) <= READ_AS_NUMBERS
+    # Where only colours tell, those of mistakes are held against the commonest: the rest would all be pale.
+    mistakes = [
+        count / max(total, 1)
+        for i, (row, total) in enumerate(zip(counts, members, strict=True))
+        for j, count in enumerate(row)
+        if i != j
+    ]
+    full = 1.0 if small else max(*mistakes, LEAST_FULL)
     matrix = [
         {
             "class": label,
@@ -204,23 +216,23 @@ def _mistakes(_: HttpRequest, result: Mapping[str, Any]) -> dict[str, Any]:
                 {
                     "count": count,
                     "share": count / max(total, 1),
-                    "shade": _shade(count, total),
+                    "shade": _shade(count, total * (1.0 if i == j else full)),
                     "right": i == j,
                 }
                 for j, count in enumerate(row)
             ],
             "total": total,
         }
-        for i, (label, row, total) in enumerate(zip(found["classes"], found["counts"], members, strict=True))
+        for i, (label, row, total) in enumerate(zip(found["classes"], counts, members, strict=True))
     ]
-    return {"confusion": found, "matrix": matrix, "small": len(matrix) <= READ_AS_NUMBERS}
+    return {"confusion": found, "matrix": matrix, "small": small}
 
 
-def _shade(count: int, total: int) -> int:
-    """From 0 to 10 by the share of a row; what is little is still seen."""
+def _shade(count: int, full: float) -> int:
+    """From 0 to 10 by the share of what is full; what is little is still seen."""
     if not count:
         return 0
-    return max(1, round(SHADES * math.sqrt(count / total)))
+    return min(max(1, round(SHADES * math.sqrt(count / full))), SHADES)
 
 
 def _threshold(request: HttpRequest, result: Mapping[str, Any]) -> dict[str, Any]:
@@ -315,6 +327,7 @@ def _dependence(_: HttpRequest, result: Mapping[str, Any]) -> dict[str, Any]:
         ],
         "of": result["classes"][1] if result["classes"] and len(result["classes"]) == 2 else None,
         "is_number": result["classes"] is None,
+        "thin": any(quality.shows_rows(each) for each in result["dependence"]),
     }
 
 
@@ -369,7 +382,8 @@ PARTS = {
     ),
     "dependence": Part(
         "How its answer follows a column",
-        "The mean prediction when every row gets one value of the column; the band holds four rows in five.",
+        "The mean prediction when every row gets one value of the column; bands and upright lines hold four "
+        "rows in five.",
         _dependence,
     ),
     "rows": Part("Rows it gets most wrong", "Often the quickest way to find an error in the table.", _worst),

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import heapq
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
+from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_safe
 
 from automl.core.errors import InvalidInput
+from automl.engine.learners import get_learner
 from automl.engine.space import InvalidValue, Space
-from automl.engine.trial import Origin, TrialRecord, TrialState
+from automl.engine.trial import Origin, TrialState
 from automl.experiments import selectors
 from automl.experiments.forecasts import Expected, Outlook
-from automl.experiments.models import Experiment, Trial
+from automl.experiments.models import Experiment
+from automl.experiments.rows import TrialRow, read_trials
 from automl.experiments.services.by_hand import add_trial
 from automl.experiments.states import FINAL
 from automl.pages.access import SignedInRequest, page
@@ -85,7 +89,9 @@ def preview(request: SignedInRequest, id: UUID) -> HttpResponse:
 def mine(request: SignedInRequest, id: UUID) -> HttpResponse:
     """The trials by hand: polled, and sent only when one of them has moved."""
     found = selectors.get_experiment(user=request.user, id=id)
-    return fragment(request, "pages/_mine.html", _mine(found), final=found.state in FINAL)
+    leaders = selectors.best_first(found.trials.all()).values("id")[:2]
+    rows = read_trials(found, Q(origin=Origin.MANUAL.value) | Q(id__in=leaders))
+    return fragment(request, "pages/_mine.html", _mine(found, rows), final=found.state in FINAL)
 
 
 def _shown(
@@ -97,7 +103,7 @@ def _shown(
         "prepared": True,
         "final": experiment.state in FINAL,
         "metric_label": selectors.metric_label(experiment),
-        **_mine(experiment),
+        **_mine(experiment, outlook.rows),
     }
     return render(request, "pages/dials.html", {**common, **context}, status=status)
 
@@ -114,7 +120,6 @@ def _panel(
             family, space, values, best=best.params if best else None, errors=expected["errors"]
         ),
         "best": best,
-        "best_id": outlook.ids[best.number] if best else None,
         "best_value": outlook.value_of(best.score) if best else None,
         "starts": _starts(outlook, family),
         **expected,
@@ -122,28 +127,32 @@ def _panel(
     return _shown(request, outlook, context, status=status)
 
 
-def _start(outlook: Outlook, text: str) -> TrialRecord | None:
+def _start(outlook: Outlook, text: str) -> TrialRow | None:
     """The trial to start from; one of another experiment is not there."""
     if not text:
         return None
-    number = next((number for number, id in outlook.ids.items() if str(id) == text), None)
-    if number is None:
+    try:
+        wanted = UUID(text).hex
+    except ValueError:
+        wanted = ""
+    found = next((row for row in outlook.rows if row.key.replace("-", "") == wanted), None)
+    if found is None:
         raise Http404("There is no such trial here.")
-    return next(record for record in outlook.records if record.number == number)
+    return found
 
 
 def _starts(outlook: Outlook, family: str) -> list[dict[str, Any]]:
     """The family's trials to start from, best first."""
-    complete = [r for r in outlook.of(family) if r.state is TrialState.COMPLETE and r.score is not None]
-    complete.sort(key=lambda record: (-(record.score or 0.0), record.number))
+    complete = [row for row in outlook.of(family) if row.is_complete]
+    complete.sort(key=lambda row: (-(row.score or 0.0), row.number))
     return [
         {
-            "id": outlook.ids[record.number],
-            "number": record.number,
-            "value": outlook.value_of(record.score),
-            "mine": record.origin is Origin.MANUAL,
+            "id": row.id,
+            "number": row.number,
+            "value": outlook.value_of(row.score),
+            "mine": row.origin == Origin.MANUAL.value,
         }
-        for record in complete[:STARTS_SHOWN]
+        for row in complete[:STARTS_SHOWN]
     ]
 
 
@@ -167,7 +176,6 @@ def _expected(outlook: Outlook, family: str, values: Mapping[str, Any]) -> dict[
         "chances": _chances(outlook, expected, best),
         "scale": _scale(expected, outlook.value_of(best)),
         "half": ((expected.high or 0.0) - (expected.low or 0.0)) / 2 if expected.score else None,
-        "same_id": outlook.ids.get(expected.same) if expected.same is not None else None,
         "left": left,
         "too_late": too_late,
         "final": outlook.experiment.state in FINAL,
@@ -176,8 +184,7 @@ def _expected(outlook: Outlook, family: str, values: Mapping[str, Any]) -> dict[
 
 
 def _best_score(outlook: Outlook) -> float | None:
-    scores = [r.score for r in outlook.records if r.state is TrialState.COMPLETE and r.score is not None]
-    return max(scores, default=None)
+    return max((row.score or 0.0 for row in outlook.rows if row.is_complete), default=None)
 
 
 def _chances(outlook: Outlook, expected: Expected, best: float | None) -> str:
@@ -208,40 +215,53 @@ def _scale(expected: Expected, top: float | None) -> dict[str, float] | None:
     return {**found, "top": at(top)} if top is not None else found
 
 
-def _mine(experiment: Experiment) -> dict[str, Any]:
+def _leaders(rows: Sequence[TrialRow]) -> list[TrialRow]:
+    """The two best, those that can't be handed out after all others: as `selectors.best_first` has them."""
+    complete = [row for row in rows if row.state == TrialState.COMPLETE.value]
+    return heapq.nsmallest(
+        2, complete, key=lambda row: (get_learner(row.family).keeps_rows, -(row.score or 0.0), row.number)
+    )
+
+
+def _mine(experiment: Experiment, rows: Sequence[TrialRow]) -> dict[str, Any]:
     """The trials by hand, newest first: what was expected, what came of it."""
-    own = experiment.trials.filter(origin=Origin.MANUAL.value).order_by("-number")
-    trials = list(own.defer("learning_curve", "learned")[: MINE_SHOWN + 1])
-    has_ended = any(trial.state == TrialState.COMPLETE.value for trial in trials)
-    best = list(selectors.best_first(experiment.trials).values_list("id", flat=True)[:2]) if has_ended else []
-    rows = [
-        {
-            "trial": trial,
-            "name": selectors.trial_name(trial),
-            "verdict": _verdict(experiment, trial),
-            "leads": trial.id in best[:1],
-            "rival": next((id for id in best if id != trial.id), None),
-        }
-        for trial in trials[:MINE_SHOWN]
-    ]
-    states = "-".join(f"{trial.number}{trial.state[:2]}{len(trial.fold_scores)}" for trial in trials)
+    own = [row for row in rows if row.origin == Origin.MANUAL.value]
+    latest = own[: -MINE_SHOWN - 1 : -1]
+    folds = [len(row.folds) for row in latest]
+    states = "-".join(f"{row.number}{row.state[:2]}{count}" for row, count in zip(latest, folds, strict=True))
+    leaders = [row.id for row in _leaders(rows)]
     return {
         "experiment": experiment,
-        "mine": rows,
-        "mine_more": len(trials) > MINE_SHOWN,
+        "mine": [
+            {
+                "id": row.id,
+                "name": selectors.name_of(row.family, row.number),
+                "state": row.state,
+                "folds": count,
+                "told": row.predicted,
+                "value": row.value,
+                "seconds": row.seconds,
+                "error": row.error,
+                "verdict": _verdict(experiment, row),
+                "leads": row.id in leaders[:1],
+                "rival": next((id for id in leaders if id != row.id), None),
+            }
+            for row, count in zip(latest, folds, strict=True)
+        ],
+        "mine_more": len(own) > MINE_SHOWN,
         "metric_label": selectors.metric_label(experiment),
         # Not `live`: without JavaScript the page would load itself anew under what is being typed.
         "polled": experiment.state not in FINAL,
-        "stamp": stamp_of("mine", states, *best, experiment.state in FINAL),
+        "stamp": stamp_of("mine", len(own), states, *leaders, experiment.state in FINAL),
     }
 
 
-def _verdict(experiment: Experiment, trial: Trial) -> str:
+def _verdict(experiment: Experiment, row: TrialRow) -> str:
     """How the result stands to the band that was predicted."""
-    metric, told = selectors.metric_of(experiment), trial.prediction
-    if trial.value is None or metric is None or not told or told.get("low") is None:
+    metric, told = selectors.metric_of(experiment), row.predicted
+    if row.value is None or metric is None or told.get("low") is None:
         return ""
-    if told["low"] <= trial.value <= told["high"]:
+    if told["low"] <= row.value <= told["high"]:
         return "as expected"
-    ahead = metric.score_of(trial.value) > metric.score_of(told["value"])
+    ahead = metric.score_of(row.value) > metric.score_of(told["value"])
     return "better than expected" if ahead else "worse than expected"

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +15,7 @@ from automl.core.health import live_workers
 from automl.datasets import selectors as datasets
 from automl.datasets.models import DatasetState
 from automl.experiments import clock, selectors
-from automl.experiments.boards import Board, read_board
+from automl.experiments.boards import Entry, Glance, known_glance, read_board, read_glance
 from automl.experiments.models import Experiment, Phase
 from automl.experiments.services import lifecycle
 from automl.experiments.states import FINAL
@@ -84,7 +84,7 @@ def experiment(request: SignedInRequest, id: UUID) -> HttpResponse:
     query = BoardQuery.of(request)
     board = read_board(found, opened=query.opened)
     context = {
-        **_progress(board),
+        **_progress(found, board.glance, board.under_way),
         "board": board_of(board, query),
         "limits": limits_of(found),
     }
@@ -94,13 +94,15 @@ def experiment(request: SignedInRequest, id: UUID) -> HttpResponse:
 @require_safe
 @page
 def progress(request: SignedInRequest, id: UUID) -> HttpResponse:
-    """What moves with the clock: polled every second, and read only when something moved."""
+    """What moves with the clock: polled every second, and all trials are read only for a new version."""
     found = selectors.get_experiment(user=request.user, id=id)
     final = found.state in FINAL
-    stamp = _progress_stamp(found, selectors.trial_counts(found) if found.max_trials else None)
-    if not final and is_current(request, stamp):
-        return fragment(request, "", {"stamp": stamp}, final=False)
-    return fragment(request, "pages/_progress.html", _progress(read_board(found)), final=final)
+    known = known_glance(found)
+    if not final and (known or not found.max_trials):
+        stamp = _progress_stamp(found, known.counts if known else None)
+        if is_current(request, stamp):
+            return fragment(request, "", {"stamp": stamp}, final=False)
+    return fragment(request, "pages/_progress.html", _progress(found, *read_glance(found)), final=final)
 
 
 @require_safe
@@ -133,34 +135,32 @@ def delete(request: SignedInRequest, id: UUID) -> HttpResponse:
     return render(request, "pages/confirm.html", context)
 
 
-def _progress(board: Board) -> dict[str, Any]:
-    experiment = board.experiment
-    counts = board.counts
+def _progress(experiment: Experiment, glance: Glance, under_way: Sequence[Entry]) -> dict[str, Any]:
     spent = clock.elapsed(experiment)
     final = experiment.state in FINAL
-    answer = board.answer
+    answer = glance.answer
     return {
         "experiment": experiment,
-        "counts": counts,
-        "share": selectors.progress(experiment, counts),
+        "counts": glance.counts,
+        "share": selectors.progress(experiment, glance.counts),
         "elapsed": spent,
         "left": _left(experiment, spent),
         "best": answer,
         "beaten": [
             (words, entry)
-            for words, entry in (("best default", board.best_default), ("baseline", board.baseline))
+            for words, entry in (("best default", glance.best_default), ("baseline", glance.baseline))
             if entry and answer and entry.id != answer.id
         ],
-        "ties": sum(1 for entry in board.ranked if entry.tied and answer and entry.id != answer.id),
-        "best_model": board.best_model,
+        "ties": glance.ties,
+        "best_model": glance.best_model,
         "metric": selectors.metric_of(experiment),
         "metric_label": selectors.metric_label(experiment),
         "final": final,
         "live": not final,
         **controls_of(experiment),
-        **at_work(board),
+        **at_work(experiment, under_way),
         "no_workers": not final and not live_workers().exists(),
-        "stamp": _progress_stamp(experiment, counts),
+        "stamp": _progress_stamp(experiment, glance.counts),
     }
 
 

@@ -10,8 +10,9 @@ from typing import Any
 from automl.engine.glossary import Guide, guide
 from automl.engine.learners import get_learner
 from automl.engine.space import Choice, Dimension, Int, Space, same_value
-from automl.engine.trial import Params, ParamValue, TrialRecord
+from automl.engine.trial import Params, ParamValue
 from automl.experiments.forecasts import Outlook
+from automl.experiments.rows import TrialRow
 from automl.pages.templatetags.show import words
 
 NAMES = {True: "yes", False: "no", None: "none"}
@@ -60,7 +61,7 @@ class Family:
 
     key: str
     trials: int
-    best: TrialRecord | None
+    best: TrialRow | None
     value: float | None
     current: bool
     description: str

@@ -19,9 +19,10 @@ from automl.engine.samplers.allocation import family_merits
 from automl.engine.study import Study
 from automl.engine.trial import TrialRecord, TrialState
 from automl.experiments import clock, selectors
-from automl.experiments.insight import TrialRow, read_trials
+from automl.experiments.forecasts import predicted_seconds
 from automl.experiments.models import Experiment
 from automl.experiments.records import study_of
+from automl.experiments.rows import GOING, PRUNED, TrialRow, read_trials
 from automl.experiments.states import FINAL
 from automl.pages import charts
 from automl.pages.access import SignedInRequest, page
@@ -45,8 +46,9 @@ def search(request: SignedInRequest, id: UUID) -> HttpResponse:
 def shown(request: SignedInRequest, id: UUID) -> HttpResponse:
     experiment = selectors.get_experiment(user=request.user, id=id)
     final = experiment.state in FINAL
-    stamp = _stamp(experiment)
-    if not final and is_current(request, stamp):
+    seen = request.GET.get("version", "").startswith(stamp_of(experiment.version, experiment.state))
+    # Of a new version all is read anyway; else only a fold may have ended.
+    if seen and not final and is_current(request, stamp := _stamp(experiment)):
         return fragment(request, "", {"stamp": stamp}, final=False)
     return fragment(request, "pages/_search.html", _shown(experiment), final=final)
 
@@ -76,7 +78,7 @@ def _shown(experiment: Experiment) -> dict[str, Any]:
     return {
         **context,
         "stamp": stamp_of(experiment.version, experiment.state, *folds),
-        "next": "" if final else what_is_next(study, history),
+        "next": "" if final else what_is_next(study, history, predicted_seconds(experiment, study, rows)),
         "raced": _raced(experiment, study, rows, history),
         **_families(study, rows, history),
         **_dropped(experiment, study, rows, history),
@@ -86,10 +88,8 @@ def _shown(experiment: Experiment) -> dict[str, Any]:
 
 def _record(row: TrialRow) -> TrialRecord:
     """What is dear to parse is parsed where it is asked for: of thousands that have ended it is not."""
-    going = row.state in (TrialState.RUNNING.value, TrialState.WAITING.value)
-    return row.record(
-        params=going or row.origin == "default", folds=going or row.state == TrialState.PRUNED.value
-    )
+    going = row.state in GOING
+    return row.record(params=going or row.origin == "default", folds=going or row.state == PRUNED)
 
 
 def _raced(
@@ -113,7 +113,7 @@ def _raced(
         found.append(
             {
                 "id": row.id,
-                "name": _name(record.family, record.number),
+                "name": selectors.name_of(record.family, record.number),
                 "state": record.state.value,
                 "why": why_tried(study, record, history),
                 "folds": len(record.fold_scores),
@@ -195,7 +195,7 @@ def _dropped(
     latest = [
         {
             "id": row.id,
-            "name": _name(record.family, record.number),
+            "name": selectors.name_of(record.family, record.number),
             "rung": len(record.fold_scores),
             "at": turn(mean(record.fold_scores)),
         }
@@ -212,7 +212,7 @@ def _dropped(
 
 
 def _best(experiment: Experiment, rows: Sequence[TrialRow]) -> dict[str, Any]:
-    """Each improvement over time, as `selectors.score_history` gives it, from rows that are there already."""
+    """Each improvement over time, as `selectors.courses` gives it, from rows that are there already."""
     points: list[tuple[float, int, float, float, str]] = [
         (row.ended_after or 0.0, row.number, row.score, row.value, row.family)
         for row in rows
@@ -227,14 +227,10 @@ def _best(experiment: Experiment, rows: Sequence[TrialRow]) -> dict[str, Any]:
     for moment, number, score, value, by in sorted(points):
         if score > best:
             best = score
-            history.append((moment, value, _name(by, number) if by in LEARNERS else by))
+            history.append((moment, value, selectors.name_of(by, number) if by in LEARNERS else by))
     label = selectors.metric_label(experiment)
     return {
         "history": history,
         "best_chart": charts.best_over_time(history, clock.elapsed(experiment), label),
         "off_scale": charts.off_scale(history),
     }
-
-
-def _name(family: str, number: int) -> str:
-    return f"{LEARNERS[family].label if family in LEARNERS else family} #{number}"

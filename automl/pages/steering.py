@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
@@ -18,7 +18,7 @@ from django.views.decorators.http import require_POST, require_safe
 from automl.core.errors import InvalidInput
 from automl.engine.trial import TrialState
 from automl.experiments import clock, selectors
-from automl.experiments.boards import BEFORE_AN_END, Board, Entry
+from automl.experiments.boards import Entry
 from automl.experiments.models import Experiment, ExperimentState
 from automl.experiments.services import steering
 from automl.experiments.states import FINAL
@@ -161,12 +161,11 @@ def limits_of(experiment: Experiment) -> dict[str, Any]:
     }
 
 
-def at_work(board: Board) -> dict[str, Any]:
+def at_work(experiment: Experiment, under_way: Sequence[Entry]) -> dict[str, Any]:
     """The trials that run or wait, each of which can be skipped."""
     now = timezone.now()
-    going = [each for each in board.entries if each.state in BEFORE_AN_END]
-    going.sort(key=lambda each: each.state)  # what is running comes first
-    prepared = board.experiment.prepared or {"folds": 0, "repeats": 0}
+    going = sorted(under_way, key=lambda each: each.state)  # what is running comes first
+    prepared = experiment.prepared or {"folds": 0, "repeats": 0}
     return {
         "at_work": [{"trial": each, "seconds": _on_seat(each, now)} for each in going[:AT_WORK_SHOWN]],
         "at_work_left_out": max(0, len(going) - AT_WORK_SHOWN),

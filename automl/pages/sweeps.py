@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 from django.contrib import messages
+from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -23,8 +24,9 @@ from automl.engine.sweeping import combinations, spread_values
 from automl.engine.trial import TrialState
 from automl.experiments import selectors
 from automl.experiments.forecasts import Outlook
-from automl.experiments.models import Experiment, Sweep, Trial
+from automl.experiments.models import Experiment, Sweep
 from automl.experiments.records import profile_of
+from automl.experiments.rows import TrialRow, read_trials
 from automl.experiments.services.by_hand import THERE, add_sweep, grid_of
 from automl.experiments.states import FINAL
 from automl.pages import charts
@@ -102,7 +104,8 @@ def count(request: SignedInRequest, id: UUID) -> HttpResponse:
 def response(request: SignedInRequest, id: UUID, sweep: UUID) -> HttpResponse:
     """What a sweep has found so far: polled, and sent only when one of its trials has moved."""
     found = selectors.get_experiment(user=request.user, id=id)
-    shown = response_of(found, _sweep(found, str(sweep)))
+    chosen = _among(found.sweeps.filter(id=sweep), str(sweep))
+    shown = response_of(found, chosen, read_trials(found, Q(family=chosen.family)))
     return fragment(request, "pages/_sweep.html", shown, final=found.state in FINAL or shown["done"])
 
 
@@ -110,11 +113,11 @@ def _is_offered(outlook: Outlook, family: str) -> bool:
     return family in outlook.families and bool(outlook.space(family).dimensions)
 
 
-def _sweep(experiment: Experiment, id: str) -> Sweep:
-    try:
-        return experiment.sweeps.get(id=UUID(id))
-    except (Sweep.DoesNotExist, ValueError) as error:
-        raise Http404("There is no such sweep.") from error
+def _among(sweeps: Iterable[Sweep], id: str) -> Sweep:
+    for each in sweeps:
+        if str(each.id) == id:
+            return each
+    raise Http404("There is no such sweep.")
 
 
 def _told(added: int, skipped: int) -> str:
@@ -128,9 +131,10 @@ def _shown(
     request: HttpRequest, outlook: Outlook, context: dict[str, Any], *, status: int = 200
 ) -> HttpResponse:
     found = outlook.experiment
-    listed = list(selectors.list_sweeps(found)[:SWEEPS_SHOWN])
+    every = list(found.sweeps.order_by("-created_at", "id"))
+    listed = every[:SWEEPS_SHOWN]
     asked = request.GET.get("sweep", "")
-    chosen = _sweep(found, asked) if asked else None
+    chosen = _among(every, asked) if asked else None
     if chosen is None and listed and not context.get("family"):
         chosen = listed[0]
     common: dict[str, Any] = {
@@ -141,7 +145,7 @@ def _shown(
         "sweeps": [{"sweep": each, "by": _by(outlook, each), "chosen": each == chosen} for each in listed],
     }
     if chosen is not None:
-        common.update(response_of(found, chosen))
+        common.update(response_of(found, chosen, outlook.of(chosen.family)))
     # Without JavaScript the page loads itself anew, but not under a form that is being filled in.
     common["live"] = common.get("polled", False) and "family" not in context
     return render(request, "pages/sweeps.html", {**common, **context}, status=status)
@@ -263,7 +267,7 @@ def _counted(outlook: Outlook, family: str, form: QueryDict) -> dict[str, Any]:
         found = grid_of(outlook.experiment, family=family, grid=grid, base=base)
     except InvalidInput as error:
         return {"count_error": str(error), "combos": 0}
-    there = {signature(family, record.params) for record in outlook.of(family) if record.state.value in THERE}
+    there = {signature(family, row.params) for row in outlook.of(family) if row.state in THERE}
     new = [params for params in found if signature(family, params) not in there]
     time = outlook.seconds_of(family, new) if new else 0.0
     left = outlook.time_left()
@@ -283,11 +287,11 @@ def _counted(outlook: Outlook, family: str, form: QueryDict) -> dict[str, Any]:
 # --- The response -------------------------------------------------------------------------------
 
 
-def response_of(experiment: Experiment, sweep: Sweep) -> dict[str, Any]:
-    """The combinations of a sweep with what became of each, those tried before among them. One query."""
+def response_of(experiment: Experiment, sweep: Sweep, trials: Sequence[TrialRow]) -> dict[str, Any]:
+    """The combinations of a sweep with what became of each; `trials` are those of its family."""
     space = _space(experiment, sweep)
     metric = selectors.metric_of(experiment)
-    entries = _entries(experiment, sweep, space)
+    entries = _entries(sweep, space, trials)
     done = [each for each in entries if each["value"] is not None]
     best = max(done, key=lambda each: each["score"], default=None)
     going = sum(1 for each in entries if each["state"] in UNDONE)
@@ -345,40 +349,43 @@ def _states(entries: list[dict[str, Any]]) -> list[str]:
     return [f"{state[:2]}{count}" for state, count in sorted(counts.items())]
 
 
-def _entries(experiment: Experiment, sweep: Sweep, space: Space) -> list[dict[str, Any]]:
-    """One for each combination, with the trial that has most to tell."""
+def _entries(sweep: Sweep, space: Space, rows: Sequence[TrialRow]) -> list[dict[str, Any]]:
+    """One for each combination, with the trial that has most to tell; some were tried before the sweep."""
     wanted = {
         signature(sweep.family, params): (place, params)
         for place, params in enumerate(combinations(space, sweep.grid, sweep.base))
     }
-    fields = ("id", "experiment_id", "number", "family", "hyperparameters", "state", "score", "value")
-    more = ("value_low", "value_high", "fit_time", "error", "sweep_id")
-    found: dict[str, Trial] = {}
-    for trial in experiment.trials.filter(family=sweep.family).only(*fields, *more).order_by("number"):
-        key = signature(trial.family, trial.hyperparameters)
-        if key in wanted and (key not in found or _tells(trial) > _tells(found[key])):
-            found[key] = trial
+    # Of thousands of trials few are on the grid, which one dial of it tells sooner than a whole text.
+    dial = next(iter(sweep.grid))
+    on_grid = {params.get(dial) for _, params in wanted.values()}
+    found: dict[str, TrialRow] = {}
+    for row in rows:
+        if (params := row.params).get(dial) not in on_grid:
+            continue
+        key = signature(row.family, params)
+        if key in wanted and (key not in found or _tells(row) > _tells(found[key])):
+            found[key] = row
     return [_entry(sweep, place, params, found.get(key)) for key, (place, params) in wanted.items()]
 
 
-def _tells(trial: Trial) -> int:
+def _tells(row: TrialRow) -> int:
     order = ("cancelled", "failed", "pruned", "waiting", "running", "complete")
-    return order.index(trial.state)
+    return order.index(row.state)
 
 
-def _entry(sweep: Sweep, place: int, params: Mapping[str, Any], trial: Trial | None) -> dict[str, Any]:
+def _entry(sweep: Sweep, place: int, params: Mapping[str, Any], row: TrialRow | None) -> dict[str, Any]:
     return {
         "place": place,
         "params": params,
         "labels": {name: label_of(params[name]) if name in params else NOTHING for name in sweep.grid},
         "cells": [label_of(params[name]) if name in params else NOTHING for name in sweep.grid],
-        "trial": trial,
-        "name": selectors.trial_name(trial) if trial else "",
-        "state": trial.state if trial else "cancelled",
-        "score": trial.score if trial else None,
-        "value": trial.value if trial else None,
-        "low": trial.value_low if trial else None,
-        "high": trial.value_high if trial else None,
-        "seconds": trial.fit_time if trial else None,
-        "before": trial is not None and trial.sweep_id != sweep.id,
+        "trial": row,
+        "name": selectors.name_of(row.family, row.number) if row else "",
+        "state": row.state if row else "cancelled",
+        "score": row.score if row else None,
+        "value": row.value if row else None,
+        "low": row.value_low if row else None,
+        "high": row.value_high if row else None,
+        "seconds": row.fit_time if row else None,
+        "before": row is not None and row.sweep_id != sweep.id,
     }

@@ -127,7 +127,7 @@
   }
 
   function amount(value) {
-    if (value >= 10000) return Math.round(value).toLocaleString("en");
+    if (value >= 1000) return Math.round(value).toLocaleString("en");
     return String(Number(value.toPrecision(4)));
   }
 

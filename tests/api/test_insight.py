@@ -4,7 +4,7 @@ import pytest
 
 from automl.experiments.models import Experiment
 from tests.factories import ExperimentFactory, TrialFactory
-from tests.pages.test_insight import long_search
+from tests.searches import long_search
 
 
 def test_it_tells_what_decided_and_what_tuning_was_worth(api, alice):

@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 from automl.experiments.models import Experiment
 from tests.e2e.test_quality import AXE, TAGS, small_targets
 from tests.factories import EnsembleFactory, TrialFactory
-from tests.pages.test_insight import long_search
+from tests.searches import long_search
 
 pytestmark = [pytest.mark.e2e, pytest.mark.django_db(transaction=True)]
 

@@ -96,6 +96,12 @@ def anonymous(browser: Browser, live_server, watch: Watch) -> Iterator[Page]:
     context.close()
 
 
+OVERHANG = """() => {
+  const box = document.getElementById('leaderboard-box');
+  return box.scrollWidth - box.clientWidth;
+}"""
+
+
 def visit(page: Page, spot: Spot, address: str) -> None:
     page.goto(address)
     # What loads where it is shown has loaded.
@@ -274,6 +280,16 @@ def test_on_a_telephone_the_bar_is_one_line_and_the_rest_a_menu(signed_in: Page,
     signed_in.keyboard.press("Escape")
     expect(sign_out).not_to_be_visible()
     expect(signed_in.get_by_role("link", name="What mattered")).to_be_in_viewport(ratio=1)
+
+
+def test_on_a_telephone_names_scores_and_buttons_of_the_board_are_in_sight(signed_in: Page, shop: Shop):
+    signed_in.set_viewport_size({"width": 390, "height": 844})
+    signed_in.goto(f"/experiments/{shop.ended.id}/?state=all&open={shop.trial.id}")
+    expect(signed_in.locator("tr.opened")).to_have_count(1)
+    assert signed_in.evaluate(OVERHANG) <= 1
+    for row in signed_in.locator("tr[id^=row-]").all():
+        assert row.bounding_box()["height"] < 90
+        assert row.locator("th").bounding_box()["width"] > 130
 
 
 def test_light_and_dark_are_remembered(signed_in: Page, shop: Shop, browser: Browser, live_server):

@@ -66,6 +66,14 @@ def test_training_that_gets_worse_itself_has_diverged():
     assert tag_of(diagnose(curve(valid, train=list(train)), {"learning_rate": 0.02})) == "Diverged"
 
 
+def test_training_that_is_told_as_a_rising_metric_has_not_diverged():
+    rising = 0.9 - 0.4 * 0.9**ROUNDS
+    told = curve(rising, metric="roc_auc", train=list(rising + 0.05))
+    assert tag_of(diagnose({**told, "train_metric": "roc_auc"}, {})) == "Converged"
+    # As if it were a loss.
+    assert tag_of(diagnose(told, {"learning_rate": 0.02})) == "Diverged"
+
+
 def test_a_little_noise_is_not_overfitting():
     rng = np.random.default_rng(0)
     for _ in range(20):
@@ -77,6 +85,8 @@ def test_the_advice_names_what_the_family_has():
     valid = 0.3 + 0.4 * 0.85**ROUNDS + 2e-3 * np.maximum(ROUNDS - 40, 0)
     words = diagnose(curve(valid), {"num_leaves": 31, "learning_rate": 0.1})
     assert "Fewer leaves or a lower learning rate" in words
+    words = diagnose(curve(valid), {"num_leaves": 31, "min_child_samples": 20, "learning_rate": 0.1})
+    assert "Fewer leaves, larger leaves or a lower learning rate" in words
     assert "epoch" in diagnose(curve(valid, unit="epochs"), {"alpha": 0.1})
 
 
@@ -111,6 +121,7 @@ def trained(family, rows=600, noise=0.6, **params):
         X_train, X_valid = preprocess.fit_transform(X_train, y[:half]), preprocess.transform(X_valid)
     estimator = learner.build(data, params, seed=0, threads=1)
     fit = learner.fit(estimator, X_train, y[:half], X_valid, y[half:], data=data, deadline=None)
+    learner.describe(fit, X_train, y[:half], data=data)
     return diagnose(fit.learning_curve, params)
 
 

@@ -250,11 +250,11 @@ def test_a_diagnosis_of_classes_is_whole_and_json(tmp_path):
 def test_the_worst_rows_are_named_by_their_number_in_the_upload(tmp_path):
     frame = people()
     frame.loc[[0, 3], "spent"] = np.nan
-    frame.loc[10, "spent"] = 1e6
+    frame.loc[10, "spent"] = 1_000_007
     meta, members = fitted(tmp_path, "spent", "linear", frame=frame)
     found = diagnose(arguments(tmp_path, meta, members, frame), go)["worst"]
     first = found["rows"][0]
-    assert (first["row"], first["true"]) == (11, 1e6)
+    assert (first["row"], first["true"]) == (11, 1_000_007)
     assert first["cells"][found["columns"].index("age")] == frame["age"][10]
     assert found["share"] > 0.9
     assert "spent" not in found["columns"]

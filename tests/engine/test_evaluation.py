@@ -50,6 +50,13 @@ def test_the_score_is_that_of_predictions_by_models_that_had_not_seen_the_row(tm
     assert result["value"] > 0.85
 
 
+def test_a_learning_curve_says_whether_it_is_of_logarithms(tmp_path):
+    prepared(tmp_path, people(), "spent")
+    for number, target in enumerate(("raw", "log")):
+        curve = evaluated(tmp_path, "lightgbm", number, metric="rmse", target=target)["learning_curve"]
+        assert curve.get("of_logarithms", False) is (target == "log")
+
+
 def test_each_row_is_predicted_by_the_models_of_the_other_folds(tmp_path):
     prepared(tmp_path, people(), "spent")
     result = evaluated(tmp_path, "linear", metric="rmse", target="raw")

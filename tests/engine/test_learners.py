@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +17,8 @@ import skops.io
 from automl.engine.errors import UserError
 from automl.engine.learners import LEARNERS, families_for, get_learner
 from automl.engine.learners.base import thin_curve
-from automl.engine.testing import LearnerSuite, fit_fold, make_table
+from automl.engine.metrics import METRICS
+from automl.engine.testing import LearnerSuite, fit_fold, make_table, outputs
 from automl.engine.trial import TaskType
 
 
@@ -92,6 +94,75 @@ def test_the_curve_ends_with_what_the_model_scores(family: str) -> None:
     error = float(np.mean((fitted.predict(table.data) - table.y_valid) ** 2))
     expected = error / 2 if curve["metric"] == "half_squared_error" else error**0.5
     assert curve["valid"][curve["x"].index(curve["best"])] == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize("task", [TaskType.BINARY, TaskType.MULTICLASS, TaskType.REGRESSION])
+@pytest.mark.parametrize("family", ["lightgbm", "xgboost"])
+def test_the_training_line_ends_with_what_the_model_scores_on_its_own_rows(
+    family: str, task: TaskType
+) -> None:
+    table = make_table(task)
+    learner = LEARNERS[family]
+    fitted = fit_fold(learner, table, learner.portfolio(table.data)[0])
+    curve = fitted.fit.learning_curve
+    assert curve is not None
+    assert len(curve["train"]) == len(curve["x"])
+    assert curve["train_metric"] == curve["metric"] == table.data.metric
+    own = outputs(fitted.fit.estimator, fitted.X, table.data)
+    said = curve["train"][curve["x"].index(curve["best"])]
+    assert said == pytest.approx(METRICS[table.data.metric].value(table.y, own), rel=1e-3)
+
+
+@pytest.mark.parametrize("family", ["lightgbm", "xgboost"])
+def test_telling_of_a_fit_changes_neither_it_nor_what_is_told(family: str) -> None:
+    table = make_table(TaskType.MULTICLASS)
+    learner = LEARNERS[family]
+    fitted = fit_fold(learner, table, learner.first(table.data))
+    before, told = fitted.predict(table.data), deepcopy(fitted.fit.learning_curve)
+    learner.describe(fitted.fit, fitted.X, table.y, data=table.data)
+    assert np.array_equal(fitted.predict(table.data), before)
+    assert fitted.fit.learning_curve == told
+
+
+def test_mean_absolute_errors_and_binary_losses_are_told_of_training_too() -> None:
+    for task, metric in ((TaskType.REGRESSION, "mae"), (TaskType.BINARY, "log_loss")):
+        table = make_table(task)
+        table = replace(table, data=replace(table.data, metric=metric))
+        for family in ("lightgbm", "xgboost"):
+            fitted = fit_fold(LEARNERS[family], table, LEARNERS[family].first(table.data))
+            curve = fitted.fit.learning_curve
+            assert curve is not None
+            own = outputs(fitted.fit.estimator, fitted.X, table.data)
+            said = curve["train"][curve["x"].index(curve["best"])]
+            assert said == pytest.approx(METRICS[metric].value(table.y, own), rel=1e-3), family
+
+
+def test_of_a_long_table_a_part_tells_of_training() -> None:
+    table = make_table(TaskType.REGRESSION, rows=1_500)
+    for family in ("lightgbm", "xgboost"):
+        curve = fit_fold(LEARNERS[family], table, LEARNERS[family].first(table.data)).fit.learning_curve
+        assert curve is not None
+        assert curve["train_rows"] == 1_000
+
+
+@pytest.mark.parametrize("family", ["lightgbm", "xgboost", "catboost", "hist_boosting"])
+def test_leaves_and_depth_are_those_of_the_trees_that_are_kept(family: str) -> None:
+    table = make_table(TaskType.MULTICLASS, classes=3)
+    learner = LEARNERS[family]
+    fitted = fit_fold(learner, table, learner.space(table.data).validate({"learning_rate": 0.3}))
+    learned, estimator = fitted.fit.learned, fitted.fit.estimator
+    assert learned["trees"] <= learned["leaves"] <= learned["trees"] * 2 ** learned["depth"]
+    if family == "lightgbm":
+        trees = estimator.booster_.trees_to_dataframe()
+        trees = trees[trees["tree_index"] < learned["trees"]]
+        leaves, depth = trees["split_feature"].isna(), trees["node_depth"] - 1
+    elif family == "xgboost":
+        trees = estimator.get_booster().trees_to_dataframe()
+        leaves, depth = trees["Feature"] == "Leaf", None
+    else:
+        return
+    assert learned["leaves"] == leaves.sum()
+    assert depth is None or learned["depth"] == depth.max()
 
 
 def test_histogram_boosting_stays_sane_with_rare_classes() -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from automl.engine.budget import Budget
+from automl.engine.learners import get_learner
 from automl.engine.pruners import HalvingPruner
 from automl.engine.reasons import what_is_next, why_share, why_tried
 from automl.engine.samplers.allocation import family_merits, family_shares
@@ -21,7 +22,7 @@ def study(**changed):
     return Study(DATA, families=["linear", "lightgbm"], budget=Budget(max_trials=60), **changed)
 
 
-def played(count, search="auto"):
+def played(count, search="auto", seconds=lambda number: 1.0):
     """A search of so many trials, with the reason of each before it was tried."""
     search = study(search=search)
     history: list[TrialRecord] = []
@@ -40,7 +41,7 @@ def played(count, search="auto"):
                 TrialState.COMPLETE,
                 score,
                 (score,) * 5,
-                1.0,
+                seconds(number),
             )
         )
     return search, history, said
@@ -62,6 +63,26 @@ def test_the_search_after_them_says_how_it_guesses():
     assert any("TPE" in reason for reason in reasons)
     assert any("small step" in reason for reason in reasons)
     assert "which has had least of its share" in said[-1]
+
+
+def test_what_comes_next_is_what_is_tried_then_whatever_trials_took():
+    _, history, said = played(30)
+    _, other, again = played(30, seconds=lambda number: 50.0 if number % 2 else 0.01)
+    assert [record.params for record in other] == [record.params for record in history]
+    assert again == said
+    for record, words in zip(history, said, strict=True):
+        if "least of its share" in words:
+            assert words.startswith(get_learner(record.family).label)
+
+
+def test_without_a_limit_of_trials_measured_times_count():
+    told = []
+    for seconds in (0.01, 50.0):
+        _, history, _ = played(30)
+        search = Study(DATA, families=["linear", "lightgbm"], budget=Budget(seconds=60.0))
+        linear = [replace(r, seconds=seconds if r.family == "linear" else 1.0) for r in history]
+        told.append(what_is_next(search, linear))
+    assert told[0] != told[1]
 
 
 @pytest.mark.parametrize(

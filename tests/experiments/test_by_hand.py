@@ -11,16 +11,12 @@ from automl.experiments.services.by_hand import add_sweep, add_trial
 from automl.experiments.services.results import finish_experiment
 from automl.experiments.services.steering import extend_experiment, pause_experiment, skip_trial
 from automl.experiments.services.trials import claim_trial, evaluate_trial, plan_trials
+from tests.experiments.rows import again
 from tests.factories import ExperimentFactory, TrialFactory
 from tests.seats import RESULTS, outcome
 
 pytestmark = pytest.mark.django_db
 GRID = {"learning_rate": [0.05, 0.1], "num_leaves": [15, 31, 63]}
-
-
-def again(row):
-    row.refresh_from_db()
-    return row
 
 
 # --- Sweeps -------------------------------------------------------------------------------------

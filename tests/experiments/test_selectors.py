@@ -99,12 +99,17 @@ def test_a_model_is_named_once_it_is_ready():
     assert selectors.best_model_id(experiment) == str(model.id)
 
 
+def history_of(experiment):
+    ensembles = selectors.list_ensembles([experiment.id])
+    return selectors.courses([experiment.id], ensembles)[experiment.id].history
+
+
 def test_history_tells_each_improvement_once():
     experiment = ExperimentFactory()
     for score in (0.7, 0.6, 0.9, 0.8):
         TrialFactory(experiment=experiment, score=score)
 
-    assert [value for _, value, _ in selectors.score_history(experiment)] == [0.7, 0.9]
+    assert [value for _, value, _ in history_of(experiment)] == [0.7, 0.9]
 
 
 def test_history_goes_by_the_clock_of_the_search_and_not_by_the_wall():
@@ -114,7 +119,7 @@ def test_history_goes_by_the_clock_of_the_search_and_not_by_the_wall():
     EnsembleFactory(experiment=experiment, score=0.91, made_after=58.0)
     EnsembleFactory(experiment=experiment, score=0.95, made_after=118.0, name="Ensemble of 3 #2")
 
-    history = selectors.score_history(experiment)
+    history = history_of(experiment)
 
     assert [moment for moment, _, _ in history] == [4.0, 50.0, 58.0, 118.0]
     assert history[-1][2] == "Ensemble of 3 #2"

@@ -29,20 +29,11 @@ from automl.experiments.services.trials import (
     evaluate_trial,
     plan_trials,
 )
+from tests.experiments.rows import ENDED, again, states
 from tests.factories import ExperimentFactory, TrialFactory
 from tests.seats import RESULTS, outcome
 
 pytestmark = pytest.mark.django_db
-ENDED = ("complete", "cancelled", "failed")
-
-
-def again(row):
-    row.refresh_from_db()
-    return row
-
-
-def states(experiment) -> list[str]:
-    return list(experiment.trials.order_by("number").values_list("state", flat=True))
 
 
 # --- Pause and resume ---------------------------------------------------------------------------

@@ -212,7 +212,8 @@ def test_the_board_agrees_with_the_leaderboard_of_the_api(experiment):
     assert board.answer.name == best.name
     counts = selectors.trial_counts(experiment)
     assert {name: board.counts[name] for name in counts} == counts
-    assert board.history == selectors.score_history(experiment)
+    ensembles = selectors.list_ensembles([experiment.id])
+    assert board.history == selectors.courses([experiment.id], ensembles)[experiment.id].history
 
 
 def test_a_packaged_answer_is_found(experiment):

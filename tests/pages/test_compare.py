@@ -15,12 +15,12 @@ pytestmark = pytest.mark.django_db
 def two(world):
     one = TrialFactory(
         experiment=world.experiment,
-        hyperparameters={"learning_rate": 0.1, "num_leaves": 31},
+        hyperparameters={"learning_rate": 0.1, "num_leaves": 31, "extra_trees": False},
         learning_curve=CURVE,
     )
     other = TrialFactory(
         experiment=world.experiment,
-        hyperparameters={"learning_rate": 0.3, "num_leaves": 31},
+        hyperparameters={"learning_rate": 0.3, "num_leaves": 31, "extra_trees": True},
         learning_curve=CURVE,
     )
     return one, other
@@ -46,8 +46,10 @@ def test_two_trials_are_compared_and_what_differs_stands_first(browser_client, w
     assert "row by row" in answer.text
     assert [(name, differs) for name, _, differs in answer.context["dials"]] == [
         ("learning rate", True),
+        ("extra trees", True),
         ("num leaves", False),
     ]
+    assert ["off", "on"] in [values for _, values, _ in answer.context["dials"]]
     assert len(answer.context["curves"][0]["hues"]) == 2
     pairs = comparison((str(one.id), entry_name(one)), (str(other.id), entry_name(other)))
     Diagnosis.objects.update(state="ready", result=pairs, version=1)
@@ -70,6 +72,17 @@ def test_ties_are_told_as_ties_and_the_worse_one_second(browser_client, world):
     assert (verdicts[0]["better"], verdicts[0]["worse"]) == (entry_name(other), entry_name(one))
     assert (verdicts[0]["low"], verdicts[0]["high"]) == (0.008, 0.016)
     assert [each["tied"] for each in verdicts] == [False, True, True]
+
+
+def test_two_that_score_the_same_are_told_so_without_figures(browser_client, world):
+    one, other = two(world)
+    browser_client.get(address(world, one.id, other.id))
+    found = comparison((str(one.id), entry_name(one)), (str(other.id), entry_name(other)))
+    found["pairs"][0] |= {"gain": 0.0, "low": -1e-17, "high": 0.0, "tied": True}
+    Diagnosis.objects.update(state="ready", result=found, version=1)
+    page = browser_client.get(address(world, one.id, other.id)).text
+    assert "they score the same" in page
+    assert "0.000000" not in page
 
 
 def test_the_ensemble_can_be_named_by_its_word(browser_client, world):
@@ -119,7 +132,10 @@ def test_experiments_of_one_table_and_seed_are_paired(browser_client, world, ali
     assert len(Diagnosis.objects.get().entries) == 2
     assert "hx-get" in answer.text
     assert {name: differs for name, _, differs in answer.context["facts"]}["Dataset"] is False
-    assert len(answer.context["history"]["hues"]) == 2
+    history = answer.context["history"]
+    assert len(history["hues"]) == 2
+    assert {name for name, *_ in history["rows"]} == {world.experiment.name, other.name}
+    assert 'id="history-table"' in answer.text
     assert "Choose two or more" in browser_client.get(base).text
 
 

@@ -162,6 +162,14 @@ def test_pages_take_few_queries(browser_client, world, task, django_assert_max_n
             browser_client.get(each)
 
 
+def test_of_many_classes_the_commonest_mistakes_stand_out(browser_client, world):
+    answer = browser_client.get(part(ready(world.trial, "multiclass"), "mistakes"))
+    cells = [cell for row in answer.context["found"]["matrix"] for cell in row["cells"] if not cell["right"]]
+    assert max(cells, key=lambda cell: cell["share"])["shade"] > 6
+    assert min((cell for cell in cells if cell["count"]), key=lambda cell: cell["share"])["shade"] < 5
+    assert {cell["shade"] for cell in cells if not cell["count"]} <= {0}
+
+
 def test_figures_of_one_table_have_the_same_decimals():
     assert [fixed(value, 0.0548) for value in (0.0548, 0.00048, -0.0021, None)] == [
         "0.0548",

@@ -14,7 +14,9 @@ from automl.engine.response import response
 from automl.engine.space import Choice, Float, Int, Space
 from automl.engine.trial import Origin, TrialRecord, TrialState
 from automl.pages import charts
+from automl.pages.charts import quality
 from automl.pages.charts.dials import dial_ticks
+from automl.pages.charts.figure import Axis
 from automl.pages.charts.shares import seat_time
 from automl.pages.templatetags import show
 
@@ -42,6 +44,13 @@ def test_there_is_no_chart_of_nothing():
     assert charts.learning_curve(None) == []
     assert charts.learning_curve({"x": [], "train": [], "valid": []}) == []
     assert charts.histogram({}) is None
+
+
+def test_training_by_another_metric_is_not_drawn_on_the_axis_of_validation():
+    curve = {"x": [1, 2], "train": [0.6, 0.5], "valid": [0.7, 0.8], "best": 2, "metric": "roc_auc"}
+    assert [each.name for each in charts.curve_series(curve)] == ["Training", "Validation"]
+    (only,) = charts.curve_series({**curve, "train_metric": "log_loss"})
+    assert only.name == "Validation"
 
 
 @given(st.lists(st.tuples(st.floats(0, 1e6), finite), min_size=1, max_size=20))
@@ -134,6 +143,9 @@ def test_sizes(value, text):
         ("gini", "gini"),
         (None, show.NOTHING),
         (12345.6, "12,346"),
+        (3527.4, "3,527"),
+        (-5471.2, "\N{MINUS SIGN}5,471"),
+        (-0.25, "\N{MINUS SIGN}0.25"),
     ],
 )
 def test_numbers(value, text):
@@ -150,6 +162,76 @@ def test_a_dial_has_the_name_that_people_have_for_it_in_its_family():
     assert show.called("n_estimators", "lightgbm") == "Most rounds"
     assert show.called("n_estimators", "extra_trees") == "Trees"
     assert show.called("never_heard_of", "linear") == "Never heard of"
+
+
+@pytest.mark.parametrize(
+    ("value", "largest", "text"),
+    [
+        (-0.0004, 0.1, "0.000"),
+        (-0.0126, 0.1, "\N{MINUS SIGN}0.013"),
+        (131_240.4, 338_230, "131,240"),
+        (None, 1.0, show.NOTHING),
+    ],
+)
+def test_what_is_rounded_to_nothing_has_no_sign(value, largest, text):
+    assert show.fixed(value, largest) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(-5.964e-4, "\N{MINUS SIGN}0.001"), (0.98765, "0.988"), (None, show.NOTHING)]
+)
+def test_correlations(value, text):
+    assert show.correlation(value) == text
+
+
+def test_labels_of_categories_leave_room_between_them():
+    codes = ["77030", "32803", "90048", "78205", "34239", "33805"] * 2
+    marks = Axis("zip", 0, 11, names=codes).marks(5)
+    assert sum(len(label) + 2 for _, label in marks) <= 5 * 6
+
+
+def test_between_whole_numbers_there_is_no_mark():
+    assert [label for _, label in Axis("class", 1.0, 3.0, whole=True).marks(7)] == ["1", "2", "3"]
+    assert "1.5" in [label for _, label in Axis("depth", 1.0, 3.0).marks(7)]
+
+
+def test_single_rows_stay_inside_of_their_axis():
+    line = {
+        "class": None,
+        "mean": [1.0, 2.0],
+        "low": [0.0, 1.0],
+        "high": [2.0, 3.0],
+        "examples": [[9.0, 8.0]],
+    }
+    curve = {"column": "x", "kind": "numeric", "grid": [0.0, 1.0], "share": [0.5, 0.5], "lines": [line]}
+    (row, _), *_ = quality.dependence(curve, "Prediction")[0].lines
+    assert len({point.split(",")[1] for point in row.split()}) == 2
+
+
+def test_of_several_classes_the_axis_fits_their_means():
+    line = {"mean": [0.1, 0.2], "low": [0.0, 0.0], "high": [0.9, 0.9], "examples": []}
+    lines = [{"class": label, **line} for label in "AB"]
+    curve = {"column": "x", "kind": "numeric", "grid": [0.0, 1.0], "share": [0.5, 0.5], "lines": lines}
+    assert quality.dependence(curve, "Probability")[0].y_ticks[-1].label == "0.2"
+
+
+def test_errors_are_told_in_words_and_round_numbers():
+    groups = [
+        {"predicted": 10.0, "bias": bias, "low": -9e4, "high": 9e4, "rows": rows}
+        for bias, rows in ((-10_170.0, 1), (18_580.0, 42))
+    ]
+    figure = quality.residuals({"by_predicted": groups, "log": False})[0]
+    assert [dot[4] for dot in figure.dots] == [
+        "On average 10.2k too low, 1 row",
+        "On average 18.6k too high, 42 rows",
+    ]
+
+
+def test_a_curve_of_a_learned_logarithm_says_so():
+    curve = {"unit": "rounds", "x": [1, 2], "train": [], "valid": [0.7, 0.2], "best": 2, "metric": "rmse"}
+    assert charts.curve_label(curve) == "RMSE"
+    assert charts.curve_label({**curve, "of_logarithms": True}) == "RMSE of logarithms"
+    assert charts.curve_label({**curve, "metric": "squared_error"}) == "Squared error"
 
 
 def test_long_lists_are_cut():

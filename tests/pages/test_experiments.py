@@ -241,3 +241,13 @@ def test_a_poll_of_an_unchanged_board_reads_one_row(browser_client, alice, djang
     address = reverse("pages:experiment_board", args=[experiment.id])
     # The session, the user, the experiment.
     assert queries(browser_client, f"{address}?version=0.running", django_assert_max_num_queries, 3) == 3
+
+
+@pytest.mark.parametrize(
+    ("asked", "number", "rows"), [("", 1, 25), ("2", 2, 3), ("9", 2, 3), ("0", 1, 25), ("two", 1, 25)]
+)
+def test_a_long_list_comes_in_pages_and_the_nearest_one_is_shown(browser_client, alice, asked, number, rows):
+    ExperimentFactory.create_batch(28, owner=alice)
+    page = browser_client.get(reverse("pages:experiments"), {"page": asked}).context["page"]
+    assert (page.number, len(page.object_list), page.paginator.num_pages) == (number, rows, 2)
+    assert (page.has_previous(), page.has_next()) == (number == 2, number == 1)

@@ -4,62 +4,13 @@ from __future__ import annotations
 
 import re
 
-import numpy as np
 import pytest
 from django.core.cache import cache
 from django.urls import reverse
 
-from automl.engine.learners import get_learner
-from automl.experiments.models import Experiment, Trial
-from automl.experiments.records import profile_of
+from automl.experiments.models import Experiment
 from tests.factories import EnsembleFactory, ExperimentFactory, TrialFactory
-
-FAMILIES = ("lightgbm", "xgboost", "catboost", "random_forest", "neural_network", "linear")
-
-
-def long_search(owner, trials: int, *, state: str = "running", families=FAMILIES) -> Experiment:
-    """A search whose scores follow from the learning rate, and that a high one ruins."""
-    experiment = ExperimentFactory(owner=owner, state=state, time_budget=86_400.0)
-    rng = np.random.default_rng(0)
-    spaces = {key: get_learner(key).space(profile_of(experiment)) for key in families}
-    rows = [
-        Trial(
-            experiment=experiment,
-            number=0,
-            family="dummy",
-            origin="default",
-            state="complete",
-            score=0.5,
-            value=0.5,
-            fold_scores=[0.5] * 5,
-            seconds=0.1,
-            ended_after=0.1,
-        )
-    ]
-    for number in range(1, trials):
-        family = families[number % len(families)]
-        params = spaces[family].default() if number <= len(families) else spaces[family].sample(rng)
-        rate = float(params.get("learning_rate", 0.05))
-        score = 0.9 - 0.02 * abs(np.log10(rate / 0.05)) + rng.normal(0, 0.002) - (0.2 if rate > 0.25 else 0.0)
-        pruned = number > 40 and number % 3 == 0
-        folds = [score + rng.normal(0, 0.003) for _ in range(1 + number % 4 if pruned else 5)]
-        rows.append(
-            Trial(
-                experiment=experiment,
-                number=number,
-                family=family,
-                origin="default" if number <= len(families) else "search",
-                hyperparameters=params,
-                state="pruned" if pruned else "complete",
-                score=None if pruned else score,
-                value=None if pruned else score,
-                fold_scores=folds,
-                seconds=1.0,
-                ended_after=number / 2,
-            )
-        )
-    Trial.objects.bulk_create(rows)
-    return experiment
+from tests.searches import long_search
 
 
 def shown(client, experiment, name="insight_shown", **query):
@@ -157,6 +108,26 @@ def test_tuning_that_paid_says_so_with_its_cost(browser_client, alice):
     assert "48 s" in page
     assert "24 tuned" in page
     assert "+0.0200" in page
+
+
+def test_tuning_that_made_it_worse_gives_its_interval_without_signs(browser_client, alice):
+    experiment = ExperimentFactory(owner=alice, state="complete")
+    for number in range(30):
+        is_default = number < 6
+        score = 0.95 if is_default else 0.90
+        TrialFactory(
+            experiment=experiment,
+            number=number,
+            origin="default" if is_default else "search",
+            score=score,
+            fold_scores=[score + 0.001 * ((number + fold) % 3) for fold in range(5)],
+        )
+    page = shown(browser_client, experiment, "worth").content.decode()
+    assert "<strong>No.</strong>" in page
+    by, low, high = (
+        float(each) for each in re.search(r"by ([.\d]+) .*\(([.\d]+) to ([.\d]+)\)", page).groups()
+    )
+    assert low <= by <= high
 
 
 def test_what_was_not_tuned_says_that_it_is_early(browser_client, alice):

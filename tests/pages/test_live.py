@@ -5,9 +5,13 @@ from __future__ import annotations
 import re
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from automl.experiments.models import Experiment, Trial
 from tests.factories import DatasetFactory, ExperimentFactory, TrainedModelFactory, TrialFactory
+from tests.queries import main_table
 
 
 def stamp_in(answer) -> str:
@@ -80,6 +84,38 @@ def test_the_clock_moves_the_progress_and_not_the_board(browser_client, alice):
     running.save()
     assert poll(browser_client, "experiment_board", running, board).status_code == 204
     assert poll(browser_client, "experiment_progress", running, clock).status_code == 200
+
+
+def test_the_clock_alone_does_not_have_every_trial_read_again(browser_client, alice):
+    running = ExperimentFactory(owner=alice, time_budget=60.0)
+    TrialFactory(experiment=running, family="xgboost", score=0.91)
+    at_work = TrialFactory(experiment=running, state="running")
+    clock = stamp_in(browser_client.get(reverse("pages:experiment_progress", args=[running.id])))
+    Experiment.objects.filter(id=running.id).update(spent=running.spent + 10)
+    Trial.objects.filter(id=at_work.id).update(fold_scores=[0.9] * 3)
+    with CaptureQueriesContext(connection) as captured:
+        answer = poll(browser_client, "experiment_progress", running, clock)
+    (sql,) = (each["sql"] for each in captured if main_table(each["sql"]) == "experiments_trial")
+    assert "IN ('running', 'waiting')" in sql
+    text = answer.content.decode()
+    assert "XGBoost #0" in text
+    assert re.search(r'<td class="right">3 <span class="quiet">of 5', text)
+
+
+def test_a_trial_that_ends_is_told_of_at_the_next_poll(browser_client, experiment):
+    stamp = stamp_in(browser_client.get(reverse("pages:experiment_progress", args=[experiment.id])))
+    TrialFactory(experiment=experiment, family="catboost", score=0.97)
+    Experiment.objects.filter(id=experiment.id).update(version=experiment.version + 1)
+    answer = poll(browser_client, "experiment_progress", experiment, stamp)
+    assert "CatBoost #1" in answer.content.decode()
+
+
+def test_a_poll_where_nothing_moved_reads_no_trial_also_with_a_limit_of_trials(browser_client, experiment):
+    Experiment.objects.filter(id=experiment.id).update(max_trials=10)
+    stamp = stamp_in(browser_client.get(reverse("pages:experiment_progress", args=[experiment.id])))
+    with CaptureQueriesContext(connection) as captured:
+        assert poll(browser_client, "experiment_progress", experiment, stamp).status_code == 204
+    assert "experiments_trial" not in {main_table(each["sql"]) for each in captured}
 
 
 @pytest.mark.parametrize("state", ["complete", "failed", "cancelled"])

@@ -10,7 +10,7 @@ from django.urls import reverse
 
 from tests.factories import DatasetFactory, ExperimentFactory, TrainedModelFactory, TrialFactory
 from tests.pages.conftest import make_world
-from tests.pages.test_insight import long_search
+from tests.searches import long_search
 
 FRAGMENTS = ("progress", "board", "limits", "state", "shown", "worth", "predictions")
 VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}

@@ -6,7 +6,7 @@ import pytest
 from django.urls import reverse
 
 from tests.factories import EnsembleFactory, ExperimentFactory, TrialFactory
-from tests.pages.test_insight import long_search
+from tests.searches import long_search
 
 
 def page_of(client, experiment):

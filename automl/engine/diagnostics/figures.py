@@ -21,6 +21,12 @@ def short(value: Any) -> float | None:
     return float(f"{number:.{DIGITS}g}") if math.isfinite(number) else None
 
 
+def exact(value: Any) -> float | None:
+    """A number as the table has it, but for the noise of its last digits; None where it is not finite."""
+    number = float(value)
+    return float(f"{number:.10g}") if math.isfinite(number) else None
+
+
 def shorts(values: Any) -> list[float | None]:
     """Each of them as `short`."""
     return [short(value) for value in np.asarray(values, dtype=float).ravel()]

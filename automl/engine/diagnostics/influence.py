@@ -61,8 +61,9 @@ class Clock:
     def __init__(self, model: OutOfFold, seconds: float) -> None:
         self._ends = time.monotonic() + seconds
         few = model.subset(np.arange(min(len(model.y), LEAST_ROWS)))
-        self._row = _seconds_a_row(few)
         # The first call may load things, and a small one is mostly its start.
+        few.predict(few.X)
+        self._row = _seconds_a_row(few)
         if self._row * len(model.y) < seconds / 8:
             self._row = _seconds_a_row(model)
 

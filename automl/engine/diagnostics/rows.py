@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from automl.engine.diagnostics.figures import short
+from automl.engine.diagnostics.figures import exact, short
 from automl.engine.reading.stored import cells_of, read_stored
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def worst(
 def said(true: Any, predicted: Any, classes: Sequence[Any] | None) -> dict[str, Any]:
     """One prediction beside what is true."""
     if classes is None:
-        return {"true": short(true), "predicted": short(predicted)}
+        return {"true": exact(true), "predicted": short(predicted)}
     called = int(np.argmax(predicted))
     return {
         "true": classes[int(true)],

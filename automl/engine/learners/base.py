@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, TypedDict
+from typing import Any, ClassVar, Literal, NotRequired, TypedDict
 
 from automl.engine.schema import DataProfile
 from automl.engine.space import Choice, Space
@@ -34,7 +34,11 @@ class Cost:
 
 
 class LearningCurve(TypedDict):
-    """The score of a fit as it went on; `best` is the value of `x` that was kept."""
+    """The score of a fit as it went on; `best` is the value of `x` that was kept.
+
+    `train_metric` is what the training line shows where that is not `metric`, and `train_rows` of how
+    many rows where these are a part of the training ones.
+    """
 
     unit: Literal["rounds", "epochs"]
     x: list[int]
@@ -42,6 +46,9 @@ class LearningCurve(TypedDict):
     valid: list[float]
     best: int
     metric: str
+    train_metric: NotRequired[str]
+    train_rows: NotRequired[int]
+    of_logarithms: NotRequired[bool]  # of the target, which is what was learned
 
 
 @dataclass(slots=True)
@@ -55,11 +62,14 @@ class Fit:
     learning_curve : LearningCurve or None
     learned : dict
         JSON: a summary of the parameters that training found.
+    whole : object
+        For `Learner.describe`: the model with what was trained after the part that is kept.
     """
 
     estimator: Any
     learning_curve: LearningCurve | None = None
     learned: dict[str, Any] = field(default_factory=dict)
+    whole: Any = None
 
 
 class Learner(ABC):
@@ -148,6 +158,17 @@ class Learner(ABC):
         """
         estimator.fit(X, y)
         return Fit(estimator, learned=self.learned(estimator))
+
+    def describe(self, fit: Fit, X: Any, y: Any, *, data: DataProfile) -> None:  # noqa: B027 - most told all
+        """Add to a fit what takes too long to find out for every fold; a trial shows its first.
+
+        Parameters
+        ----------
+        fit : Fit
+            From `fit`, not thinned; its curve and its summary are completed in place.
+        X, y, data
+            What was fitted.
+        """
 
     def thin(self, estimator: Any, *, models: int) -> None:  # noqa: B027 - most have nothing to drop
         """Drop, in place, what a fitted estimator need not keep as one of several fold models."""

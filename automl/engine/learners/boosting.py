@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
+from automl.engine.learners.base import LearningCurve
 from automl.engine.schema import DataProfile
 from automl.engine.space import Condition, Float, Int
 from automl.engine.trial import TaskType
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
 
 # Metrics by which every library can stop; any other one is noisier than the loss and falls back to it.
 STOPPING_METRICS = {
@@ -22,6 +29,9 @@ ROUNDS = {TaskType.BINARY: 1.0, TaskType.MULTICLASS: 1.2, TaskType.REGRESSION: 3
 
 # Past this many classes a round is so many trees that fewer and larger steps are the better use of time.
 MANY_CLASSES = 10
+
+# So many rows of the training part say how well it is fitted: all of them would cost as much as the fit.
+TRAINING_ROWS = 1_000
 
 
 def stopping_metric(data: DataProfile) -> str:
@@ -90,3 +100,82 @@ def importance_top(values: Any, count: int = 200) -> list[list[float]]:
         return []
     order = sorted(range(len(values)), key=lambda i: (-values[i], i))[:count]
     return [[i, round(float(values[i]) / total, 5)] for i in order if values[i] > 0]
+
+
+def training_sample(X: Any, y: Array) -> tuple[Any, Array]:
+    """Give the rows by which the fit of the training part is told, from all over it."""
+    import numpy as np
+
+    rows = np.linspace(0, len(y) - 1, min(len(y), TRAINING_ROWS)).round().astype(int)
+    return X[rows], y[rows]
+
+
+def add_training(curve: LearningCurve, margins: Iterable[Array], y: Array, *, rows: int) -> None:
+    """Add the training line to a curve.
+
+    Parameters
+    ----------
+    curve : LearningCurve
+    margins : iterable of array
+        What the model says of a part of the training rows at each `x`, before any link.
+    y : array
+        The target of that part.
+    rows : int
+        How many training rows there are.
+    """
+    losses = [_loss(curve["metric"], margin, y) for margin in margins]
+    if not all(map(math.isfinite, losses)):
+        return
+    curve["train_metric"] = curve["metric"]
+    curve["train"] = [float(f"{loss:.6g}") for loss in losses]
+    if len(y) < rows:
+        curve["train_rows"] = len(y)
+
+
+def _loss(metric: str, margin: Array, y: Array) -> float:
+    """Judge by a stopping metric; much quicker than a metric that has to check what it is given."""
+    import numpy as np
+
+    if metric == "rmse":
+        return float(np.sqrt(np.mean((margin - y) ** 2)))
+    if metric == "mae":
+        return float(np.mean(np.abs(margin - y)))
+    if metric == "log_loss" and margin.ndim == 2:
+        top = margin.max(axis=1)
+        total = top + np.log(np.exp(margin - top[:, None]).sum(axis=1))
+        return float(np.mean(total - margin[np.arange(len(y)), y.astype(int)]))
+    if metric == "log_loss":
+        return float(np.mean(np.logaddexp(0.0, margin) - y * margin))
+    return _area(margin, y)
+
+
+def _area(margin: Array, y: Array) -> float:
+    """The area under the ROC curve, from ranks; nothing where there is one class only."""
+    from scipy.stats import rankdata
+
+    positive = int(y.sum())
+    negative = len(y) - positive
+    if not positive or not negative:
+        return math.nan
+    above = float(rankdata(margin)[y > 0].sum()) - positive * (positive + 1) / 2
+    return above / (positive * negative)
+
+
+def deepest(left: Array, right: Array, roots: Array) -> int:
+    """Give the most questions in a row that a forest asks.
+
+    Parameters
+    ----------
+    left, right : array
+        For every node that asks, in which position its two children are; a leaf is negative.
+    roots : array
+        The positions of the trees' first questions.
+    """
+    import numpy as np
+
+    depth, nodes = 0, roots
+    while len(nodes):
+        depth += 1
+        children = np.concatenate([left[nodes], right[nodes]])
+        nodes = children[children >= 0]
+    return depth

@@ -151,9 +151,13 @@ class CatBoost(Learner):
         results = estimator.evals_result_
         train = results.get("learn", {}).get(name, [])
         curve = thin_curve("rounds", stopping_metric(data), train, results["validation"][name], best)
+        leaves = estimator.get_tree_leaf_counts()
         learned = {
             "rounds": int(estimator.tree_count_),
             "trees": int(estimator.tree_count_),
+            "leaves": int(sum(leaves)),
+            # Each level of a symmetric tree asks one question.
+            "depth": int(max(leaves, default=1)).bit_length() - 1,
             "importance": importance_top(estimator.feature_importances_),
         }
         return Fit(estimator, curve, learned)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from automl.engine.learners.base import Cost, Fit, Learner, thin_curve
 from automl.engine.learners.boosting import (
     MANY_CLASSES,
+    add_training,
     class_trees,
+    deepest,
     expected_rounds,
     importance_top,
     is_late,
@@ -16,6 +20,7 @@ from automl.engine.learners.boosting import (
     rounds_dial,
     small_leaf,
     stopping_metric,
+    training_sample,
 )
 from automl.engine.learners.preprocessing import category_positions, encoding_seconds, tree_matrix, tree_width
 from automl.engine.schema import DataProfile
@@ -24,6 +29,7 @@ from automl.engine.trial import Params, TaskType
 
 # Native splits of larger categories overfit and are slow; those are target-encoded.
 CODE_LEVELS = 100
+_CHILDREN = re.compile(r"^(left|right)_child=(.*)$", re.MULTILINE)
 
 
 class LightGBM(Learner):
@@ -184,17 +190,57 @@ class LightGBM(Learner):
         curve = thin_curve("rounds", stopping_metric(data), [], curves["valid"][name], best)
         return Fit(estimator, curve, self._summary(booster, best))
 
+    def describe(self, fit: Fit, X: Any, y: Any, *, data: DataProfile) -> None:
+        booster = fit.estimator.booster_
+        fit.learned["depth"] = _depth(booster, fit.learned["rounds"])
+        if fit.learning_curve is not None:
+            part, target = training_sample(X, y)
+            margins = _margins(booster, part, fit.learning_curve["x"])
+            add_training(fit.learning_curve, margins, target, rows=len(y))
+
     def thin(self, estimator: Any, *, models: int) -> None:
         # Each round's loss would be an array of its own in the bundle; the curve has them.
         estimator._evals_result = {}
 
     @staticmethod
     def _summary(booster: Any, best: int) -> dict[str, Any]:
+        trees = best * booster.num_model_per_iteration()
         return {
             "rounds": best,
-            "trees": best * booster.num_model_per_iteration(),
+            "trees": trees,
+            # Each split makes one leaf more.
+            "leaves": trees + int(booster.feature_importance("split", iteration=best).sum()),
             "importance": importance_top(booster.feature_importance("gain", iteration=best)),
         }
+
+
+def _margins(booster: Any, X: Any, rounds: Sequence[int]) -> Iterator[Any]:
+    """What the booster says of the rows after each of these rounds, before any link."""
+    total, before = 0.0, 0
+    for count in rounds:
+        # Without `start_iteration` every point would be predicted from the first tree on.
+        total = total + booster.predict(
+            X, raw_score=True, start_iteration=before, num_iteration=count - before
+        )
+        before = count
+        yield total
+
+
+def _depth(booster: Any, rounds: int) -> int:
+    """The deepest leaf; its text has the trees, and is quicker to get than its JSON."""
+    import numpy as np
+
+    children: dict[str, list[Any]] = {"left": [], "right": []}
+    roots: dict[str, list[int]] = {"left": [], "right": []}
+    places = dict.fromkeys(children, 0)
+    for side, text in _CHILDREN.findall(booster.model_to_string(num_iteration=rounds)):
+        nodes = np.fromstring(text, dtype=np.int64, sep=" ")
+        children[side].append(np.where(nodes >= 0, nodes + places[side], -1))
+        if len(nodes):
+            roots[side].append(places[side])
+        places[side] += len(nodes)
+    left, right = (np.concatenate(children[side]) for side in ("left", "right"))
+    return deepest(left, right, np.array(roots["left"], dtype=np.int64))
 
 
 def _metric_name(data: DataProfile) -> str:

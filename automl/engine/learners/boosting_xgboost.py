@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from automl.engine.learners.base import Cost, Fit, Learner, thin_curve
 from automl.engine.learners.boosting import (
     MANY_CLASSES,
+    add_training,
     class_trees,
     expected_rounds,
     importance_top,
@@ -16,6 +18,7 @@ from automl.engine.learners.boosting import (
     patience,
     rounds_dial,
     stopping_metric,
+    training_sample,
 )
 from automl.engine.learners.preprocessing import encoding_seconds, tree_matrix, tree_width
 from automl.engine.schema import DataProfile
@@ -158,15 +161,50 @@ class XGBoost(Learner):
         # Not its own best_iteration: that is missing when the deadline ended the first round.
         pick = max if stopping_metric(data) == "roc_auc" else min
         best = valid.index(pick(valid)) + 1
-        estimator._Booster = estimator.get_booster()[:best]
+        whole = estimator.get_booster()
+        estimator._Booster = whole[:best]
         curve = thin_curve("rounds", stopping_metric(data), [], valid, best)
-        gains = estimator.feature_importances_
-        learned = {"rounds": best, "trees": best * class_trees(data), "importance": importance_top(gains)}
-        return Fit(estimator, curve, learned)
+        trees = best * class_trees(data)
+        splits = estimator.get_booster().get_score(importance_type="weight")
+        learned = {
+            "rounds": best,
+            "trees": trees,
+            # Each split makes one leaf more.
+            "leaves": trees + int(sum(splits.values())),
+            "importance": importance_top(estimator.feature_importances_),
+        }
+        return Fit(estimator, curve, learned, whole)
+
+    def describe(self, fit: Fit, X: Any, y: Any, *, data: DataProfile) -> None:
+        fit.learned["depth"] = _depth(fit.estimator.get_booster())
+        if fit.learning_curve is not None:
+            part, target = training_sample(X, y)
+            margins = _margins(fit.whole, part, fit.learning_curve["x"])
+            add_training(fit.learning_curve, margins, target, rows=len(y))
 
     def thin(self, estimator: Any, *, models: int) -> None:
         # Each round's loss would be an array of its own in the bundle; the curve has them.
         estimator.evals_result_ = {}
+
+
+def _margins(booster: Any, X: Any, rounds: Sequence[int]) -> Iterator[Any]:
+    """What the booster says of the rows after each of these rounds, before any link."""
+    total, before = None, 0
+    for count in rounds:
+        total = booster.inplace_predict(
+            X, iteration_range=(before, count), predict_type="margin", base_margin=total
+        )
+        before = count
+        yield total
+
+
+def _depth(booster: Any) -> int:
+    """The deepest leaf; the text of a tree has a tab for each level."""
+    text = "".join(booster.get_dump())
+    depth = 0
+    while "\n" + "\t" * (depth + 1) in text:
+        depth += 1
+    return depth
 
 
 def _stop_at(deadline: float) -> Any:

@@ -169,7 +169,10 @@ class NeuralNetwork(Learner):
             "layers": [list(weights.shape) for weights in estimator.coefs_],
             "weights": int(sum(weights.size for weights in estimator.coefs_)),
         }
-        return Fit(estimator, thin_curve("epochs", metric, train, valid, best), learned)
+        curve = thin_curve("epochs", metric, train, valid, best)
+        # It trains by its loss, whatever it is judged by.
+        curve["train_metric"] = "log_loss" if data.classes else "half_squared_error"
+        return Fit(estimator, curve, learned)
 
     def thin(self, estimator: Any, *, models: int) -> None:
         # Its own copy of the best weights is not ours, and as large as the weights.

@@ -7,7 +7,7 @@ the one that fits.
 from __future__ import annotations
 
 from automl.pages.charts.bars import Bar, Dots, Track, bar, dots, track
-from automl.pages.charts.curves import curve_series, learning_curve
+from automl.pages.charts.curves import curve_label, curve_series, learning_curve
 from automl.pages.charts.effects import SignedBar, signed_bar
 from automl.pages.charts.histograms import Histogram, histogram
 from automl.pages.charts.history import best_over_time, off_scale
@@ -17,14 +17,13 @@ from automl.pages.charts.responses import ResponseChart, response_chart
 from automl.pages.charts.scatter import Cells, ScatterChart, pair_cells, pair_chart
 from automl.pages.charts.shares import SharesChart, shared_time, shares_over_time, shares_table
 from automl.pages.charts.sweeps import HeatMap, heat_map, response_curve
-from automl.pages.charts.whiskers import FoldDots, Whisker, fold_dots, scale_of, whisker, whiskers
+from automl.pages.charts.whiskers import Whisker, scale_of, whisker, whiskers
 
 __all__ = [
     "Bar",
     "Cells",
     "Chart",
     "Dots",
-    "FoldDots",
     "HeatMap",
     "Histogram",
     "ParallelChart",
@@ -37,9 +36,9 @@ __all__ = [
     "Whisker",
     "bar",
     "best_over_time",
+    "curve_label",
     "curve_series",
     "dots",
-    "fold_dots",
     "heat_map",
     "histogram",
     "learning_curve",

@@ -77,14 +77,18 @@ class Dots:
     high: float
     width: int = DOTS_WIDTH
     height: int = DOTS_HEIGHT
-    pad: int = DOTS_PAD
+    left: int = DOTS_PAD
+
+    @property
+    def right(self) -> int:
+        return self.width - DOTS_PAD
 
     @property
     def middle(self) -> float:
         return self.height / 2
 
 
-def dots(values: Sequence[float]) -> Dots | None:
+def dots(values: Sequence[float], *, width: int = DOTS_WIDTH) -> Dots | None:
     """The scores of the folds side by side; None where there are none."""
     finite = [value for value in values if math.isfinite(value)]
     if not finite:
@@ -94,6 +98,6 @@ def dots(values: Sequence[float]) -> Dots | None:
 
     def place(value: float) -> float:
         share = (value - low) / room if high > low else 0.5
-        return round(DOTS_PAD + share * (DOTS_WIDTH - 2 * DOTS_PAD), 1)
+        return round(DOTS_PAD + share * (width - 2 * DOTS_PAD), 1)
 
-    return Dots(tuple(map(place, finite)), place(sum(finite) / len(finite)), low, high)
+    return Dots(tuple(map(place, finite)), place(sum(finite) / len(finite)), low, high, width)

@@ -13,7 +13,7 @@ FIGURE_WIDTHS = (("wide", 540), ("narrow", 330))
 LEFT, RIGHT, TOP, BOTTOM = 64, 24, 12, 44
 HEIGHT = 270
 # Of a name, as many as a mark on the axis of x has room for.
-LETTERS = 6
+LETTERS, AIR = 6, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,8 @@ class Axis:
         For an axis of categories: they stand at 0, 1, 2 and so on.
     percent : bool
         Shares are written in per cent.
+    whole : bool
+        There is nothing between whole numbers, so no mark either.
     """
 
     label: str
@@ -34,6 +36,7 @@ class Axis:
     log: bool = False
     names: Sequence[str] = ()
     percent: bool = False
+    whole: bool = False
 
     def share(self, value: float) -> float:
         """Where a value lies between the ends; what lies beyond is held there."""
@@ -49,12 +52,14 @@ class Axis:
         """Values to write beside the axis, at most about as many as wanted."""
         if self.names:
             names = [_cut(name) for name in self.names]
-            # Long names take the room of several short ones.
-            step = max(1, math.ceil(sum(map(len, names)) / (wanted * LETTERS)))
+            # Long names take the room of several short ones, and each some air.
+            step = max(1, math.ceil(sum(len(name) + AIR for name in names) / (wanted * LETTERS)))
             return [(place, name) for place, name in enumerate(names) if place % step == 0]
         if self.log:
             return [(value, brief(value)) for value in _powers(self.low, self.high, wanted)]
         found = [value for value in ticks(self.low, self.high, wanted) if self.low <= value <= self.high]
+        if self.whole:
+            found = [value for value in found if value == round(value)]
         if self.percent:
             return [(value, f"{100 * value:g} %") for value in found]
         return [(value, brief(value)) for value in found]

@@ -28,21 +28,19 @@ class Line:
     kind: str
 
 
-@dataclass(frozen=True, slots=True)
-class Chart:
-    """One drawing, in the units of its own view box."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plane:
+    """The room between two axes, in the units of the drawing's own view box."""
 
     size: str
     width: int
-    lines: tuple[Line, ...]
-    dots: tuple[tuple[float, float], ...]
+    height: int = HEIGHT
+    left: int = LEFT
+    top: int = TOP
     x_ticks: tuple[Tick, ...]
     y_ticks: tuple[Tick, ...]
     x_label: str
     y_label: str
-    height: int = HEIGHT
-    left: int = LEFT
-    top: int = TOP
 
     @property
     def right(self) -> int:
@@ -59,6 +57,14 @@ class Chart:
     @property
     def centre(self) -> float:
         return (self.top + self.bottom) / 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chart(Plane):
+    """Lines and dots."""
+
+    lines: tuple[Line, ...]
+    dots: tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True, slots=True)

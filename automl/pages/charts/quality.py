@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from automl.pages.charts.figure import Axis, Band, Bar, Dot, Figure, Stroke, axis, figures
+from automl.pages.charts.figure import Axis, Band, Bar, Dot, Figure, Stroke, axis, brief, figures
 
 HUES = 6
+# Between the values of these there is nothing, so no line.
+STEPPED = ("categorical", "boolean")
 Found = Mapping[str, Any]
 
 
 def hue(place: int) -> str:
     """The colour of the nth of several lines."""
     return f"hue-{place % HUES + 1}"
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row{'' if count == 1 else 's'}"
 
 
 def roc(curves: Found) -> list[Figure]:
@@ -51,7 +57,7 @@ def calibration(found: Found) -> list[Figure]:
             each["actual"],
             each["low"],
             each["high"],
-            f"Said {each['predicted']:.0%}, came true {each['actual']:.0%} of {each['rows']:,} rows",
+            f"Said {each['predicted']:.0%}, came true {each['actual']:.0%} of {_rows(each['rows'])}",
         )
         for each in found["bins"]
     ]
@@ -65,7 +71,7 @@ def calibration(found: Found) -> list[Figure]:
 def said(found: Found) -> list[Figure]:
     """How many rows were given which probability."""
     bars = [
-        Bar(place / 10, (place + 1) / 10, each["rows"], f"{each['rows']:,} rows")
+        Bar(place / 10, (place + 1) / 10, each["rows"], _rows(each["rows"]))
         for each in found["bins"]
         for place in [min(int(each["predicted"] * 10), 9)]
     ]
@@ -107,7 +113,7 @@ def residuals(found: Found) -> list[Figure]:
     low, high = [each["low"] for each in groups], [each["high"] for each in groups]
     y = axis("Predicted less actual", [*low, *high, 0.0])
     dots = [
-        Dot(at, each["bias"], title=f"On average {each['bias']:+.4g}, {each['rows']:,} rows")
+        Dot(at, each["bias"], title=f"On average {_off(each['bias'])}, {_rows(each['rows'])}")
         for at, each in zip(middle, groups, strict=True)
     ]
     lines = [
@@ -117,31 +123,45 @@ def residuals(found: Found) -> list[Figure]:
     return figures(x, y, lines=lines, bands=[Band(middle, low, high)], dots=dots)
 
 
+def _off(bias: float) -> str:
+    return f"{brief(abs(bias))} too {'high' if bias > 0 else 'low'}"
+
+
 def error_bars(histogram: Found) -> list[Figure]:
     """How often predictions were how far off."""
     edges, counts = histogram["edges"], histogram["counts"]
     bars = [
-        Bar(start, end, count, f"{start:.4g} to {end:.4g}: {count:,} rows")
+        Bar(start, end, count, f"{brief(start)} to {brief(end)}: {_rows(count)}")
         for start, end, count in zip(edges, edges[1:], counts, strict=False)
     ]
     x = Axis("Predicted less actual", edges[0], edges[-1])
     return figures(x, axis("Rows", [0.0, max(counts)]), bars=bars)
 
 
+def shows_rows(curve: Found) -> bool:
+    """Whether single rows are drawn beside their mean."""
+    return len(curve["lines"]) == 1 and curve["kind"] not in STEPPED
+
+
 def dependence(curve: Found, label: str) -> list[Figure]:
     """How the prediction follows one column: its mean over rows, and where four rows in five lie."""
     named = curve["kind"] != "numeric"
     grid = [float(value) for value in (range(len(curve["grid"])) if named else curve["grid"])]
-    every = [value for line in curve["lines"] for key in ("low", "high") for value in line[key]]
+    several = len(curve["lines"]) > 1
+    steps = curve["kind"] in STEPPED
+    # Of several lines no band is drawn, which would leave them a strip at the foot.
+    keys = ("mean",) if several and not steps else ("low", "high")
+    every = [value for line in curve["lines"] for key in keys for value in line[key]]
+    if shows_rows(curve):
+        every += [value for line in curve["lines"] for each in line["examples"] for value in each]
     y = axis(label, every)
     if named:
         names = ["missing" if value is None else str(value) for value in curve["grid"]]
         x = Axis(curve["column"], 0, len(names) - 1, names=names)
     else:
         by_factors = len(grid) > 3 and grid[0] > 0 and grid[-1] - grid[-2] > 5 * (grid[1] - grid[0])
-        x = Axis(curve["column"], grid[0], grid[-1], log=by_factors)
-    several = len(curve["lines"]) > 1
-    steps = curve["kind"] in ("categorical", "boolean")
+        whole = all(value == round(value) for value in grid)
+        x = Axis(curve["column"], grid[0], grid[-1], log=by_factors, whole=whole)
     lines: list[Stroke] = []
     bands: list[Band] = []
     dots: list[Dot] = []
@@ -151,7 +171,7 @@ def dependence(curve: Found, label: str) -> list[Figure]:
         if steps:
             beside = 0.16 * (place - (len(curve["lines"]) - 1) / 2)
             dots += [
-                Dot(at + beside, value, low, high, f"{value:.4g}", hue(place))
+                Dot(at + beside, value, low, high, brief(value), hue(place))
                 for (at, value), low, high in zip(mean, line["low"], line["high"], strict=True)
             ]
             continue

@@ -5,41 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from automl.pages.charts.plane import WIDTHS, Tick, ticks
+from automl.pages.charts.plane import BOTTOM, RIGHT, WIDTHS, Plane, Tick, ticks
 
 HEIGHT = 220
-LEFT, RIGHT, TOP, BOTTOM = 46, 14, 10, 44
+LEFT, TOP = 46, 10
 # Every number of columns divides it.
 FINE = 224
 COLUMNS = {"wide": 32, "narrow": 14}
 
 
-@dataclass(frozen=True, slots=True)
-class SharesChart:
-    """One drawing, in the units of its own view box; all blocks of a family are one path."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharesChart(Plane):
+    """All blocks of a family are one path."""
 
-    size: str
     paths: tuple[tuple[str, str], ...]
-    x_ticks: tuple[Tick, ...]
-    y_ticks: tuple[Tick, ...]
-    x_label: str
-    y_label: str
-    width: int
-    height: int = HEIGHT
-    left: int = LEFT
-    top: int = TOP
-
-    @property
-    def right(self) -> int:
-        return self.width - RIGHT
-
-    @property
-    def bottom(self) -> int:
-        return self.height - BOTTOM
-
-    @property
-    def middle(self) -> float:
-        return (self.left + self.right) / 2
 
 
 ShareRow = tuple[float, list[float]]
@@ -118,6 +97,9 @@ def _drawn(name: str, width: int, time: SharedTime, families: Sequence[str]) -> 
         x_label="Seconds since the start",
         y_label="Share of the seats",
         width=width,
+        height=HEIGHT,
+        left=LEFT,
+        top=TOP,
     )
 
 
@@ -127,7 +109,11 @@ def seat_time(spells: Sequence[Spell], last: float, count: int) -> list[dict[str
     columns: list[dict[str, float]] = [{} for _ in range(count)]
     for family, start, end in spells:
         begun = max(start, 0.0)
-        for place in range(min(int(begun / span), count - 1), min(int(end / span), count - 1) + 1):
+        first, final = min(int(begun / span), count - 1), min(int(end / span), count - 1)
+        if first == final:
+            columns[first][family] = columns[first].get(family, 0.0) + max(end - begun, 0.0)
+            continue
+        for place in range(first, final + 1):
             part = min(end, (place + 1) * span) - max(begun, place * span)
             if part > 0:
                 columns[place][family] = columns[place].get(family, 0.0) + part

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 WHISKER_WIDTH, WHISKER_HEIGHT, WHISKER_PAD = 100, 14, 5
-DOTS_WIDTH, DOTS_HEIGHT, DOTS_PAD = 180, 20, 6
 Interval = tuple[float | None, float | None, float | None]
 Scale = tuple[float, float] | None
 
@@ -25,19 +24,6 @@ class Whisker:
     @property
     def middle(self) -> float:
         return self.height / 2
-
-
-@dataclass(frozen=True, slots=True)
-class FoldDots:
-    """The scores of the folds as dots on a line, and where their mean is."""
-
-    dots: tuple[float, ...]
-    mean: float
-    width: int = DOTS_WIDTH
-    height: int = DOTS_HEIGHT
-    left: int = DOTS_PAD
-    right: int = DOTS_WIDTH - DOTS_PAD
-    middle: float = DOTS_HEIGHT / 2
 
 
 def scale_of(top: Sequence[Interval]) -> Scale:
@@ -69,18 +55,3 @@ def whiskers(intervals: Sequence[Interval]) -> list[Whisker | None]:
     """One for each row, on the scale that the best ten of them set."""
     scale = scale_of(intervals[:10])
     return [whisker(scale, low, value, high) for low, value, high in intervals]
-
-
-def fold_dots(scores: Sequence[float]) -> FoldDots | None:
-    """The folds of one trial on a scale of their own."""
-    finite = [value for value in scores if math.isfinite(value)]
-    if not finite:
-        return None
-    lowest, highest = min(finite), max(finite)
-    room = highest - lowest
-
-    def place(value: float) -> float:
-        share = (value - lowest) / room if room else 0.5
-        return round(DOTS_PAD + share * (DOTS_WIDTH - 2 * DOTS_PAD), 1)
-
-    return FoldDots(tuple(place(value) for value in finite), place(sum(finite) / len(finite)))

@@ -34,8 +34,15 @@ def fixed(value: float | None, largest: float) -> str:
     """A number among others: with the decimals that the largest of them needs for three digits."""
     if value is None:
         return NOTHING
-    decimals = 2 - math.floor(math.log10(largest)) if largest > 0 else 0
-    return f"{value:,.{min(max(decimals, 0), 9)}f}".replace("-", "\N{MINUS SIGN}")
+    decimals = min(max(2 - math.floor(math.log10(largest)), 0), 9) if largest > 0 else 0
+    # What is rounded to nothing has no sign.
+    return f"{round(value, decimals) + 0.0:,.{decimals}f}".replace("-", "\N{MINUS SIGN}")
+
+
+@register.filter
+def correlation(value: Any) -> str:
+    """From -1 to 1, to three decimals: finer ones mean nothing."""
+    return fixed(value, 0.1) if isinstance(value, int | float) and math.isfinite(value) else NOTHING
 
 
 @register.filter
@@ -80,7 +87,7 @@ def number(value: Any) -> str:
         return f"{value:,}"
     if not math.isfinite(value):
         return NOTHING
-    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
+    return (f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.4g}").replace("-", "\N{MINUS SIGN}", 1)
 
 
 @register.filter
