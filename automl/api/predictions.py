@@ -28,11 +28,12 @@ from automl.api.serializers.models import PredictionRequest, PredictionSerialize
 from automl.api.serializers.predictions import FilePredictionSerializer, FileToPredict
 from automl.core.downloads import send_file
 from automl.core.errors import InvalidInput
+from automl.experiments import predictions as predicted
 from automl.experiments import selectors, serving
 from automl.experiments.models import Prediction, TrainedModel
 from automl.experiments.services import predictions as services
 
-CSV, PARQUET = selectors.RESULT_TYPES["csv"], selectors.RESULT_TYPES["parquet"]
+CSV, PARQUET = predicted.RESULT_TYPES["csv"], predicted.RESULT_TYPES["parquet"]
 FORMATS = ("csv", "parquet")
 YES_NO = {"true": True, "1": True, "false": False, "0": False}
 BACKGROUND = OpenApiParameter(
@@ -124,7 +125,7 @@ class Predictions(Paged, Resource):
     def list(self, request: Request, id: str) -> HttpResponseBase:
         """The files that a model predicts or has predicted, newest first."""
         model = selectors.get_model(user=self.user, id=identifier(id, "model"))
-        paginator, rows = self.page(selectors.list_predictions(model), request)
+        paginator, rows = self.page(predicted.list_predictions(model), request)
         return paginator.get_paginated_response(_data(request, rows))
 
     @extend_schema(operation_id="get_prediction", responses=FilePredictionSerializer)
@@ -150,7 +151,7 @@ class Predictions(Paged, Resource):
     def download(self, request: Request, id: str) -> HttpResponseBase:
         """The prediction columns, in the order of the rows. Its ETag is its SHA-256."""
         prediction = self._get(id)
-        result = selectors.result_of(prediction, request.query_params.get("format", "csv"))
+        result = predicted.result_of(prediction, request.query_params.get("format", "csv"))
         return send_file(request, **asdict(result))
 
     @extend_schema(operation_id="delete_prediction", responses={202: FilePredictionSerializer, 204: None})
@@ -163,7 +164,7 @@ class Predictions(Paged, Resource):
         return Response(status=204)
 
     def _get(self, id: str) -> Prediction:
-        return selectors.get_prediction(user=self.user, id=identifier(id, "prediction"))
+        return predicted.get_prediction(user=self.user, id=identifier(id, "prediction"))
 
 
 def _wants_background(request: Request) -> bool:

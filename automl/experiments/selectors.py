@@ -6,7 +6,6 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -16,8 +15,6 @@ from django.http import Http404
 from django.utils.text import slugify
 
 from automl.accounts.models import User
-from automl.core.errors import Conflict, InvalidInput
-from automl.core.storage import path_of
 from automl.engine.learners import LEARNERS
 from automl.engine.metrics import METRICS, Metric
 from automl.engine.trial import TrialState
@@ -28,8 +25,6 @@ from automl.experiments.models import (
     Experiment,
     ExperimentState,
     ModelState,
-    Prediction,
-    PredictionState,
     Sweep,
     TrainedModel,
     Trial,
@@ -37,7 +32,6 @@ from automl.experiments.models import (
 from automl.experiments.states import FINAL
 
 M = TypeVar("M", bound=Model)
-RESULT_TYPES = {"csv": "text/csv", "parquet": "application/vnd.apache.parquet"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,55 +101,6 @@ def get_model_in_use(*, user: User, id: UUID | str) -> TrainedModel:
     """As `get_model`, but only what predicting needs is read: this is asked for many times a second."""
     mine = list_models(user).select_related(None).order_by()
     return _one(mine.only("id", "experiment_id", "state", "error", "sha256"), id, "model")
-
-
-def list_predictions(model: TrainedModel) -> QuerySet[Prediction]:
-    """The files that a model predicts or has predicted, newest first."""
-    return model.predictions.order_by("-created_at", "id")
-
-
-def get_prediction(*, user: User, id: UUID | str) -> Prediction:
-    """A prediction by one of the user's models, or Http404."""
-    mine = Prediction.objects.filter(model__in=list_models(user).order_by())
-    return _one(mine.select_related("model__experiment"), id, "prediction")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Result:
-    """A file to send: see `automl.core.downloads.send_file`."""
-
-    path: Path
-    filename: str
-    content_type: str
-    sha256: str
-    what: str
-
-
-def result_of(prediction: Prediction, form: str) -> Result:
-    """The file of a complete prediction, as CSV or Parquet.
-
-    Raises
-    ------
-    InvalidInput
-        If the format is not known.
-    Conflict
-        If the prediction is not complete.
-    """
-    if form not in RESULT_TYPES:
-        raise InvalidInput({"format": f"{form[:40]!r} is not known here. Choose csv or parquet."})
-    if prediction.state != PredictionState.COMPLETE:
-        reason = f" {prediction.error}" if prediction.error else ""
-        raise Conflict(
-            f"The prediction is {prediction.state}; its file is there once it is complete.{reason}"
-        )
-    stem = prediction.filename.partition(".")[0]
-    return Result(
-        path=path_of(prediction.results) / f"predictions.{form}",
-        filename=f"{slugify(stem) or 'rows'}-predictions.{form}",
-        content_type=RESULT_TYPES[form],
-        sha256=prediction.files[form]["sha256"],
-        what="prediction",
-    )
 
 
 def get_diagnosis(*, user: User, id: UUID | str) -> Diagnosis:

@@ -17,6 +17,7 @@ from automl.core import storage
 from automl.core.downloads import RangeNotSatisfiable, send_file
 from automl.core.errors import InvalidInput, TooLarge
 from automl.engine.errors import UserError
+from automl.experiments import predictions as predicted
 from automl.experiments import selectors
 from automl.experiments.services import predictions as services
 from automl.pages import trained_models
@@ -84,7 +85,7 @@ def predictions(request: SignedInRequest, id: UUID) -> HttpResponse:
 @page
 def remove(request: SignedInRequest, id: UUID) -> HttpResponse:
     """Cancel one that waits or runs, remove one that has ended."""
-    prediction = selectors.get_prediction(user=request.user, id=id)
+    prediction = predicted.get_prediction(user=request.user, id=id)
     if services.cancel_prediction(prediction):
         messages.success(request, f"Cancelled the prediction of {prediction.filename}.")
     else:
@@ -96,8 +97,8 @@ def remove(request: SignedInRequest, id: UUID) -> HttpResponse:
 @require_safe
 @page
 def download(request: SignedInRequest, id: UUID) -> HttpResponseBase:
-    prediction = selectors.get_prediction(user=request.user, id=id)
-    result = selectors.result_of(prediction, request.GET.get("format", "csv"))
+    prediction = predicted.get_prediction(user=request.user, id=id)
+    result = predicted.result_of(prediction, request.GET.get("format", "csv"))
     try:
         return send_file(request, **asdict(result))
     except RangeNotSatisfiable as error:

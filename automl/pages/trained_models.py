@@ -16,6 +16,7 @@ from automl.core.downloads import RangeNotSatisfiable, send_file
 from automl.core.errors import Conflict
 from automl.core.storage import path_of
 from automl.engine.metrics import METRICS
+from automl.experiments import predictions as predicted
 from automl.experiments import selectors
 from automl.experiments.models import ModelState, TrainedModel
 from automl.experiments.services import choosing
@@ -99,7 +100,7 @@ def trial_of(model: TrainedModel, posted: Mapping[str, str] | None = None) -> di
 
 def files_of(model: TrainedModel) -> dict[str, Any]:
     """The files that the model predicts or has predicted."""
-    found = list(selectors.list_predictions(model)[:FILES_SHOWN])
+    found = list(predicted.list_predictions(model)[:FILES_SHOWN])
     return {
         "predictions": found,
         "files_live": any(not each.is_final for each in found),
