@@ -22,7 +22,7 @@ from playwright.sync_api import Locator, Page, expect
 from automl.core import seats
 from automl.engine.metrics import METRICS
 from automl.experiments.models import Diagnosis, Experiment, Sweep, Trial
-from automl.experiments.selectors import best_entry, trial_name
+from automl.experiments.selectors import best_entries, list_ensembles, trial_name
 from automl.experiments.services import diagnoses
 from automl.experiments.services.by_hand import add_sweep
 from automl.experiments.services.diagnoses import request_comparison, request_diagnosis
@@ -104,8 +104,9 @@ def made(alice, table: PublicTable, folder: Path) -> tuple[Experiment, Experimen
     with carried_out(), quickly():
         request_diagnosis(curved(experiment))
         request_comparison(experiment, best_real(experiment)[:3])
-        answers = [best_entry(experiment), best_entry(other)]
-        request_comparison(experiment, [answer for answer in answers if answer is not None])
+        both = [experiment.id, other.id]
+        answers = best_entries(both, list_ensembles(both))
+        request_comparison(experiment, [answers[id] for id in both])
     assert set(Diagnosis.objects.values_list("state", "error")) == {("ready", "")}
     return experiment, other
 
