@@ -80,7 +80,7 @@ def test_only_what_a_table_has_is_in_the_source():
     ("dialect", "told"),
     [
         ({"format": "csv", "delimiter": ";", "encoding": "cp1252"}, 'sep=";", encoding="cp1252"'),
-        ({"format": "parquet"}, "pd.read_parquet(path)"),
+        ({"format": "parquet"}, "pq.read_table(path)"),
         ({"format": "xlsx"}, 'engine="calamine"'),
         ({}, 'sep=",", encoding="utf-8-sig"'),
     ],

@@ -172,6 +172,7 @@ class _Script:
                 modules.setdefault(module, set()).update(used)
         plain = ["import math"] if "math." in body else []
         aliases = ["import numpy as np", "import pandas as pd"]
+        aliases += ["import pyarrow.parquet as pq"] if "pq." in body else []
         return [*plain, "import sys", "from itertools import product", "", *import_lines(modules, aliases)]
 
     def _settings(self) -> list[str]:

@@ -17,7 +17,7 @@ READERS = {
     "csv": """pd.read_csv(
         path, sep={delimiter}, encoding={encoding}, dtype=str, keep_default_na=False, skipinitialspace=True
     )""",
-    "parquet": "pd.read_parquet(path).astype(str)",
+    "parquet": "pq.read_table(path).to_pandas(ignore_metadata=True).astype(str)",
     "xlsx": 'pd.read_excel(path, dtype=str, keep_default_na=False, engine="calamine")',
 }
 READ = '''
