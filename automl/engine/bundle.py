@@ -19,16 +19,20 @@ import automl
 from automl.engine import inference
 from automl.engine.calibration import fit_temperature
 from automl.engine.errors import UserError
-from automl.engine.evaluation import combined_predictions, read_member
+from automl.engine.evaluation import combined_predictions, read_fitting, read_member
 from automl.engine.inference import Encoder, Model, finish_probabilities, temper
 from automl.engine.intervals import metrics_with_intervals
 from automl.engine.leaderboard import leaderboard_csv
 from automl.engine.learners import get_learner
 from automl.engine.metrics import METRICS, metrics_for
-from automl.engine.model_card import model_card
+from automl.engine.model_card.content import About, model_card
+from automl.engine.model_card.evidence import gather
+from automl.engine.model_card.html import to_html
+from automl.engine.model_card.markdown import to_markdown
 from automl.engine.preparation import Prepared, encode_target, open_prepared
 from automl.engine.reading import check_table, read_frame
 from automl.engine.sealing import seal_of, sync_folder
+from automl.engine.training_code.script import scripts
 from automl.engine.trial import TaskType
 
 # What predict.py imports, and the library of each family; versions are those that trained.
@@ -66,6 +70,7 @@ def package(args: Mapping[str, Any]) -> dict[str, Any]:
     model = Model(Encoder(schema, texts), members, temperature)
     metrics = _metrics(prepared, args, model, y, oof)
     files = _files(args, model, metrics)
+    files |= _for_readers(prepared, args, model, metrics, (y, oof))
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     sums = "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items())).encode()
     files["SHA256SUMS"], digests["SHA256SUMS"] = sums, hashlib.sha256(sums).hexdigest()
@@ -150,37 +155,55 @@ def _files(args: Mapping[str, Any], model: Model, metrics: Mapping[str, Any]) ->
         "temperature": model.temperature,
     }
     requirements = _requirements({member["family"] for member in args["members"]})
-    provenance = {
-        "bakeoff": automl.__version__,
-        "python": ".".join(map(str, sys.version_info[:3])),
-        "packaged_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        **args["experiment"],
-    }
-    described = [
-        {
-            "name": member["number"],
-            "family": member["family"],
-            "weight": member["weight"],
-            "params": member["params"],
-        }
-        for member in args["members"]
-    ]
-    card = model_card(
-        name=args["name"],
-        schema=schema,
-        metrics=metrics,
-        members=described,
-        provenance=provenance,
-        requirements=requirements,
-    )
+    provenance = _provenance(args)
     return {
         "model.skops": dumps(stored),
         "predict.py": Path(inference.__file__).read_bytes(),
         "requirements.txt": "".join(f"{line}\n" for line in requirements).encode(),
-        "model_card.md": card.encode(),
         "schema.json": _json(schema),
         "metrics.json": _json({**metrics, "provenance": provenance}),
         "leaderboard.csv": leaderboard_csv(args["leaderboard"]).encode(),
+    }
+
+
+def _for_readers(
+    prepared: Prepared,
+    args: Mapping[str, Any],
+    model: Model,
+    metrics: Mapping[str, Any],
+    judged: tuple[Any, Any],
+) -> dict[str, bytes]:
+    """What people read: scripts that fit the members again, and the card."""
+    schema, members = model.encoder.schema, args["members"]
+    fittings = [read_fitting(member["dir"]) for member in members]
+    training = scripts(members, fittings, prepared, schema, args["experiment"])
+    card = model_card(
+        About(
+            name=args["name"],
+            schema=schema,
+            metrics=metrics,
+            members=members,
+            provenance=_provenance(args),
+            requirements=_requirements({member["family"] for member in members}),
+            leaderboard=args["leaderboard"],
+            folds=(prepared.meta["folds"], prepared.meta["repeats"]),
+            evidence=gather(prepared, model.members, schema, args["metric"], *judged),
+            scripts=list(training),
+        )
+    )
+    return {
+        **{name: text.encode() for name, text in training.items()},
+        "model_card.md": to_markdown(card).encode(),
+        "model_card.html": to_html(card).encode(),
+    }
+
+
+def _provenance(args: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "bakeoff": automl.__version__,
+        "python": ".".join(map(str, sys.version_info[:3])),
+        "packaged_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        **args["experiment"],
     }
 
 

@@ -1,16 +1,17 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from typing import Any
 from uuid import UUID
 
-from django.http import HttpResponse
+from django.http import Http404, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
-from automl.core.downloads import RangeNotSatisfiable, send_file
+from automl.core.downloads import RangeNotSatisfiable, check_whole, send_file
 from automl.core.errors import Conflict
 from automl.core.storage import path_of
 from automl.engine.metrics import METRICS
@@ -18,6 +19,10 @@ from automl.experiments import selectors
 from automl.experiments.models import ModelState, TrainedModel
 from automl.pages.access import SignedInRequest, page
 from automl.pages.live import fragment, stamp_of
+
+CARD = "model_card.html"
+# The card is made of what users upload: it may be looked at, and do nothing.
+CARD_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; sandbox"
 
 
 @require_safe
@@ -51,6 +56,24 @@ def download(request: SignedInRequest, id: UUID) -> HttpResponseBase:
         return HttpResponse(status=416, headers={"Content-Range": f"bytes */{error.size}"})
 
 
+@require_safe
+@page
+def card(request: SignedInRequest, id: UUID) -> HttpResponse:
+    model = selectors.get_model(user=request.user, id=id)
+    if model.state != ModelState.READY:
+        raise Conflict(f"The model is {model.state}; its card can be read once it is ready. {model.error}")
+    if not _has_card(model):
+        raise Http404("The model was packaged before models had a card to look at.")
+    bundle = path_of(model.bundle)
+    check_whole(bundle, model.sha256)
+    with zipfile.ZipFile(bundle) as archive:
+        return HttpResponse(archive.read(CARD), headers={"Content-Security-Policy": CARD_POLICY})
+
+
+def _has_card(model: TrainedModel) -> bool:
+    return any(file["name"] == CARD for file in model.files)
+
+
 def _shown(request: SignedInRequest, id: UUID) -> dict[str, Any]:
     model = selectors.get_model(user=request.user, id=id)
     filename = selectors.bundle_filename(model)
@@ -62,6 +85,7 @@ def _shown(request: SignedInRequest, id: UUID) -> dict[str, Any]:
         "tested": bool(model.metrics.get("test")),
         "columns": model.schema.get("columns") or [],
         "filename": filename,
+        "has_card": _has_card(model),
         "example": _example_row(model),
         "folder": filename.removesuffix(".zip"),
         "predict_url": request.build_absolute_uri(reverse("api:model-predict", kwargs={"id": model.id})),

@@ -78,5 +78,6 @@ urlpatterns = [
     path("models/<uuid:id>/diagnostics/<slug:part>/", diagnostics.model_part, name="model_diagnostics_part"),
     path("operations/", operations.overview, name="operations"),
     path("operations/state/", operations.state, name="operations_state"),
+    path("models/<uuid:id>/card/", trained_models.card, name="model_card"),
     path("models/<uuid:id>/download/", trained_models.download, name="download_model"),
 ]
