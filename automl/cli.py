@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import subprocess
-import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -20,13 +18,13 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 from automl.client import Client
-from automl.client.errors import ClientError
+from automl.client.errors import ClientError, NotFound
 from automl.engine.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from automl.client.shapes import Experiment
+    from automl.client.shapes import Experiment, FilePrediction
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -107,18 +105,34 @@ def predict(
     ),
     out: Annotated[Path, typer.Option(help="Where the predictions go.")] = Path("predictions.csv"),
 ) -> None:
-    """Predict the rows of a table, with the code that the model's file brings."""
+    """Predict the rows of a table; - is the standard output."""
+    on_bundle(model, str(file), str(out))
+    if str(out) != "-":
+        console.print(f"The predictions are in {out}.")
+
+
+@app.command()
+def verify(
+    model: Bundle,
+    strict: Annotated[bool, typer.Option("--strict", help="Versions must be as pinned too.")] = False,
+) -> None:
+    """Check that a model's file is whole and predicts what it did when it was packaged."""
+    on_bundle(model, "--verify", *(["--strict"] if strict else []))
+
+
+def on_bundle(model: Path, *arguments: str) -> None:
+    """Do what `predict.py` of a model's file does; with our code, since nothing of a file is run here."""
+    from automl.engine.inference.command import main  # noqa: PLC0415 - it takes a second to import
+
     with tempfile.TemporaryDirectory() as folder:
         with told(), zipfile.ZipFile(model) as bundle:
             bundle.extractall(folder)
-        script = next(Path(folder).rglob("predict.py"), None)
-        if script is None:
-            fail(f"{model} holds no predict.py; it is no model of ours.")
-        command = [sys.executable, script.name, str(file.resolve()), str(out.resolve())]
-        done = subprocess.run(command, cwd=script.parent, check=False)  # noqa: S603 - the user's own model
-    if done.returncode:
-        raise typer.Exit(done.returncode)
-    console.print(f"The predictions are in {out}.")
+        schema = next(Path(folder).rglob("schema.json"), None)
+        if schema is None:
+            fail(f"{model} holds no schema.json; it is no model of ours.")
+        code = main(arguments, folder=schema.parent)
+    if code:
+        raise typer.Exit(code)
 
 
 @app.command()
@@ -194,6 +208,23 @@ def remote_download(context: typer.Context, experiment: Id, out: Out = MODEL) ->
     """Download the best model of an experiment."""
     with told(), service(context) as client:
         save_model(client, client.experiments.get(experiment), out)
+
+
+@remote.command("predict")
+def remote_predict(
+    context: typer.Context,
+    model: Annotated[str, typer.Argument(help="The id of a model, or of an experiment: then its best.")],
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="CSV, also gzipped, or Parquet.")],
+    out: Annotated[Path, typer.Argument(help="Where the predictions go: CSV, or Parquet by its name.")],
+) -> None:
+    """Predict the rows of a file there, whatever its size."""
+    with told(), service(context) as client, searching() as show:
+
+        def tell(found: FilePrediction) -> None:
+            show(found["progress"], f"{found['rows']:,} rows")
+
+        done = client.predictions.predict_file(model_of(client, model), file, out, on_change=tell)
+    console.print(f"{done['rows']:,} rows are predicted in {out}.")
 
 
 @remote.command("pause")
@@ -280,6 +311,17 @@ def service(context: typer.Context) -> Client:
     if not token:
         fail("No token. Give --token or set AUTOML_TOKEN; the account page makes one.")
     return Client(url, token)
+
+
+def model_of(client: Client, id: str) -> str:
+    """The id of a model; that of an experiment stands for its best."""
+    try:
+        return client.models.get(id)["id"]
+    except NotFound:
+        model = client.experiments.get(id)["model"]
+        if model is None:
+            fail("The experiment has no packaged model.")
+        return model
 
 
 def save_model(client: Client, experiment: Experiment, out: Path) -> None:

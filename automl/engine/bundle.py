@@ -20,15 +20,19 @@ from automl.engine import inference
 from automl.engine.calibration import fit_temperature
 from automl.engine.errors import UserError
 from automl.engine.evaluation import combined_predictions, read_fitting, read_member
+from automl.engine.golden import golden
 from automl.engine.inference import Encoder, Model, finish_probabilities, temper
+from automl.engine.inference.safe import check_types
 from automl.engine.intervals import metrics_with_intervals
 from automl.engine.leaderboard import leaderboard_csv
 from automl.engine.learners import get_learner
 from automl.engine.metrics import METRICS, metrics_for
+from automl.engine.mlmodel import CODE_FOLDER, mlflow_files
 from automl.engine.model_card.content import About, model_card
 from automl.engine.model_card.evidence import gather
 from automl.engine.model_card.html import to_html
 from automl.engine.model_card.markdown import to_markdown
+from automl.engine.onnx.offer import offer
 from automl.engine.preparation import Prepared, encode_target, open_prepared
 from automl.engine.reading import check_table, read_frame
 from automl.engine.sealing import seal_of, sync_folder
@@ -38,6 +42,8 @@ from automl.engine.trial import TaskType
 # What predict.py imports, and the library of each family; versions are those that trained.
 BASE_REQUIREMENTS = ("numpy", "pandas", "scikit-learn", "skops")
 FAMILY_REQUIREMENTS = {"lightgbm": "lightgbm", "xgboost": "xgboost-cpu", "catboost": "catboost"}
+# Files of the bundle that are there as they are; they import CODE_FOLDER, so they are no module of ours.
+BUNDLED = Path(__file__).with_name("bundled")
 # The date in the ZIP is fixed, so that the same model gives the same file.
 # A higher level takes three times as long and saves a fifth.
 COMPRESSION = 1
@@ -69,8 +75,9 @@ def package(args: Mapping[str, Any]) -> dict[str, Any]:
         oof = temper(finish_probabilities(oof), temperature)
     model = Model(Encoder(schema, texts), members, temperature)
     metrics = _metrics(prepared, args, model, y, oof)
-    files = _files(args, model, metrics)
-    files |= _for_readers(prepared, args, model, metrics, (y, oof))
+    files = _files(args, prepared, model, metrics)
+    requirements = files["requirements.txt"].decode().splitlines()
+    files |= _for_readers(prepared, args, model, metrics, judged=(y, oof), requirements=requirements)
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     sums = "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items())).encode()
     files["SHA256SUMS"], digests["SHA256SUMS"] = sums, hashlib.sha256(sums).hexdigest()
@@ -129,11 +136,43 @@ def _test_metrics(
     return metrics_with_intervals(names, y, predicted)
 
 
-def _files(args: Mapping[str, Any], model: Model, metrics: Mapping[str, Any]) -> dict[str, bytes]:
+def _files(
+    args: Mapping[str, Any], prepared: Prepared, model: Model, metrics: Mapping[str, Any]
+) -> dict[str, bytes]:
     from skops.io import dumps
 
     schema = model.encoder.schema
-    stored = {
+    model_file = dumps(_stored(model))
+    check_types(model_file)  # what the list lacks would be refused where the bundle is used
+    graph = offer(model, prepared.X, prepared.y)
+    requirements = _requirements({member["family"] for member in args["members"]})
+    if graph.model is not None:
+        requirements.append(f"onnxruntime=={importlib.metadata.version('onnxruntime')}")
+    provenance = _provenance(args)
+    golden_rows = golden(model, prepared.X, {"onnx": graph.model} if graph.model else None)
+    return {
+        **mlflow_files(
+            schema,
+            golden_rows,
+            requirements=requirements,
+            python=provenance["python"],
+            made_at=provenance["packaged_at"],
+        ),
+        "model.skops": model_file,
+        **graph.files,
+        **_code(),
+        "golden.json": json.dumps(golden_rows, ensure_ascii=False, allow_nan=False).encode(),
+        "requirements-parquet.txt": f"pyarrow=={importlib.metadata.version('pyarrow')}\n".encode(),
+        "requirements.txt": "".join(f"{line}\n" for line in requirements).encode(),
+        "schema.json": _json(schema),
+        "metrics.json": _json({**metrics, "provenance": provenance}),
+        "leaderboard.csv": leaderboard_csv(args["leaderboard"]).encode(),
+    }
+
+
+def _stored(model: Model) -> dict[str, Any]:
+    """What `model.skops` holds: plain containers around the fitted pipelines."""
+    return {
         "members": [
             {
                 "weight": member.weight,
@@ -154,16 +193,17 @@ def _files(args: Mapping[str, Any], model: Model, metrics: Mapping[str, Any]) ->
         "texts": list(model.encoder.texts),
         "temperature": model.temperature,
     }
-    requirements = _requirements({member["family"] for member in args["members"]})
-    provenance = _provenance(args)
-    return {
-        "model.skops": dumps(stored),
-        "predict.py": Path(inference.__file__).read_bytes(),
-        "requirements.txt": "".join(f"{line}\n" for line in requirements).encode(),
-        "schema.json": _json(schema),
-        "metrics.json": _json({**metrics, "provenance": provenance}),
-        "leaderboard.csv": leaderboard_csv(args["leaderboard"]).encode(),
+
+
+def _code() -> dict[str, bytes]:
+    """What predicts in the bundle: `predict.py`, and a copy of `automl.engine.inference` beside it."""
+    found = {path.name: path for path in sorted(BUNDLED.iterdir()) if path.is_file()}
+    found |= {
+        f"{CODE_FOLDER}/{path.name}": path for path in sorted(Path(inference.__file__).parent.glob("*.py"))
     }
+    code = {name: path.read_bytes() for name, path in found.items()}
+    python = "PYTHON={}.{}".format(*sys.version_info)
+    return code | {"Dockerfile": code["Dockerfile"].replace(b"PYTHON=3.11", python.encode())}
 
 
 def _for_readers(
@@ -171,7 +211,9 @@ def _for_readers(
     args: Mapping[str, Any],
     model: Model,
     metrics: Mapping[str, Any],
+    *,
     judged: tuple[Any, Any],
+    requirements: list[str],
 ) -> dict[str, bytes]:
     """What people read: scripts that fit the members again, and the card."""
     schema, members = model.encoder.schema, args["members"]
@@ -184,7 +226,7 @@ def _for_readers(
             metrics=metrics,
             members=members,
             provenance=_provenance(args),
-            requirements=_requirements({member["family"] for member in members}),
+            requirements=requirements,
             leaderboard=args["leaderboard"],
             folds=(prepared.meta["folds"], prepared.meta["repeats"]),
             evidence=gather(prepared, model.members, schema, args["metric"], *judged),
@@ -216,9 +258,8 @@ def _requirements(families: set[str]) -> list[str]:
 
 
 def load_texts(path: Path) -> list[Any]:
-    from skops.io import get_untrusted_types, load
-
-    found: list[Any] = load(path, trusted=get_untrusted_types(file=path))
+    """The transformers of a prepared table's text columns."""
+    found: list[Any] = inference.load_skops(path)
     return found
 
 

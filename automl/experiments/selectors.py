@@ -97,6 +97,12 @@ def get_model(*, user: User, id: UUID | str) -> TrainedModel:
     return _one(list_models(user), id, "model")
 
 
+def get_model_in_use(*, user: User, id: UUID | str) -> TrainedModel:
+    """As `get_model`, but only what predicting needs is read: this is asked for many times a second."""
+    mine = list_models(user).select_related(None).order_by()
+    return _one(mine.only("id", "experiment_id", "state", "error", "sha256"), id, "model")
+
+
 def get_diagnosis(*, user: User, id: UUID | str) -> Diagnosis:
     """A diagnosis or comparison of one of the user's experiments, or Http404."""
     mine = Diagnosis.objects.filter(
@@ -114,6 +120,16 @@ def entries_of(ids: Sequence[str]) -> list[Trial | Ensemble] | None:
     ]
     found = {str(row.id): row for row in rows}
     return [found[id] for id in ids] if all(id in found for id in ids) else None
+
+
+def line_of(experiment: Experiment, name: str) -> Trial | Ensemble:
+    """A line of the board, by the number of its trial or the identifier of its ensemble; or Http404."""
+    if name.isascii() and name.isdecimal() and len(name) < 10:
+        trial = experiment.trials.filter(number=int(name)).first()
+        if trial is not None:
+            return trial
+    ensembles = experiment.ensembles.select_related("experiment__dataset", "model")
+    return _one(ensembles, name, "line on the board")
 
 
 def entry_name(entry: Trial | Ensemble) -> str:

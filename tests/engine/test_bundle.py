@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,19 +15,20 @@ from automl.engine import inference
 from automl.engine.bundle import package
 from automl.engine.errors import UserError
 from automl.engine.evaluation import read_member
-from automl.engine.inference import InputError
 from automl.engine.preparation import open_prepared
 from tests.engine.tables import people, prepared
 from tests.engine.test_evaluation import evaluated
 
-FAMILIES = ["linear", "lightgbm", "catboost", "xgboost", "extra_trees", "neural_network"]
+FAMILIES = ["linear", "lightgbm", "catboost", "xgboost", "extra_trees", "hist_boosting", "neural_network"]
 
 
 def packaged(folder, target, metric, families=("linear", "lightgbm"), frame=None, params=None, **settings):
+    """Fit, package and unpack; `params` are for all families, or by family."""
     frame = people() if frame is None else frame
     prepared(folder, frame, target, **settings)
     trials = [
-        evaluated(folder, family, number, metric, **(params or {})) for number, family in enumerate(families)
+        evaluated(folder, family, number, metric, **(params or {}).get(family, params or {}))
+        for number, family in enumerate(families)
     ]
     args = {
         "prepared": str(folder / "prepared"),
@@ -57,7 +59,8 @@ def binary(tmp_path_factory):
 def test_a_bundle_holds_what_it_must(binary):
     result, folder = binary
 
-    names = {path.name for path in folder.iterdir()}
+    names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    code = {f"bakeoff_model/{path.name}" for path in Path(inference.__file__).parent.glob("*.py")}
     assert names == {
         "model.skops",
         "predict.py",
@@ -70,7 +73,19 @@ def test_a_bundle_holds_what_it_must(binary):
         "metrics.json",
         "leaderboard.csv",
         "SHA256SUMS",
+        "golden.json",
+        "serve.py",
+        "Dockerfile",
+        ".dockerignore",
+        "MLmodel",
+        "conda.yaml",
+        "python_env.yaml",
+        "input_example.json",
+        "requirements-parquet.txt",
+        *code,
     }
+    assert "bakeoff_model/__init__.py" in code
+    assert "ARG PYTHON={}.{}\n".format(*sys.version_info) in (folder / "Dockerfile").read_text()
     assert {file["name"] for file in result["files"]} == names
     assert result["sha256"] == hashlib.sha256((folder.parent / "bundle.zip").read_bytes()).hexdigest()
     assert result["metrics"]["validation"]["roc_auc"]["value"] == 0.9
@@ -143,6 +158,7 @@ def test_every_family_predicts_the_same_after_storing(tmp_path, family):
     model = inference.load(folder)
 
     assert model.predict_proba(people()) == pytest.approx(inference.temper(mean, model.temperature), abs=1e-6)
+    assert inference.verify_bundle(folder).verdict == "identical"
 
 
 def test_a_model_of_a_logarithm_predicts_the_same_after_storing(tmp_path):
@@ -184,7 +200,7 @@ def test_labels_keep_their_type(tmp_path):
 def test_no_row_of_the_training_table_is_in_the_bundle(binary):
     _, folder = binary
     frame = people()
-    inside = b"".join(path.read_bytes() for path in folder.iterdir() if path.name != "predict.py")
+    inside = b"".join(path.read_bytes() for path in folder.iterdir() if path.is_file())
     with zipfile.ZipFile(folder / "model.skops") as archive:
         inside += b"".join(archive.read(name) for name in archive.namelist())
 
@@ -207,31 +223,6 @@ def test_the_same_model_gives_the_same_file_but_for_the_date(tmp_path):
 
     for name in ("schema.json", "predict.py", "requirements.txt", "leaderboard.csv"):
         assert (one / name).read_bytes() == (other / name).read_bytes()
-
-
-@pytest.mark.parametrize("name", ["model.skops", "schema.json", "predict.py"])
-def test_a_file_that_was_changed_is_refused(tmp_path, name):
-    _, folder = packaged(tmp_path, "bought", "roc_auc", families=["linear"])
-    data = bytearray((folder / name).read_bytes())
-    data[len(data) // 2] ^= 1
-    (folder / name).write_bytes(data)
-
-    with pytest.raises(InputError, match=f"{name} is not the file that was packaged"):
-        inference.load(folder)
-
-
-def test_a_type_that_does_not_belong_in_a_model_is_refused(tmp_path):
-    from skops.io import dump
-
-    _, folder = packaged(tmp_path, "bought", "roc_auc", families=["linear"])
-    dump({"members": [], "texts": [pytest.Mark]}, folder / "model.skops")
-    lines = (folder / "SHA256SUMS").read_text().splitlines()
-    digest = hashlib.sha256((folder / "model.skops").read_bytes()).hexdigest()
-    changed = [f"{digest}  model.skops" if line.endswith("model.skops") else line for line in lines]
-    (folder / "SHA256SUMS").write_text("\n".join(changed) + "\n")
-
-    with pytest.raises(InputError, match="types that do not belong"):
-        inference.load(folder)
 
 
 def test_missing_columns_are_named_on_the_command_line(binary, tmp_path):
@@ -268,7 +259,7 @@ def test_tables_in_another_dialect_are_read(binary, tmp_path, delimiter):
 def test_a_model_predicts_no_rows_one_row_and_more_rows_than_a_chunk(binary, monkeypatch):
     _, folder = binary
     model = inference.load(folder)
-    monkeypatch.setattr(inference, "CHUNK_ROWS", 50)
+    monkeypatch.setattr(inference.model, "CHUNK_ROWS", 50)
 
     assert model.predict_proba(people().head(0)).shape == (0, 2)
     whole = model.predict_proba(people())

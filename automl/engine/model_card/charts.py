@@ -11,8 +11,8 @@ SQUARE = 320
 
 def _svg(width: float, height: float, title: str, body: Sequence[str]) -> str:
     return (
-        f'<svg viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(title)}" '
-        f'style="max-width:{width:g}px">{"".join(body)}</svg>'
+        f'<svg viewBox="0 0 {width:g} {height:g}" width="{width:g}" role="img" aria-label="{escape(title)}">'
+        f"{''.join(body)}</svg>"
     )
 
 

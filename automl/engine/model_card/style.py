@@ -41,7 +41,7 @@ th{color:var(--soft);font-weight:600;font-size:.82rem;white-space:nowrap}
 th:last-child,td:last-child{padding-right:0}
 figure{margin:.8rem 0 1.2rem}
 figcaption{color:var(--soft);font-size:.9rem;max-width:44rem}
-figure svg{display:block;width:100%;height:auto;margin:.9rem 0 .3rem}
+figure svg{display:block;max-width:100%;height:auto;margin:.9rem 0 .3rem}
 details{margin:.4rem 0}
 summary{cursor:pointer;color:var(--accent);font-size:.88rem}
 svg text{font:12px ui-sans-serif,system-ui,sans-serif;fill:var(--soft)}

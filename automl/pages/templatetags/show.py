@@ -91,6 +91,13 @@ def number(value: Any) -> str:
 
 
 @register.filter
+def amount(value: float) -> str:
+    """A rate or another large number, to three digits: 41,300."""
+    digits = len(str(int(abs(value)))) - 3
+    return f"{round(value, -digits):,.0f}" if digits > 0 else f"{value:.3g}"
+
+
+@register.filter
 def cell(value: Any) -> str:
     """A value of a table's cell; what is missing is marked by the template."""
     return f"{value:.10g}" if isinstance(value, float) else str(value)

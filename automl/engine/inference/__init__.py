@@ -1,0 +1,45 @@
+"""Predicts with a trained model; needs no service.
+
+A bundle holds a copy of this folder as `bakeoff_model`, beside `predict.py`: so modules here import each
+other relatively, and otherwise what the bundle's requirements name.
+"""
+
+from .encoder import Encoder, clean_texts, level_of, parse_dates
+from .errors import Damaged, InputError, WrongVersion
+from .files import load
+from .model import (
+    FittedModel,
+    Member,
+    Model,
+    as_frame,
+    categorical_positions,
+    finish_probabilities,
+    temper,
+)
+from .safe import load_skops
+from .seal import check_files
+from .tables import predictions_frame, read_table
+from .verify import verify_bundle
+
+__all__ = [
+    "Damaged",
+    "Encoder",
+    "FittedModel",
+    "InputError",
+    "Member",
+    "Model",
+    "WrongVersion",
+    "as_frame",
+    "categorical_positions",
+    "check_files",
+    "clean_texts",
+    "finish_probabilities",
+    "level_of",
+    "load",
+    "load_skops",
+    "parse_dates",
+    "predictions_frame",
+    "read_table",
+    "temper",
+    "verify_bundle",
+]

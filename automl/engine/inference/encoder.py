@@ -1,0 +1,190 @@
+"""Turns a table as it is written into the matrix of numbers that models take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from .errors import InputError
+
+LARGEST = np.float32(3e38)
+# Words that pandas.read_csv takes for an empty cell, though they may be a category of their own.
+WORDS_READ_AS_MISSING = ("None", "NA", "N/A", "null", "NULL", "nan", "NaN", "n/a")
+
+
+class Encoder:
+    """Turns a table as it is written into a matrix of numbers.
+
+    Parameters
+    ----------
+    schema : dict
+        What `schema.json` holds: `columns`, `features`, `missing_values`, `decimal`.
+    texts : sequence of transformers
+        One for each text column, in order: words to a few components.
+    """
+
+    def __init__(self, schema: dict[str, Any], texts: Sequence[Any] = ()) -> None:
+        self.schema = schema
+        self.texts = list(texts)
+        self._missing = frozenset(mark.strip() for mark in schema["missing_values"])
+        self._lookups: dict[str, dict[str, int]] = {
+            column["name"]: _codes_of(column["categories"])
+            for column in schema["columns"]
+            if "categories" in column
+        }
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns that a table must have."""
+        return [column["name"] for column in self.schema["columns"]]
+
+    def transform(self, frame: pd.DataFrame) -> np.ndarray[Any, Any]:
+        """Encode a table.
+
+        Parameters
+        ----------
+        frame : DataFrame
+            Columns that are not needed are ignored.
+
+        Returns
+        -------
+        array of float32, shape (rows, features)
+            NaN is missing; categories are codes.
+
+        Raises
+        ------
+        InputError
+            If a column is missing.
+        """
+        check_columns(self.columns, [str(name) for name in frame.columns])
+        blocks = [self._encode(frame[column["name"]], column) for column in self.schema["columns"]]
+        if not blocks:
+            return np.empty((len(frame), 0), dtype=np.float32)
+        return np.ascontiguousarray(np.concatenate(blocks, axis=1), dtype=np.float32)
+
+    def _encode(self, values: pd.Series, column: dict[str, Any]) -> np.ndarray[Any, Any]:
+        kind = column["kind"]
+        if kind == "numeric":
+            return self.numbers(values).reshape(-1, 1)
+        if kind == "datetime":
+            return self._dates(values, column)
+        if kind == "text":
+            return self._text(values, column)
+        return self._codes(values, column).reshape(-1, 1)
+
+    def numbers(self, values: pd.Series) -> np.ndarray[Any, Any]:
+        """Read a column of numbers, however they are written; NaN where there is none."""
+        if not pd.api.types.is_numeric_dtype(values.dtype):
+            text = values.astype("string").str.strip()
+            if self.schema.get("decimal") == ",":
+                text = text.str.replace(".", "", regex=False).str.replace(",", ".", regex=False)
+            text = text.str.replace("(?<=\\d)[,\u00a0 ](?=\\d{3}(?!\\d))", "", regex=True)
+            values = pd.to_numeric(text, errors="coerce")
+        numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.clip(np.where(np.isfinite(numbers), numbers, np.nan), -LARGEST, LARGEST).astype(
+                np.float32
+            )
+
+    def _codes(self, values: pd.Series, column: dict[str, Any]) -> np.ndarray[Any, Any]:
+        lookup = self.lookup(column["name"])
+        codes, uniques = pd.factorize(values)
+        table = np.full(len(uniques) + 1, np.nan, dtype=np.float32)
+        for position, unique in enumerate(uniques):
+            level = level_of(unique)
+            code = lookup.get(level) if level is not None else None
+            if code is not None and (level not in self._missing or level in lookup):
+                table[position] = code
+        table[-1] = self.code_of_missing(column)
+        return table[codes]
+
+    def lookup(self, column: str) -> dict[str, int]:
+        """Codes of a column's levels."""
+        return self._lookups[column]
+
+    def code_of_missing(self, column: dict[str, Any]) -> float:
+        """An empty cell is missing, unless training knew no empty cells but a word that reads as one."""
+        if column.get("missing", 0) == 0:
+            for word in WORDS_READ_AS_MISSING:
+                if word in self._lookups[column["name"]]:
+                    return float(self._lookups[column["name"]][word])
+        return float("nan")
+
+    def _dates(self, values: pd.Series, column: dict[str, Any]) -> np.ndarray[Any, Any]:
+        codes, uniques = pd.factorize(values)
+        dates = parse_dates(pd.Series(uniques), column.get("format"))
+        times: Any = pd.DatetimeIndex([*dates, pd.NaT])
+        parts = {
+            "days": (times - pd.Timestamp("1970-01-01")) / pd.Timedelta(days=1),
+            "year": times.year,
+            "month": times.month,
+            "day": times.day,
+            "weekday": times.day_of_week,
+            "hour": times.hour + times.minute / 60,
+        }
+        table = np.column_stack([np.asarray(parts[name], dtype=np.float64) for name in column["parts"]])
+        return table[codes].astype(np.float32)
+
+    def _text(self, values: pd.Series, column: dict[str, Any]) -> np.ndarray[Any, Any]:
+        texts = clean_texts(values)
+        components = self.texts[column["text"]].transform(texts)
+        lengths = np.array([[len(text), text.count(" ") + 1] for text in texts], dtype=np.float32)
+        return np.column_stack([components, lengths]).astype(np.float32)
+
+
+def check_columns(needed: Sequence[str], names: Sequence[str]) -> None:
+    """Refuse a table that lacks columns.
+
+    Raises
+    ------
+    InputError
+        Naming those that are missing.
+    """
+    known = set(names)
+    absent = [name for name in needed if name not in known]
+    if absent:
+        raise InputError(
+            f"The table lacks {len(absent)} of the {len(needed)} columns that the model needs: "
+            f"{', '.join(map(repr, absent))}. It has: {', '.join(map(repr, names[:50]))}."
+        )
+
+
+def _codes_of(levels: Sequence[str]) -> dict[str, int]:
+    """Codes of a column's levels; true and false however they are written, as training read them."""
+    codes = {level: code for code, level in enumerate(levels)}
+    if codes.keys() <= {"True", "False"}:
+        for level, code in list(codes.items()):
+            codes |= {level.lower(): code, level.upper(): code}
+    return codes
+
+
+def level_of(value: Any) -> str | None:
+    """The canonical text of a category, so that 5, 5.0 and "5" are the same; None if it is missing."""
+    if value is None or (isinstance(value, float) and np.isnan(value)):
+        return None
+    if isinstance(value, float | np.floating) and float(value).is_integer() and abs(float(value)) < 1e15:
+        return str(int(value))
+    text = str(value).strip()
+    if text[-2:] == ".0" and text[:-2].lstrip("-").isdigit():
+        return text[:-2]
+    return text or None
+
+
+def clean_texts(values: pd.Series) -> list[str]:
+    """Texts with nothing missing: an empty cell is an empty text."""
+    return [str(text) for text in values.astype("string").fillna("")]
+
+
+def parse_dates(values: pd.Series, date_format: str | None) -> pd.Series:
+    """Read dates as training did; NaT where that fails."""
+    if not pd.api.types.is_datetime64_any_dtype(values.dtype):
+        text = values.astype("string").str.strip()
+        values = pd.to_datetime(
+            text, format=date_format or "ISO8601", errors="coerce", utc=date_format in (None, "ISO8601")
+        )
+    if getattr(values.dtype, "tz", None) is not None:
+        values = values.dt.tz_convert("UTC").dt.tz_localize(None)
+    return values

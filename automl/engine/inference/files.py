@@ -1,0 +1,64 @@
+"""Loads the model of a bundle."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any
+
+from .encoder import Encoder
+from .errors import InputError
+from .model import FittedModel, Member, Model
+from .onnx_model import is_offered, load_onnx
+from .safe import load_skops
+from .seal import check_files
+
+RUNTIMES = ("auto", "onnx", "skops")
+
+
+def load(folder: str | Path | None = None, *, runtime: str = "auto") -> Model:
+    """Load the model of a bundle; nothing in it is run as code.
+
+    Parameters
+    ----------
+    folder : path, optional
+        The unpacked bundle; by default the one that this code lies in.
+    runtime : {"auto", "onnx", "skops"}
+        What predicts: the graph, which is quick and the same to 1e-5; the pipelines as they were trained; or
+        the graph where the bundle has one and ONNX Runtime is installed.
+
+    Raises
+    ------
+    Damaged
+        If a file is not the one that was packaged, or holds a type that does not belong in a model.
+    WrongVersion
+        If the installed libraries can't load it.
+    """
+    if runtime not in RUNTIMES:
+        raise InputError(f"There is no runtime {runtime!r}. Choose one of: {', '.join(RUNTIMES)}.")
+    place = Path(folder) if folder is not None else Path(__file__).resolve().parents[1]
+    check_files(place)
+    schema = json.loads((place / "schema.json").read_text(encoding="utf-8"))
+    if runtime == "auto":
+        has_runtime = importlib.util.find_spec("onnxruntime") is not None
+        runtime = "onnx" if has_runtime and is_offered(place) else "skops"
+    if runtime == "onnx":
+        return load_onnx(place, schema)
+    return _stored_model(schema, load_skops(place / "model.skops"))
+
+
+def _stored_model(schema: dict[str, Any], stored: dict[str, Any]) -> Model:
+    members = [
+        Member(
+            float(member["weight"]),
+            [
+                FittedModel(model["preprocess"], model["estimator"], member["layout"], model["log_bounds"])
+                for model in member["models"]
+            ],
+            float(member["temperature"]),
+            float(member["factor"]),
+        )
+        for member in stored["members"]
+    ]
+    return Model(Encoder(schema, stored["texts"]), members, float(stored["temperature"]))

@@ -1,0 +1,190 @@
+"""A trained model: what its members predict, weighed, calibrated and put together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from .encoder import Encoder
+
+CHUNK_ROWS = 50_000
+LEAST_PROBABILITY = 1e-7
+
+
+@dataclass(frozen=True)
+class FittedModel:
+    """A fitted pipeline: preprocessing and estimator, and the layout in which they take the matrix.
+
+    With `log_bounds` the estimator predicts logarithms; beyond the bounds it guesses, and is held there.
+    """
+
+    preprocess: Any | None
+    estimator: Any
+    layout: str = "array"
+    log_bounds: tuple[float, float] | None = None
+
+    def predict(
+        self, X: np.ndarray[Any, Any], *, classes: int, categorical: Sequence[int]
+    ) -> np.ndarray[Any, Any]:
+        """Probabilities of shape (rows, classes), or numbers of shape (rows,) where there are no classes."""
+        matrix = as_frame(X, categorical) if self.layout == "frame" else X
+        if self.preprocess is not None:
+            matrix = self.preprocess.transform(matrix)
+        if classes == 0:
+            numbers = np.asarray(self.estimator.predict(matrix), dtype=np.float64).reshape(len(X))
+            return numbers if self.log_bounds is None else np.exp(np.clip(numbers, *self.log_bounds))
+        found = np.asarray(self.estimator.predict_proba(matrix), dtype=np.float64)
+        codes = np.asarray(self.estimator.classes_).astype(int).ravel()
+        if found.shape[1] == classes and np.array_equal(codes, np.arange(classes)):
+            return found
+        aligned = np.zeros((len(X), classes))
+        aligned[:, codes] = found
+        return aligned
+
+
+def as_frame(X: np.ndarray[Any, Any], categorical: Sequence[int]) -> pd.DataFrame:
+    """The matrix as a frame: columns f0, f1, ...; categories are int32 codes, -1 where missing."""
+    chosen = set(categorical)
+    return pd.DataFrame(
+        {
+            f"f{position}": np.nan_to_num(X[:, position], nan=-1.0).astype(np.int32)
+            if position in chosen
+            else X[:, position]
+            for position in range(X.shape[1])
+        }
+    )
+
+
+@dataclass(frozen=True)
+class Member:
+    """The fold models of one trial: their mean, calibrated, and what it weighs in the whole.
+
+    `temperature` is for probabilities. `factor` is for numbers that were learned as logarithms: the
+    exponential of a mean logarithm is less than the mean.
+    """
+
+    weight: float
+    models: Sequence[FittedModel]
+    temperature: float = 1.0
+    factor: float = 1.0
+
+    def predict(
+        self, X: np.ndarray[Any, Any], *, classes: int, categorical: Sequence[int]
+    ) -> np.ndarray[Any, Any]:
+        """As `FittedModel.predict`."""
+        total = sum(model.predict(X, classes=classes, categorical=categorical) for model in self.models)
+        mean = np.asarray(total) / len(self.models) * self.factor
+        return mean if self.temperature == 1.0 else temper(finish_probabilities(mean), self.temperature)
+
+
+class Model:
+    """A trained model: an encoder and one or more weighted members.
+
+    Attributes
+    ----------
+    classes_ : array
+        Labels as training had them, in the order of the columns of `predict_proba`.
+    temperature : float
+        See `temper`.
+    feature_names_in_ : list of str
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        members: Sequence[Member],
+        temperature: float = 1.0,
+    ) -> None:
+        self.encoder = encoder
+        self.members = list(members)
+        self.temperature = temperature
+        self.task_type: str = encoder.schema["task_type"]
+        if encoder.schema.get("classes"):
+            self.classes_ = labels_of(encoder.schema)
+        self.feature_names_in_ = encoder.columns
+
+    def predict(self, frame: pd.DataFrame) -> np.ndarray[Any, Any]:
+        """Predict labels, or numbers; one for each row of the frame."""
+        if self.task_type == "regression":
+            return self._combine(frame)
+        return np.asarray(self.classes_[self.predict_proba(frame).argmax(axis=1)])
+
+    def predict_proba(self, frame: pd.DataFrame) -> np.ndarray[Any, Any]:
+        """Predict the probability of each class; rows sum to 1."""
+        if self.task_type == "regression":
+            raise AttributeError("A regression model has no probabilities; use predict.")
+        return temper(finish_probabilities(self._combine(frame)), self.temperature)
+
+    def predict_raw(self, frame: pd.DataFrame) -> np.ndarray[Any, Any]:
+        """Predict probabilities, or numbers, whichever the task is."""
+        return self.predict(frame) if self.task_type == "regression" else self.predict_proba(frame)
+
+    def predict_matrix(self, X: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """As `predict_raw`, of rows that are encoded."""
+        found = self._combine_matrix(X)
+        if self.task_type == "regression":
+            return found
+        return temper(finish_probabilities(found), self.temperature)
+
+    def predict_rows(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+        """Predict rows as JSON has them: `predictions`; of labels also `classes` and `probabilities`."""
+        frame = pd.DataFrame.from_records([dict(row) for row in rows])
+        if self.task_type == "regression":
+            return {"predictions": self.predict(frame).tolist()}
+        probabilities = self.predict_proba(frame)
+        return {
+            "predictions": self.classes_[probabilities.argmax(axis=1)].tolist(),
+            "classes": self.classes_.tolist(),
+            "probabilities": probabilities.tolist(),
+        }
+
+    def _combine(self, frame: pd.DataFrame) -> np.ndarray[Any, Any]:
+        parts = [
+            self._combine_chunk(frame.iloc[start : start + CHUNK_ROWS])
+            for start in range(0, max(len(frame), 1), CHUNK_ROWS)
+        ]
+        return np.concatenate(parts)
+
+    def _combine_chunk(self, frame: pd.DataFrame) -> np.ndarray[Any, Any]:
+        count = len(self.encoder.schema.get("classes") or [])
+        if not len(frame):
+            return np.empty((0, count) if count else 0)
+        return self._combine_matrix(self.encoder.transform(frame))
+
+    def _combine_matrix(self, X: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        count = len(self.encoder.schema.get("classes") or [])
+        categorical = categorical_positions(self.encoder.schema)
+        parts = (
+            member.weight * member.predict(X, classes=count, categorical=categorical)
+            for member in self.members
+        )
+        return np.asarray(sum(parts))
+
+
+def finish_probabilities(raw: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """No class is impossible, and every row sums to 1."""
+    clipped = np.clip(raw, LEAST_PROBABILITY, None)
+    return np.asarray(clipped / clipped.sum(axis=1, keepdims=True))
+
+
+def temper(probabilities: np.ndarray[Any, Any], temperature: float) -> np.ndarray[Any, Any]:
+    """Probabilities raised to 1 / temperature: surer below 1, more cautious above it."""
+    if temperature == 1.0:
+        return probabilities
+    logs = np.log(probabilities) / temperature
+    return finish_probabilities(np.exp(logs - logs.max(axis=1, keepdims=True)))
+
+
+def categorical_positions(schema: dict[str, Any]) -> list[int]:
+    """Positions in the matrix that hold codes."""
+    return [position for position, feature in enumerate(schema["features"]) if feature["kind"] == "category"]
+
+
+def labels_of(schema: dict[str, Any]) -> np.ndarray[Any, Any]:
+    """Labels as training had them, in the order of their codes."""
+    labels = schema["classes"]
+    return np.array(labels, dtype=object if len({type(label) for label in labels}) > 1 else None)

@@ -1,0 +1,259 @@
+"""Predicts with the graph of a model, `model.onnx`, through ONNX Runtime."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from .encoder import Encoder, check_columns, clean_texts, level_of, parse_dates
+from .errors import InputError, WrongVersion
+from .model import Model
+
+# A graph's cells in between take memory for each row.
+CHUNK_ROWS = 2_000
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+MOMENT = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d)?)?")
+DAY_SECONDS = 86_400
+LARGEST = 10**300
+# No level: a cell of blanks is not a missing one.
+UNKNOWN = " "
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def session_of(model: bytes | str, *, threads: int | None = None) -> Any:
+    """Open a graph; `threads` None takes what OMP_NUM_THREADS says, or all cores.
+
+    Raises
+    ------
+    ImportError
+        If ONNX Runtime is not installed.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", "0")) if threads is None else threads
+    options.log_severity_level = 3
+    # A thread that waits busily would take a core from others.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+class OnnxModel(Model):
+    """A trained model as a graph: no library that trained it is needed.
+
+    Parameters
+    ----------
+    schema : dict
+        What `schema.json` holds.
+    session : InferenceSession
+        See `session_of`.
+    """
+
+    runtime = "onnx"
+
+    def __init__(self, schema: dict[str, Any], session: Any) -> None:
+        super().__init__(Encoder(schema), [])
+        self.session = session
+        names = [port.name for port in session.get_inputs()]
+        self._columns = [
+            _Column(name, column, self.encoder)
+            for name, column in zip(names, _in_order(schema, names), strict=True)
+        ]
+
+    def predict(self, frame: pd.DataFrame) -> np.ndarray[Any, Any]:
+        """Predict labels, or numbers; one for each row of the frame."""
+        found = self.predict_raw(frame)
+        return found if self.task_type == "regression" else np.asarray(self.classes_[found.argmax(axis=1)])
+
+    def predict_proba(self, frame: pd.DataFrame) -> np.ndarray[Any, Any]:
+        """Predict the probability of each class; rows sum to 1."""
+        if self.task_type == "regression":
+            raise AttributeError("A regression model has no probabilities; use predict.")
+        return self.predict_raw(frame)
+
+    def predict_raw(self, frame: pd.DataFrame) -> np.ndarray[Any, Any]:
+        """Predict probabilities, or numbers, whichever the task is."""
+        check_columns(self.feature_names_in_, [str(name) for name in frame.columns])
+        if not len(frame):
+            return np.empty((0, len(self.classes_)) if self.task_type != "regression" else 0)
+        parts = [
+            self._run({column.input: column.values(part[column.name]) for column in self._columns})
+            for start in range(0, len(frame), CHUNK_ROWS)
+            for part in [frame.iloc[start : start + CHUNK_ROWS]]
+        ]
+        return np.concatenate(parts)
+
+    def predict_rows(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Predict rows as JSON has them; quick for a few, as no frame is made.
+
+        Parameters
+        ----------
+        rows : sequence of mapping
+            By column; None is a missing cell.
+
+        Returns
+        -------
+        dict
+            `predictions`, and for classification `classes` and `probabilities`.
+
+        Raises
+        ------
+        InputError
+            If a column is in no row.
+        """
+        if not rows:
+            return self._answer(self.predict_raw(pd.DataFrame(columns=self.feature_names_in_)))
+        if len(rows) > 1 or not all(name in rows[0] for name in self.feature_names_in_):
+            check_columns(self.feature_names_in_, list(dict.fromkeys(name for row in rows for name in row)))
+        parts = [
+            self._run(
+                {
+                    column.input: column.cells([row.get(column.name) for row in part])
+                    for column in self._columns
+                }
+            )
+            for start in range(0, len(rows), CHUNK_ROWS)
+            for part in [rows[start : start + CHUNK_ROWS]]
+        ]
+        return self._answer(parts[0] if len(parts) == 1 else np.concatenate(parts))
+
+    def _run(self, feed: dict[str, Any]) -> np.ndarray[Any, Any]:
+        name = "prediction" if self.task_type == "regression" else "probabilities"
+        found: np.ndarray[Any, Any] = self.session.run([name], feed)[0]
+        return found.reshape(-1) if self.task_type == "regression" else found
+
+    def _answer(self, found: np.ndarray[Any, Any]) -> dict[str, Any]:
+        if self.task_type == "regression":
+            return {"predictions": found.tolist()}
+        return {
+            "predictions": self.classes_[found.argmax(axis=1)].tolist(),
+            "classes": self.classes_.tolist(),
+            "probabilities": found.tolist(),
+        }
+
+
+def _in_order(schema: dict[str, Any], names: Sequence[str]) -> list[dict[str, Any]]:
+    """The columns of the graph's inputs; a graph names an input other than its column only where it must."""
+    columns = {column["name"]: column for column in schema["columns"]}
+    return [columns[name] if name in columns else columns[name.removeprefix("column ")] for name in names]
+
+
+class _Column:
+    """Makes what the graph takes of the cells of a column."""
+
+    def __init__(self, name: str, column: dict[str, Any], encoder: Encoder) -> None:
+        self.input = name
+        self.name: str = column["name"]
+        self._column = column
+        self._encoder = encoder
+        self._kind: str = column["kind"]
+        self._is_plain = encoder.schema.get("decimal") != ","
+        self._is_iso = column.get("format") in (None, "ISO8601")
+        self._words = re.compile(r"(?u)\b\w\w+\b")
+
+    def values(self, series: pd.Series) -> np.ndarray[Any, Any]:
+        """The input for a column of a frame."""
+        if self._kind == "numeric":
+            return self._encoder.numbers(series).astype(np.float64).reshape(-1, 1)
+        if self._kind == "datetime":
+            codes, uniques = pd.factorize(series)
+            return np.append(self._days(pd.Series(uniques)), np.nan)[codes].reshape(-1, 1)
+        if self._kind == "text":
+            return self._split(clean_texts(series))
+        codes, uniques = pd.factorize(series)
+        levels = [*(level_of(value) or UNKNOWN for value in uniques), ""]
+        return np.array(levels, dtype=object)[codes].reshape(-1, 1)
+
+    def cells(self, cells: Sequence[Any]) -> np.ndarray[Any, Any]:
+        """The input for cells as JSON has them."""
+        if self._kind == "numeric":
+            numbers = [self._number(cell) for cell in cells]
+            if None in numbers:
+                return self.values(pd.Series(cells))
+            return np.array(numbers, dtype=np.float64).reshape(-1, 1)
+        if self._kind == "datetime":
+            days = [self._day(cell) for cell in cells]
+            if None in days:
+                return self.values(pd.Series(cells))
+            return np.array(days, dtype=np.float64).reshape(-1, 1)
+        if self._kind == "text":
+            return self._split(["" if cell is None else str(cell) for cell in cells])
+        levels = ["" if pd.isna(cell) else level_of(cell) or UNKNOWN for cell in cells]
+        return np.array(levels, dtype=object).reshape(-1, 1)
+
+    def _number(self, cell: Any) -> float | None:
+        """A number that needs no thought; None where it does."""
+        kind = type(cell)
+        if kind is float or (kind is int and abs(cell) < LARGEST):
+            return float(cell)
+        if cell is None:
+            return float("nan")
+        if kind is str and self._is_plain and NUMBER.fullmatch(cell):
+            return float(cell)
+        return None
+
+    def _day(self, cell: Any) -> float | None:
+        """A date that needs no thought, as days since 1970; None where it does."""
+        if cell is None:
+            return float("nan")
+        if not self._is_iso or type(cell) is not str or not MOMENT.fullmatch(cell):
+            return None
+        try:
+            moment = datetime.fromisoformat(cell)
+        except ValueError:
+            return None
+        return (moment.replace(tzinfo=UTC) - EPOCH).total_seconds() / DAY_SECONDS
+
+    def _days(self, values: pd.Series) -> np.ndarray[Any, Any]:
+        dates: Any = pd.DatetimeIndex(parse_dates(values, self._column.get("format")))
+        return np.asarray((dates - pd.Timestamp("1970-01-01")) / pd.Timedelta(days=1), dtype=np.float64)
+
+    def _split(self, texts: Sequence[str]) -> np.ndarray[Any, Any]:
+        """Words of texts, and behind them their lengths as the encoder takes them."""
+        words = [self._words.findall(text.lower()) for text in texts]
+        width = max(1, max(map(len, words), default=1))
+        rows = [
+            [*found, *[""] * (width - len(found)), str(len(text)), str(text.count(" ") + 1)]
+            for found, text in zip(words, texts, strict=True)
+        ]
+        return np.array(rows, dtype=object).reshape(len(texts), width + 2)
+
+
+def is_offered(folder: Path) -> bool:
+    """Whether a bundle has a graph."""
+    return bool(_described(folder).get("offered"))
+
+
+def _described(folder: Path) -> dict[str, Any]:
+    """What `onnx.json` says; nothing where an earlier release made the bundle."""
+    path = folder / "onnx.json"
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return found
+
+
+def load_onnx(folder: Path, schema: dict[str, Any], *, threads: int | None = None) -> OnnxModel:
+    """Load the graph of a bundle.
+
+    Raises
+    ------
+    InputError
+        If the bundle has none.
+    WrongVersion
+        If ONNX Runtime is not installed.
+    """
+    found = _described(folder)
+    if not found.get("offered"):
+        reason = found.get("reason") or "it was made by an earlier version"
+        raise InputError(f"This bundle has no ONNX model: {reason}. Use the runtime 'skops'.")
+    try:
+        return OnnxModel(schema, session_of(str(folder / "model.onnx"), threads=threads))
+    except ImportError:
+        raise WrongVersion("onnxruntime is not installed. Run: pip install -r requirements.txt") from None

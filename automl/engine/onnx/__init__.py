@@ -1,0 +1,1 @@
+"""Packaged models as ONNX graphs."""

@@ -1,0 +1,107 @@
+"""A whole model as one ONNX graph: columns in, probabilities or numbers out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from onnx import ModelProto, TensorProto
+
+from automl.engine.inference import Model
+from automl.engine.onnx.columns import ROWS, add_columns, input_ports
+from automl.engine.onnx.features import Inputs
+from automl.engine.onnx.graph import DOUBLE, FLOAT, INT64, STRING, Graph, Port
+from automl.engine.onnx.heads import finish_probabilities, scale, temper
+from automl.engine.onnx.members import Task, add_member
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+MATRIX = "/matrix"
+LABEL_KINDS = {bool: (TensorProto.BOOL, np.bool_), int: (INT64, np.int64), float: (DOUBLE, np.float64)}
+
+
+@dataclass(slots=True)
+class Exported:
+    """A model as a graph.
+
+    Attributes
+    ----------
+    whole : ModelProto
+        From the table's columns.
+    core : ModelProto
+        From the encoded matrix: what trials were fitted on.
+    outputs : list of str
+    thresholds : list
+        Columns of the matrix, and values at which trees split them.
+    """
+
+    whole: ModelProto
+    core: ModelProto
+    outputs: list[str]
+    thresholds: list[tuple[int, float]] = field(default_factory=list)
+
+
+def export(model: Model) -> Exported:
+    """Write a model as a graph.
+
+    Raises
+    ------
+    Unsupported
+        If a part of it can't be written so, or the graph would be too large.
+    """
+    schema = model.encoder.schema
+    graph = Graph()
+    matrix = add_columns(graph, model.encoder)
+    graph.rename(matrix, MATRIX)
+    thresholds: list[tuple[int, float]] = []
+    outputs = _add_model(graph, model, thresholds)
+    ports = [Port(name, kind, (ROWS, *shape)) for name, kind, shape in outputs]
+    encoded = Port(MATRIX, FLOAT, (ROWS, len(schema["features"])))
+    return Exported(
+        graph.model(input_ports(schema), ports),
+        graph.model([encoded], ports[:1]),
+        [port.name for port in ports],
+        thresholds,
+    )
+
+
+def _add_model(
+    graph: Graph, model: Model, thresholds: list[tuple[int, float]]
+) -> list[tuple[str, int, tuple[int, ...]]]:
+    """Add members and what is made of them; the outputs, the first of them what is predicted."""
+    schema = model.encoder.schema
+    classes = len(schema.get("classes") or [])
+    levels = {
+        place: int(feature["levels"])
+        for place, feature in enumerate(schema["features"])
+        if feature["kind"] == "category"
+    }
+    inputs = Inputs(graph, MATRIX, levels, len(schema["features"]))
+    parts = []
+    for member in model.members:
+        found = add_member(inputs, member, Task(classes), thresholds)
+        if member.temperature != 1.0:
+            found = temper(graph, finish_probabilities(graph, found), member.temperature)
+        parts.append(scale(graph, found, member.weight))
+    total = parts[0] if len(parts) == 1 else graph.add("Sum", *parts)
+    if not classes:
+        graph.rename(total, "prediction")
+        return [("prediction", DOUBLE, (1,))]
+    finished = temper(graph, finish_probabilities(graph, total), model.temperature)
+    graph.rename(finished, "probabilities")
+    kind, labels = _labels(schema["classes"])
+    place = graph.add("ArgMax", "probabilities", axis=1, keepdims=0)
+    graph.rename(graph.add("Gather", graph.constant(labels), place, axis=0), "label")
+    return [("probabilities", DOUBLE, (classes,)), ("label", kind, ())]
+
+
+def _labels(labels: list[Any]) -> tuple[int, Array]:
+    """Labels as training had them; as text where they are of several types."""
+    kinds = {type(label) for label in labels}
+    if len(kinds) == 1 and (found := LABEL_KINDS.get(kinds.pop())):
+        return found[0], np.array(labels, dtype=found[1])
+    return STRING, np.array([str(label) for label in labels])

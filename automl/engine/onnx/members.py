@@ -1,0 +1,254 @@
+"""The fold models of one trial as a part of a graph: their mean prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from automl.engine.inference import FittedModel, Member
+from automl.engine.onnx.boosting import BOOSTED, Boosted, from_node_table
+from automl.engine.onnx.catboost import add_catboost
+from automl.engine.onnx.dense import add_dense
+from automl.engine.onnx.features import Columns, Inputs, Source, TreeMatrix, number_categories, tree_sources
+from automl.engine.onnx.graph import DOUBLE, INT64, Unsupported
+from automl.engine.onnx.heads import Fold, both_chances, mean_number, mean_probability, scale
+from automl.engine.onnx.trees import Tree, ensemble
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+# Sums of 32-bit numbers lose a digit with some hundred of them: the rest is added up in 64 bits.
+TREES_A_SUM = 128
+NARROW = ("XGB", "RandomForest", "ExtraTrees")
+SPLIT_POINTS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is predicted: the number of classes, 0 for numbers."""
+
+    classes: int
+
+
+def add_member(inputs: Inputs, member: Member, task: Task, thresholds: list[tuple[int, float]]) -> str:
+    """Add a member: numbers of shape (rows, 1), or probabilities of shape (rows, classes), not yet tempered.
+
+    Parameters
+    ----------
+    thresholds : list
+        Is extended by the columns of the matrix and the values at which trees split them.
+    """
+    kind = type(member.models[0].estimator).__name__
+    if kind in BOOSTED:
+        found = _add_boosted(inputs, member.models, task, thresholds)
+    elif kind.startswith(("RandomForest", "ExtraTrees")):
+        found = _add_forest(inputs, member.models, task, thresholds)
+    elif kind.startswith("CatBoost"):
+        found = _finish(inputs, *add_catboost(inputs, member.models, thresholds), member.models, task)
+    elif kind.startswith("Dummy"):
+        found = _add_constant(inputs, member.models, task)
+    else:
+        found = _finish(inputs, *add_dense(inputs, member.models), member.models, task)
+    return scale(inputs.graph, found, member.factor)
+
+
+def _finish(
+    inputs: Inputs, raw: str, outputs: Sequence[int], models: Sequence[FittedModel], task: Task
+) -> str:
+    """From what each fold gives, as float64 side by side, to the mean prediction."""
+    folds = [_fold(model, task, count) for model, count in zip(models, outputs, strict=True)]
+    if not task.classes:
+        return mean_number(inputs.graph, raw, folds)
+    return mean_probability(inputs.graph, raw, folds, task.classes)
+
+
+def _fold(model: FittedModel, task: Task, outputs: int = 1) -> Fold:
+    if not task.classes:
+        return Fold(log_bounds=model.log_bounds)
+    return Fold(outputs, tuple(int(code) for code in np.asarray(model.estimator.classes_).ravel()))
+
+
+def _sources(inputs: Inputs, model: FittedModel) -> list[Source]:
+    """A fold's columns; some libraries read them as 32-bit numbers."""
+    found = tree_sources(model.preprocess, inputs)
+    if not type(model.estimator).__name__.startswith(NARROW):
+        return found
+    return [
+        Source(source.column, None if source.values is None else source.values.astype(np.float32))
+        for source in found
+    ]
+
+
+def _add_boosted(
+    inputs: Inputs, models: Sequence[FittedModel], task: Task, thresholds: list[tuple[int, float]]
+) -> str:
+    graph, shared = inputs.graph, TreeMatrix(inputs)
+    folds: list[Boosted] = []
+    for model in models:
+        read = BOOSTED[type(model.estimator).__name__]
+        folds.append(read(model.estimator, Columns(shared, _sources(inputs, model))))
+    number_categories(shared, [tree for fold in folds for tree in fold.trees])
+    matrix = shared.name()
+    sums: list[str] = []
+    starts: list[Array] = []
+    for fold in folds:
+        trees, outputs, start = _centred(fold)
+        _note(thresholds, trees, inputs.width)
+        sums.append(_sum_up(inputs, matrix, trees, outputs, len(start)))
+        starts.append(start)
+    raw = graph.add("Add", graph.concat(sums), graph.constant(np.concatenate(starts)))
+    return _finish(inputs, raw, [len(start) for start in starts], models, task)
+
+
+def _centred(fold: Boosted) -> tuple[list[Tree], list[int], Array]:
+    """Trees whose leaves lie about zero, their outputs, and what that takes from them: 32 bits go further."""
+    start = fold.start.copy()
+    trees: list[Tree] = []
+    outputs: list[int] = []
+    for tree, output in zip(fold.trees, fold.outputs, strict=True):
+        middle = float(tree.leaves.mean())
+        start[output] += middle
+        if not tree.is_constant:
+            tree.leaves = tree.leaves - middle
+            trees.append(tree)
+            outputs.append(output)
+    return trees, outputs, start
+
+
+def _sum_up(inputs: Inputs, matrix: str, trees: list[Tree], outputs: list[int], width: int) -> str:
+    """Sums of trees by output, as float64 of shape (rows, width)."""
+    graph = inputs.graph
+    if not trees:
+        first = graph.cast(graph.take(inputs.matrix, [0] * width), DOUBLE)
+        return graph.add("Where", graph.add("IsNaN", first), *[graph.constant(0.0, np.float64)] * 2)
+    blocks = -(-len(trees) // (TREES_A_SUM * width))
+    targets = [output * blocks + number * blocks // len(trees) for number, output in enumerate(outputs)]
+    found = graph.cast(ensemble(graph, matrix, trees, targets, width * blocks), DOUBLE)
+    if blocks == 1:
+        return found
+    parts = graph.reshape(found, 0, width, blocks)
+    return graph.add("ReduceSum", parts, graph.constant([2], np.int64), keepdims=0)
+
+
+def _note(thresholds: list[tuple[int, float]], trees: Sequence[Tree], width: int) -> None:
+    """Remember where trees split the columns of the table."""
+    room = SPLIT_POINTS - len(thresholds)
+    for tree in trees:
+        for node in np.flatnonzero(tree.feature < width):
+            if room <= 0:
+                return
+            if node not in tree.members:
+                thresholds.append((int(tree.feature[node]), float(tree.threshold[node])))
+                room -= 1
+
+
+def _add_forest(
+    inputs: Inputs, models: Sequence[FittedModel], task: Task, thresholds: list[tuple[int, float]]
+) -> str:
+    """Add forests: the mean of all trees is the mean of the folds, unless logarithms are learned."""
+    graph, shared = inputs.graph, TreeMatrix(inputs)
+    trees: list[Tree] = []
+    owners: list[int] = []
+    tables: list[Array] = []
+    for number, model in enumerate(models):
+        columns = Columns(shared, _sources(inputs, model))
+        codes = _fold(model, task).classes
+        for estimator in model.estimator.estimators_:
+            trees.append(columns.tree(_forest_tree(estimator.tree_, codes, task, tables)))
+            owners.append(number)
+    matrix = shared.name()
+    _note(thresholds, trees, inputs.width)
+    counts = np.bincount(owners)
+    if task.classes > 2:
+        return _mean_rows(inputs, matrix, trees, 1.0 / (counts[owners] * len(models)), tables)
+    weighted = [
+        Boosted([tree for tree, owner in zip(trees, owners, strict=True) if owner == number], [], np.zeros(1))
+        for number in range(len(models))
+    ]
+    parts: list[str] = []
+    starts: list[Array] = []
+    for fold, count in zip(weighted, counts, strict=True):
+        for tree in fold.trees:
+            tree.leaves = tree.leaves / count
+        fold.outputs = [0] * len(fold.trees)
+        own, outputs, start = _centred(fold)
+        parts.append(_sum_up(inputs, matrix, own, outputs, 1))
+        starts.append(start)
+    raw = graph.add("Add", graph.concat(parts), graph.constant(np.concatenate(starts)))
+    folds = [_fold(model, task) for model in models]
+    found = mean_number(graph, raw, folds)
+    return both_chances(graph, found) if task.classes else found
+
+
+def _forest_tree(found: Any, codes: Sequence[int], task: Task, tables: list[Array]) -> Tree:
+    """A tree whose leaves hold a number, the chance of the second class, or a row of the tables."""
+    values = found.value[:, 0, :]
+    if task.classes > 2:
+        rows = np.zeros((len(values), task.classes), dtype=np.float32)
+        rows[:, list(codes)] = values
+        leaves = found.children_left < 0
+        unique, numbers = np.unique(rows[leaves], axis=0, return_inverse=True)
+        values = np.zeros(len(rows))
+        values[leaves] = numbers.ravel() + sum(len(table) for table in tables)
+        tables.append(unique)
+    elif task.classes:
+        values = values[:, list(codes).index(1)] if 1 in codes else np.zeros(len(values))
+    else:
+        values = values[:, 0]
+    return from_node_table(
+        found.children_left,
+        found.children_right,
+        found.feature,
+        found.threshold,
+        found.missing_go_to_left,
+        values,
+    )
+
+
+def _mean_rows(inputs: Inputs, matrix: str, trees: list[Tree], weights: Array, tables: list[Array]) -> str:
+    """The weighted mean of the rows of a table that the leaves of trees name."""
+    graph = inputs.graph
+    rows, numbers = np.unique(np.concatenate(tables), axis=0, return_inverse=True)
+    numbers = numbers.ravel()
+    if len(rows) >= 1 << 24:
+        raise Unsupported("its leaves are too many")
+    growing: list[Tree] = []
+    start = np.zeros(rows.shape[1])
+    chosen: list[float] = []
+    for tree, weight in zip(trees, weights, strict=True):
+        tree.leaves = numbers[tree.leaves.astype(np.int64)].astype(np.float64)
+        if tree.is_constant:
+            start += weight * rows[int(tree.leaves[0])]
+        else:
+            growing.append(tree)
+            chosen.append(float(weight))
+    if not growing:
+        return graph.add("Expand", graph.constant(start[None, :], np.float64), _shape(inputs, len(start)))
+    named = graph.cast(ensemble(graph, matrix, growing, range(len(growing)), len(growing)), INT64)
+    found = graph.add("Gather", graph.constant(rows), named, axis=0)
+    shares = graph.constant(np.array(chosen, dtype=np.float32)[:, None])
+    total = graph.add("ReduceSum", graph.add("Mul", found, shares), graph.constant([1], np.int64), keepdims=0)
+    return graph.add("Add", graph.cast(total, DOUBLE), graph.constant(start))
+
+
+def _shape(inputs: Inputs, width: int) -> str:
+    graph = inputs.graph
+    rows = graph.add("Shape", inputs.matrix, start=0, end=1)
+    return graph.concat([rows, graph.constant([width], np.int64)], axis=0)
+
+
+def _add_constant(inputs: Inputs, models: Sequence[FittedModel], task: Task) -> str:
+    """Add what the baseline says of every row."""
+    nothing = np.zeros((1, inputs.width), dtype=np.float32)
+    found = [
+        np.atleast_2d(model.predict(nothing, classes=task.classes, categorical=()).reshape(1, -1))
+        for model in models
+    ]
+    values = np.mean(np.concatenate(found), axis=0, keepdims=True)
+    graph = inputs.graph
+    return graph.add("Expand", graph.constant(values, np.float64), _shape(inputs, values.shape[1]))

@@ -1,0 +1,152 @@
+"""Whether a graph says what its model says: on training rows, beside split points, and on raw rows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnxruntime
+import pandas as pd
+from onnx import ModelProto
+
+from automl.engine.inference import Model
+from automl.engine.inference.onnx_model import OnnxModel, session_of
+from automl.engine.onnx.export import MATRIX, Exported
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+TOLERANCE = 1e-5
+MOST_ROWS, ROWS_AT_ONCE = 20_000, 500
+SECONDS = 3.0
+NEAR_ROWS = 2_000
+RAW_ROWS = 200
+MISSING_SHARE = 0.05
+EXTREMES = (0.0, -1.0, 1e6, -1e6, 1e12)
+
+
+@dataclass(slots=True)
+class Parity:
+    """How far a graph is from its model, and on how many rows that was seen.
+
+    Probabilities differ by the figure itself, numbers by their share of the target's spread, or of
+    themselves where they are larger.
+    """
+
+    rows: int = 0
+    largest_difference: float = 0.0
+
+    @property
+    def holds(self) -> bool:
+        return self.largest_difference <= TOLERANCE
+
+    def complaint(self) -> str:
+        """What to say where it does not hold."""
+        return (
+            f"it differs from the trained model by up to {self.largest_difference:.2g} "
+            f"on {self.rows:,} rows, and {TOLERANCE:g} is allowed"
+        )
+
+    def add(self, expected: Array, found: Array, spread: float | None) -> None:
+        """Take rows in."""
+        if spread is not None:
+            expected, found = expected.reshape(-1), found.reshape(-1)
+            unit = np.maximum(np.abs(expected), max(spread, np.finfo(float).tiny))
+        else:
+            unit = np.ones(())
+        difference = np.abs(expected - found) / unit
+        # What is not a number differs from everything.
+        largest = float(np.nan_to_num(difference, nan=np.inf).max(initial=0.0))
+        self.rows += len(expected)
+        self.largest_difference = max(self.largest_difference, largest)
+
+
+def check(model: Model, exported: Exported, graph: OnnxModel, X: Array, y: Array) -> Parity:
+    """Compare a graph with its model.
+
+    Parameters
+    ----------
+    graph : OnnxModel
+        Of the whole graph.
+    X, y : arrays
+        The encoded table; it is read in parts, in random order, until there was enough or time is over.
+    """
+    spread = None if model.encoder.schema.get("classes") else float(np.std(y)) or 1.0
+    generator = np.random.default_rng(0x0A11)
+    parity = Parity()
+    compare_matrix = _comparison(model, exported.core, spread, parity)
+    ends = time.monotonic() + SECONDS
+    for rows in _near_splits(exported, X, generator):
+        compare_matrix(rows)
+        if time.monotonic() > ends - SECONDS / 2:
+            break
+    order = np.sort(generator.choice(len(X), min(len(X), MOST_ROWS), replace=False))
+    generator.shuffle(order)
+    for start in range(0, len(order), ROWS_AT_ONCE):
+        compare_matrix(np.asarray(X[np.sort(order[start : start + ROWS_AT_ONCE])]))
+        if time.monotonic() > ends:
+            break
+    frame = raw_rows(model, X, generator)
+    parity.add(model.predict_raw(frame), graph.predict_raw(frame), spread)
+    return parity
+
+
+def _comparison(
+    model: Model, core: ModelProto, spread: float | None, parity: Parity
+) -> Callable[[Array], None]:
+    session: onnxruntime.InferenceSession = session_of(core.SerializeToString(), threads=1)
+
+    def compare(rows: Array) -> None:
+        parity.add(model.predict_matrix(rows), session.run(None, {MATRIX: rows})[0], spread)
+
+    return compare
+
+
+def _near_splits(exported: Exported, X: Array, generator: np.random.Generator) -> Iterator[Array]:
+    """Rows with one number moved to where a tree splits, or to the next number on either side of it."""
+    count = min(NEAR_ROWS, 3 * len(exported.thresholds))
+    for start in range(0, count, ROWS_AT_ONCE):
+        size = min(ROWS_AT_ONCE, count - start)
+        rows = np.array(X[np.sort(generator.integers(0, len(X), size))])
+        for row, chosen in zip(rows, generator.integers(0, len(exported.thresholds), size), strict=True):
+            column, value = exported.thresholds[chosen]
+            side = generator.choice([-np.inf, 0.0, np.inf])
+            near = np.float32(value) if side == 0.0 else np.nextafter(np.float32(value), np.float32(side))
+            if abs(near) < 1e38:
+                row[column] = near
+        yield rows
+
+
+def raw_rows(model: Model, X: Array, generator: np.random.Generator) -> pd.DataFrame:
+    """Rows as a table may have them, column by column: known and unknown levels, gaps, extremes, dates."""
+    schema = model.encoder.schema
+    made: dict[str, Any] = {}
+    positions = {feature["name"]: place for place, feature in enumerate(schema["features"])}
+    for column in schema["columns"]:
+        name, kind = column["name"], column["kind"]
+        values: Any
+        if kind == "numeric":
+            known = X[generator.integers(0, len(X), RAW_ROWS), positions[name]].astype(np.float64)
+            values = np.where(generator.random(RAW_ROWS) < MISSING_SHARE, generator.choice(EXTREMES), known)
+        elif kind == "datetime":
+            days = X[generator.integers(0, len(X), RAW_ROWS), positions[f"{name}: days"]].astype(np.float64)
+            seconds = np.round(days * 86_400) + generator.integers(0, 86_400, RAW_ROWS)
+            values = pd.to_datetime(seconds, unit="s")
+        elif kind == "text":
+            values = _texts(model, column, generator)
+        else:
+            levels = [*column["categories"][:200], "never seen before", ""]
+            values = generator.choice(np.array(levels, dtype=object), RAW_ROWS)
+        series = pd.Series(values)
+        made[name] = series.mask(generator.random(RAW_ROWS) < MISSING_SHARE)
+    return pd.DataFrame(made)
+
+
+def _texts(model: Model, column: dict[str, Any], generator: np.random.Generator) -> list[str]:
+    words = [*model.encoder.texts[column["text"]][0].get_feature_names_out(), "unheardof", "Straße,", "-"]
+    return [" ".join(generator.choice(words, generator.integers(0, 12))) for _ in range(RAW_ROWS)]

@@ -1,0 +1,52 @@
+"""Words of a text to its components: counts, weights, a product.
+
+A graph cannot cut words as Python's regular expressions do, so its input is a row of words, in the order
+of the text, padded with empty ones; its last two are numbers as text: how long the text is, and how
+many words a reader counts.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from automl.engine.onnx.graph import FLOAT, Graph, Unsupported
+
+
+def add_text(graph: Graph, name: str, pipeline: Any) -> tuple[str, int]:
+    """Add the components of a text, its length, and its number of words; and how many columns that is."""
+    words, components = pipeline.steps[0][1], pipeline.steps[-1][1]
+    if words.ngram_range != (1, 1) or words.norm != "l2" or not words.sublinear_tf:
+        raise Unsupported("its way to weigh the words of a text is not known")
+    own, figures = _split(graph, name)
+    vocabulary = [str(word) for word in words.get_feature_names_out()]
+    counts = graph.add(
+        "TfIdfVectorizer",
+        own,
+        mode="TF",
+        max_gram_length=1,
+        min_gram_length=1,
+        max_skip_count=0,
+        ngram_counts=[0],
+        ngram_indexes=np.arange(len(vocabulary), dtype=np.int64),
+        pool_strings=vocabulary,
+    )
+    one = graph.constant(1.0, np.float32)
+    # The logarithm of nothing would be endless.
+    logs = graph.add("Add", graph.add("Log", graph.add("Max", counts, one)), one)
+    is_there = graph.add("Greater", counts, graph.constant(0.0, np.float32))
+    weighted = graph.add("Mul", logs, graph.constant(words.idf_, np.float32))
+    weighted = graph.add("Where", is_there, weighted, graph.constant(0.0, np.float32))
+    length = graph.add("ReduceL2", weighted, graph.constant([1], np.int64), keepdims=1)
+    is_empty = graph.add("Equal", length, graph.constant(0.0, np.float32))
+    normed = graph.add("Div", weighted, graph.add("Where", is_empty, one, length))
+    found = graph.add("MatMul", normed, graph.constant(components.components_.T, np.float32))
+    return graph.concat([found, graph.cast(figures, FLOAT)]), components.n_components + 2
+
+
+def _split(graph: Graph, name: str) -> tuple[str, str]:
+    """The words, and the two figures behind them."""
+    last, end, axis = (graph.constant([value], np.int64) for value in (-2, np.iinfo(np.int64).max, 1))
+    start = graph.constant([0], np.int64)
+    return graph.add("Slice", name, start, last, axis), graph.add("Slice", name, last, end, axis)
