@@ -126,7 +126,7 @@ class Source:
                 f"The first row has more cells than there are column names ({start.shape[1]}). Name every "
                 "column, or remove the cells that have none."
             )
-        return start.shape[1]
+        return int(start.shape[1])
 
     def _rows_at_once(self, columns: int) -> int:
         return self._chunk_rows or max(CHUNK_CELLS // max(columns, 1), LEAST_ROWS)
