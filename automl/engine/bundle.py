@@ -18,6 +18,7 @@ import numpy as np
 import automl
 from automl.engine import inference
 from automl.engine.calibration import fit_temperature
+from automl.engine.conformal import fit_conformal
 from automl.engine.errors import UserError
 from automl.engine.evaluation import combined_predictions, read_member
 from automl.engine.inference import Encoder, Model, finish_probabilities, temper
@@ -61,14 +62,15 @@ def package(args: Mapping[str, Any]) -> dict[str, Any]:
     schema = json.loads((prepared.folder / "schema.json").read_text(encoding="utf-8"))
     texts = load_texts(prepared.folder / "texts.skops")
     members = [read_member(member["dir"], float(member["weight"])) for member in args["members"]]
-    y, oof = combined_predictions(prepared, args["members"])
+    y, oof, folds = combined_predictions(prepared, args["members"])
     temperature = 1.0
     if prepared.profile.classes:
         temperature = fit_temperature(y, oof)
         oof = temper(finish_probabilities(oof), temperature)
     model = Model(Encoder(schema, texts), members, temperature)
     metrics = _metrics(prepared, args, model, y, oof)
-    files = _files(args, model, metrics)
+    conformal = fit_conformal(prepared.profile.task_type, y, oof, folds)
+    files = _files(args, model, metrics, conformal)
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     sums = "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items())).encode()
     files["SHA256SUMS"], digests["SHA256SUMS"] = sums, hashlib.sha256(sums).hexdigest()
@@ -127,7 +129,9 @@ def _test_metrics(
     return metrics_with_intervals(names, y, predicted)
 
 
-def _files(args: Mapping[str, Any], model: Model, metrics: Mapping[str, Any]) -> dict[str, bytes]:
+def _files(
+    args: Mapping[str, Any], model: Model, metrics: Mapping[str, Any], conformal: Mapping[str, Any]
+) -> dict[str, bytes]:
     from skops.io import dumps
 
     schema = model.encoder.schema
@@ -182,6 +186,7 @@ def _files(args: Mapping[str, Any], model: Model, metrics: Mapping[str, Any]) ->
         "requirements.txt": "".join(f"{line}\n" for line in requirements).encode(),
         "model_card.md": card.encode(),
         "schema.json": _json(schema),
+        "conformal.json": _json(conformal),
         "metrics.json": _json({**metrics, "provenance": provenance}),
         "leaderboard.csv": leaderboard_csv(args["leaderboard"]).encode(),
     }

@@ -66,6 +66,7 @@ def test_a_bundle_holds_what_it_must(binary):
         "requirements.txt",
         "model_card.md",
         "schema.json",
+        "conformal.json",
         "metrics.json",
         "leaderboard.csv",
         "SHA256SUMS",

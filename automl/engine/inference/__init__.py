@@ -17,6 +17,7 @@ from .model import (
     temper,
 )
 from .tables import predictions_frame, read_table
+from .uncertainty import Uncertainty
 
 __all__ = [
     "Encoder",
@@ -24,6 +25,7 @@ __all__ = [
     "InputError",
     "Member",
     "Model",
+    "Uncertainty",
     "as_frame",
     "categorical_positions",
     "check_files",

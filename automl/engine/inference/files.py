@@ -10,6 +10,7 @@ from typing import Any
 from .encoder import Encoder
 from .errors import InputError
 from .model import FittedModel, Member, Model
+from .uncertainty import Uncertainty
 
 RUNTIMES = ("auto", "skops")
 # Types that a stored model may hold: all of them are data structures of these libraries.
@@ -45,7 +46,10 @@ def load(folder: str | Path | None = None, *, runtime: str = "auto") -> Model:
     place = Path(folder) if folder is not None else Path(__file__).resolve().parents[1]
     check_files(place)
     schema = json.loads((place / "schema.json").read_text(encoding="utf-8"))
-    return _stored_model(schema, _load_skops(place / "model.skops"))
+    model = _stored_model(schema, _load_skops(place / "model.skops"))
+    if (place / "conformal.json").exists():
+        model.uncertainty = Uncertainty(json.loads((place / "conformal.json").read_text(encoding="utf-8")))
+    return model
 
 
 def _stored_model(schema: dict[str, Any], stored: dict[str, Any]) -> Model:

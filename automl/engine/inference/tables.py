@@ -13,6 +13,8 @@ import pandas as pd
 from .errors import InputError
 from .model import Model
 
+SEPARATOR = " | "
+
 
 def read_table(path: Path, schema: dict[str, Any]) -> pd.DataFrame:
     """Read a CSV (also gzipped) or Parquet file with the columns that the schema needs."""
@@ -55,12 +57,29 @@ def _decode(data: bytes, known: str | None) -> str:
     raise InputError("The file's encoding is unknown. Save it as UTF-8.")
 
 
-def predictions_frame(model: Model, frame: pd.DataFrame) -> pd.DataFrame:
-    """A column `prediction`, and for classification a column `probability_CLASS` for each class."""
+def predictions_frame(model: Model, frame: pd.DataFrame, *, level: float | None = None) -> pd.DataFrame:
+    """A column `prediction`, and for classification a column `probability_CLASS` for each class.
+
+    With a level also the columns `prediction_low` and `prediction_high`, or for classification
+    `prediction_set`, in which the plausible classes are joined by `SEPARATOR`.
+    """
+    if level is not None and model.uncertainty is None:
+        raise InputError("This model was packaged without intervals and sets. Package it again.")
     if model.task_type == "regression":
-        return pd.DataFrame({"prediction": model.predict(frame)})
+        numbers = model.predict(frame)
+        columns: dict[str, Any] = {"prediction": numbers}
+        if level is not None and model.uncertainty is not None:
+            bounds = model.uncertainty.intervals(numbers, level)
+            columns |= {"prediction_low": bounds[:, 0], "prediction_high": bounds[:, 1]}
+        return pd.DataFrame(columns)
     probabilities = model.predict_proba(frame)
-    columns: dict[str, Any] = {"prediction": model.classes_[probabilities.argmax(axis=1)]}
+    columns = {"prediction": model.classes_[probabilities.argmax(axis=1)]}
+    if level is not None and model.uncertainty is not None:
+        labels = [str(label) for label in model.classes_]
+        columns["prediction_set"] = [
+            SEPARATOR.join(label for label, is_in in zip(labels, row, strict=True) if is_in)
+            for row in model.uncertainty.sets(probabilities, level)
+        ]
     for position, label in enumerate(model.classes_):
         columns[f"probability_{label}"] = probabilities[:, position]
     return pd.DataFrame(columns)
