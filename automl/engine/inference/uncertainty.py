@@ -28,7 +28,9 @@ class Uncertainty:
 
     def __init__(self, conformal: Mapping[str, Any]) -> None:
         self.kind: str = conformal["kind"]
-        self._by_level = {float(entry["level"]): entry for entry in conformal["levels"]}
+        self._by_level: dict[float, Mapping[str, Any]] = {
+            float(entry["level"]): entry for entry in conformal["levels"]
+        }
         self.levels = list(self._by_level)
 
     def intervals(self, predicted: np.ndarray[Any, Any], level: float = 0.9) -> np.ndarray[Any, Any]:
