@@ -18,7 +18,7 @@ import numpy as np
 import automl
 from automl.engine import inference
 from automl.engine.calibration import fit_temperature
-from automl.engine.conformal import fit_conformal
+from automl.engine.conformal import checked, fit_conformal
 from automl.engine.errors import UserError
 from automl.engine.evaluation import combined_predictions, read_member
 from automl.engine.inference import Encoder, Model, finish_probabilities, temper
@@ -68,8 +68,8 @@ def package(args: Mapping[str, Any]) -> dict[str, Any]:
         temperature = fit_temperature(y, oof)
         oof = temper(finish_probabilities(oof), temperature)
     model = Model(Encoder(schema, texts), members, temperature)
-    metrics = _metrics(prepared, args, model, y, oof)
     conformal = fit_conformal(prepared.profile.task_type, y, oof, folds)
+    metrics = {**_metrics(prepared, args, model, y, oof), "uncertainty": checked(conformal)}
     files = _files(args, model, metrics, conformal)
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     sums = "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items())).encode()

@@ -63,6 +63,18 @@ def fit_conformal(task_type: TaskType, y: Array, predicted: Array, parts: Array)
     return {"kind": kind, "rows": len(y), "levels": levels}
 
 
+def checked(conformal: Mapping[str, Any]) -> dict[str, Any]:
+    """Tell how often intervals or sets held the truth of rows that they were not calibrated on.
+
+    Returns
+    -------
+    dict
+        `kind`, and `levels`, each with `level` and, where there were rows enough, what `coverage` gives.
+    """
+    levels = [{"level": entry["level"], **(entry["checked"] or {})} for entry in conformal["levels"]]
+    return {"kind": conformal["kind"], "levels": levels}
+
+
 def coverage(conformal: Mapping[str, Any], level: float, y: Array, predicted: Array) -> dict[str, Any]:
     """Tell how often intervals or sets hold the truth on rows that they were not calibrated on.
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from automl.engine.conformal import LEVELS, coverage, fit_conformal
+from automl.engine.conformal import LEVELS, checked, coverage, fit_conformal
 from automl.engine.inference import InputError, Uncertainty, load
 from automl.engine.trial import TaskType
 from tests.engine.tables import people
@@ -118,6 +118,14 @@ def test_equal_predictions_have_one_interval() -> None:
     found = fit_conformal(TaskType.REGRESSION, y, np.full(ROWS, y.mean()), _folds(ROWS))
     judged = coverage(found, 0.9, y, np.full(ROWS, y.mean()))
     assert judged["coverage"] == pytest.approx(0.9, abs=0.01)
+
+
+def test_what_a_model_tells_of_its_levels_is_what_was_checked() -> None:
+    found = checked(fit_conformal(TaskType.REGRESSION, *_numbers(ROWS, 2), _folds(ROWS)))
+    assert found["kind"] == "intervals"
+    assert [entry["level"] for entry in found["levels"]] == list(LEVELS)
+    assert found["levels"][1]["coverage"] == pytest.approx(0.9, abs=0.02)
+    assert found["levels"][1]["median_width"] > 0
 
 
 @pytest.fixture(scope="module", params=[("bought", "roc_auc"), ("spent", "rmse")], ids=["sets", "intervals"])
