@@ -20,13 +20,13 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 from automl.client import Client
-from automl.client.errors import ClientError
+from automl.client.errors import ClientError, NotFound
 from automl.engine.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from automl.client.shapes import Experiment
+    from automl.client.shapes import Experiment, FilePrediction
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -196,6 +196,23 @@ def remote_download(context: typer.Context, experiment: Id, out: Out = MODEL) ->
         save_model(client, client.experiments.get(experiment), out)
 
 
+@remote.command("predict")
+def remote_predict(
+    context: typer.Context,
+    model: Annotated[str, typer.Argument(help="The id of a model, or of an experiment: then its best.")],
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="CSV, also gzipped, or Parquet.")],
+    out: Annotated[Path, typer.Argument(help="Where the predictions go: CSV, or Parquet by its name.")],
+) -> None:
+    """Predict the rows of a file there, whatever its size."""
+    with told(), service(context) as client, searching() as show:
+
+        def tell(found: FilePrediction) -> None:
+            show(found["progress"], f"{found['rows']:,} rows")
+
+        done = client.predictions.predict_file(model_of(client, model), file, out, on_change=tell)
+    console.print(f"{done['rows']:,} rows are predicted in {out}.")
+
+
 @remote.command("pause")
 def remote_pause(context: typer.Context, experiment: Id) -> None:
     """Let a search rest; its clock stands still."""
@@ -280,6 +297,17 @@ def service(context: typer.Context) -> Client:
     if not token:
         fail("No token. Give --token or set AUTOML_TOKEN; the account page makes one.")
     return Client(url, token)
+
+
+def model_of(client: Client, id: str) -> str:
+    """The id of a model; that of an experiment stands for its best."""
+    try:
+        return client.models.get(id)["id"]
+    except NotFound:
+        model = client.experiments.get(id)["model"]
+        if model is None:
+            fail("The experiment has no packaged model.")
+        return model
 
 
 def save_model(client: Client, experiment: Experiment, out: Path) -> None:

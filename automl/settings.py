@@ -261,6 +261,9 @@ MAX_DATASET_BYTES = env.int("AUTOML_MAX_STORED_GB", default=50) * 2**30
 MAX_ACTIVE_EXPERIMENTS = env.int("AUTOML_MAX_ACTIVE_EXPERIMENTS", default=50)
 MAX_TIME_BUDGET = env.int("AUTOML_MAX_TIME_BUDGET", default=24 * 3600)
 MAX_TRIALS = env.int("AUTOML_MAX_TRIALS", default=10_000)
+PREDICT_AT_ONCE_BYTES = 5 * 2**20  # a CSV of that size is answered at once, a larger one by a worker
+MAX_ACTIVE_PREDICTIONS = env.int("AUTOML_MAX_ACTIVE_PREDICTIONS", default=50)  # files that wait or run
+PREDICTION_DAYS = env.float("AUTOML_PREDICTION_DAYS", default=7.0)  # how long predicted files are kept
 MAX_SWEEP = env.int("AUTOML_MAX_SWEEP", default=500)
 
 # --- Work -----------------------------------------------------------------------------------

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import isolation, pages, search
+from benchmarks import http_predict, isolation, pages, search
 
 
 def main() -> int:
     """Run all, and give 1 when any figure is over its limit."""
-    return max([isolation.main([]), pages.main([]), search.main([])])
+    return max([isolation.main([]), pages.main([]), search.main([]), http_predict.main([])])
 
 
 if __name__ == "__main__":

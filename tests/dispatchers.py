@@ -27,6 +27,9 @@ class Recorder:
     def package(self, model_id: UUID) -> None:
         self.sent.append(("package", model_id))
 
+    def predict(self, prediction_id: UUID) -> None:
+        self.sent.append(("predict", prediction_id))
+
     def diagnose(self, diagnosis_id: UUID) -> None:
         self.sent.append(("diagnose", diagnosis_id))
 

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from automl.accounts.models import User
 from automl.datasets.models import Dataset
-from automl.experiments.models import Ensemble, Experiment, TrainedModel, Trial
+from automl.experiments.models import Ensemble, Experiment, Prediction, TrainedModel, Trial
 
 COLUMNS = [
     {
@@ -206,3 +206,31 @@ class TrainedModelFactory(factory.django.DjangoModelFactory):
         lambda: {"metric": "roc_auc", "validation": {"roc_auc": {"value": 0.9, "low": 0.89, "high": 0.91}}}
     )
     files = factory.LazyFunction(lambda: [{"name": "predict.py", "size": 2048, "sha256": "ef" * 32}])
+
+
+class PredictionFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = Prediction
+
+    model = factory.SubFactory(TrainedModelFactory)
+    filename = "new rows.csv"
+    form = "csv"
+    bytes = 2048
+    state = "waiting"
+
+    class Params:
+        complete = factory.LazyAttribute(lambda o: o.state == "complete")
+
+    attempt = factory.LazyAttribute(lambda o: 0 if o.state == "waiting" else 1)
+    rows = factory.LazyAttribute(lambda o: 3 if o.complete else 0)
+    share = factory.LazyAttribute(lambda o: 1.0 if o.complete else 0.0)
+    seconds = factory.LazyAttribute(lambda o: 0.5 if o.complete else 0.0)
+    error = factory.LazyAttribute(lambda o: "The table lacks 'age'." if o.state == "failed" else "")
+    files = factory.LazyAttribute(
+        lambda o: (
+            {form: {"size": 9, "sha256": "ab" * 32} for form in ("csv", "parquet")} if o.complete else {}
+        )
+    )
+    finished_at = factory.LazyAttribute(
+        lambda o: timezone.now() if o.state not in ("waiting", "running") else None
+    )

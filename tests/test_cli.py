@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from automl import cli
-from automl.client.errors import WorkFailed
+from automl.client.errors import NotFound, WorkFailed
 
 ROWS = [
     {
@@ -72,14 +72,28 @@ class FakeService:
             **{name: self._steer(name) for name in ("pause", "resume", "stop", "cancel", "extend")},
         )
         self.models = SimpleNamespace(
-            wait=lambda id: None, download=lambda id, out: self._note("download", id) or out
+            wait=lambda id: None,
+            download=lambda id, out: self._note("download", id) or out,
+            get=self._model,
         )
+        self.predictions = SimpleNamespace(predict_file=self._predict_file)
 
     def __enter__(self) -> FakeService:
         return self
 
     def __exit__(self, *_: object) -> None:
         pass
+
+    def _model(self, id: str) -> dict[str, str]:
+        if id != "m1":
+            raise NotFound(404, "There is no such model.")
+        return {"id": id}
+
+    def _predict_file(self, model: str, path: Path, out: Path, *, on_change: Any) -> dict[str, Any]:
+        self._note("predict", model, path.name, out.name)
+        found = {"progress": 1.0, "rows": 1200}
+        on_change(found)
+        return found
 
     def _gives(self, name: str, answer: dict[str, Any]):
         return lambda *values: self._note(name, values) or answer
@@ -276,6 +290,22 @@ def test_remote_download_of_an_experiment_without_a_model_says_so(service):
     assert done.exit_code == 1
     assert "has no packaged model" in done.stderr
     assert ("download", "m1") not in fake.asked
+
+
+@pytest.mark.parametrize("of", ["m1", "e1"])
+def test_remote_predicts_a_file_by_a_model_or_an_experiments_best(service, table, tmp_path, of):
+    fake = service(FakeService())
+    done = run("remote", "--token", "t", "predict", of, table, tmp_path / "out.parquet")
+    assert done.exit_code == 0, done.output
+    assert "1,200 rows are predicted" in done.output
+    assert fake.asked[-1] == ("predict", "m1", "people.csv", "out.parquet")
+
+
+def test_remote_predict_of_an_experiment_without_a_model_says_so(service, table, tmp_path):
+    service(FakeService(model=None))
+    done = run("remote", "--token", "t", "predict", "e1", table, tmp_path / "out.csv")
+    assert done.exit_code == 1
+    assert "has no packaged model" in done.stderr
 
 
 def test_what_the_service_refuses_is_told_in_one_line(service, table):

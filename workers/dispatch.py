@@ -45,6 +45,9 @@ class CeleryDispatcher:
     def package(self, model_id: UUID) -> None:
         _send(tasks.package_model, model_id)
 
+    def predict(self, prediction_id: UUID) -> None:
+        _send(tasks.predict_file, prediction_id)
+
     def diagnose(self, diagnosis_id: UUID) -> None:
         _send(tasks.compute_diagnosis, diagnosis_id)
 

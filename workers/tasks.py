@@ -12,7 +12,7 @@ from celery import Task, shared_task
 from structlog.contextvars import bound_contextvars
 
 from automl.datasets.services import profile_dataset as profile
-from automl.experiments.services import diagnoses, lifecycle, results, trials
+from automl.experiments.services import diagnoses, lifecycle, predictions, results, trials
 from automl.experiments.services import sweep as sweeping
 
 
@@ -55,6 +55,13 @@ def package_model(model_id: str) -> None:
     """Needs a model that is packaging; leaves it ready or failed."""
     with bound_contextvars(model=model_id):
         results.package_model(UUID(model_id))
+
+
+@shared_task
+def predict_file(prediction_id: str) -> None:
+    """Needs a prediction that waits; leaves it complete, failed or cancelled."""
+    with bound_contextvars(prediction=prediction_id, attempt=0):
+        predictions.predict_file(UUID(prediction_id))
 
 
 @shared_task

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.conf import settings
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -12,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from automl.api.conditional import weak_etag
-from automl.api.encoding import UploadParser, upload_too_large
+from automl.api.encoding import UploadParser, refuse_long_body
 from automl.api.idempotency import idempotent
 from automl.api.pagination import whole_number
 from automl.api.resource import Paged, Resource, identifier, waiting
@@ -27,8 +26,6 @@ from automl.datasets import selectors, services
 from automl.datasets.models import Dataset, DatasetState
 
 MOST_PREVIEW_ROWS = 1000
-# What a form adds to the file it carries.
-FORM_MARGIN = 1 << 20
 
 
 class Datasets(Paged, Resource):
@@ -41,10 +38,7 @@ class Datasets(Paged, Resource):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         if request.method == "POST":
-            announced = request.META.get("CONTENT_LENGTH") or "0"
-            # Said before the body is read: nobody has to send half a gigabyte to hear no.
-            if announced.isdigit() and int(announced) > settings.MAX_UPLOAD_BYTES + FORM_MARGIN:
-                raise upload_too_large()
+            refuse_long_body(request)
 
     @extend_schema(operation_id="list_datasets", responses=DatasetSerializer(many=True))
     def list(self, request: Request) -> HttpResponseBase:

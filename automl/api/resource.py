@@ -18,6 +18,7 @@ from automl.api.conditional import weak_etag
 from automl.api.encoding import FiniteJSONRenderer, JSONAlways, LimitedJSONParser
 from automl.api.pagination import CursorPagination
 from automl.api.permissions import BearerToken, BrowserSession
+from automl.api.rates import WindowRate
 from automl.api.schema import ProblemSchema
 from automl.core.downloads import has_it, not_modified
 
@@ -32,6 +33,7 @@ class Resource(ViewSet):
     renderer_classes = [FiniteJSONRenderer]
     parser_classes = [LimitedJSONParser]
     content_negotiation_class = JSONAlways
+    throttle_classes = [WindowRate]
     metadata_class = None
     schema = ProblemSchema()
     # Problems that some actions have beside those of their method, for the OpenAPI document.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 from drf_spectacular.types import OpenApiTypes
@@ -12,25 +10,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from automl.api.conditional import weak_etag
-from automl.api.encoding import RowsParser
 from automl.api.idempotency import idempotent
 from automl.api.resource import Paged, Resource, identifier, waiting
-from automl.api.serializers.models import ModelSerializer, PredictionRequest, PredictionSerializer
-from automl.core.downloads import check_whole, send_file
-from automl.core.errors import Conflict, Unavailable
+from automl.api.serializers.models import ModelChoice, ModelSerializer
+from automl.core.downloads import send_file
 from automl.core.storage import path_of
-from automl.engine.errors import Retryable
-from automl.engine.serving import PredictionServer
-from automl.experiments import selectors
-from automl.experiments.models import ModelState, TrainedModel
-
-PREDICTION_SECONDS = 60.0
-
-
-@functools.cache
-def prediction_server() -> PredictionServer:
-    """One a process, started with the first prediction: it holds loaded models outside of the web process."""
-    return PredictionServer()
+from automl.experiments import selectors, serving
+from automl.experiments.models import Experiment, ModelState, TrainedModel
+from automl.experiments.services import choosing
 
 
 class Models(Paged, Resource):
@@ -74,34 +61,34 @@ class Models(Paged, Resource):
         return selectors.get_model(user=self.user, id=identifier(id, "model"))
 
     def _ready(self, id: str, done: str) -> TrainedModel:
-        return ready(self._get(id), done)
+        return serving.ready(self._get(id), done)
 
 
-class Predictions(Resource):
-    """What a model says about rows."""
+class ExperimentModels(Paged, Resource):
+    """The models of one experiment."""
 
-    parser_classes = [RowsParser]
+    @extend_schema(operation_id="list_experiment_models", responses=ModelSerializer(many=True))
+    def list(self, request: Request, id: str) -> HttpResponseBase:
+        """The models that were packaged of an experiment, newest first."""
+        models = selectors.list_models(self.user).filter(experiment=self._experiment(id))
+        paginator, rows = self.page(models, request)
+        return paginator.get_paginated_response(ModelSerializer(rows, many=True).data)
 
-    @extend_schema(operation_id="predict", request=PredictionRequest, responses={200: PredictionSerializer})
-    @idempotent(atomic=False)
+    @extend_schema(operation_id="choose_model", request=ModelChoice, responses={202: ModelSerializer})
+    @idempotent()
     def create(self, request: Request, id: str) -> HttpResponseBase:
-        """Predict rows. Missing columns are named in the error, extra ones are ignored."""
-        model = ready(selectors.get_model(user=self.user, id=identifier(id, "model")), "used")
-        rows = self.valid(PredictionRequest)["rows"]
-        check_whole(path_of(model.bundle), model.sha256)
-        try:
-            answer = prediction_server().predict(path_of(model.bundle), rows, PREDICTION_SECONDS)
-        except Retryable as error:
-            raise Unavailable(str(error)) from error
-        return Response(answer)
+        """Package a line of the board by what it is: the best, or the fastest that is nearly as good.
 
+        Asking again gives the same model, as long as the board says the same.
+        """
+        experiment = self._experiment(id)
+        data = self.valid(ModelChoice)
+        if data["choose"] == "fastest":
+            return shown(request, choosing.package_fastest(experiment, within=data["within"]), status=202)
+        return shown(request, choosing.package_best(experiment), status=202)
 
-def ready(model: TrainedModel, done: str) -> TrainedModel:
-    """The model, if it can be used; Conflict if not."""
-    if model.state != ModelState.READY:
-        reason = f" {model.error}" if model.error else ""
-        raise Conflict(f"The model is {model.state}; it can be {done} once it is ready.{reason}")
-    return model
+    def _experiment(self, id: str) -> Experiment:
+        return selectors.get_experiment(user=self.user, id=identifier(id, "experiment"))
 
 
 def _is_unfinished(model: TrainedModel) -> bool:

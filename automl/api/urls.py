@@ -10,8 +10,9 @@ from automl.api.diagnoses import Diagnoses
 from automl.api.errors import nothing_here
 from automl.api.experiments import Experiments, Leaderboard
 from automl.api.insight import Insights
+from automl.api.predictions import Predict, Predictions
 from automl.api.sweeps import Sweeps
-from automl.api.trained_models import Models, Predictions
+from automl.api.trained_models import ExperimentModels, Models
 from automl.api.trials import ExperimentTrials, Trials
 
 Actions = dict[str, Any]
@@ -46,6 +47,11 @@ urlpatterns = [
         Sweeps.as_view({"get": "list", "post": "create"}),
         name="experiment-sweeps",
     ),
+    path(
+        "experiments/<str:id>/models/",
+        ExperimentModels.as_view({"get": "list", "post": "create"}),
+        name="experiment-models",
+    ),
     path("experiments/<str:id>/compare/", Diagnoses.as_view({"get": "compare"}), name="experiment-compare"),
     path("trials/<str:id>/diagnostics/", Diagnoses.as_view({"get": "of_trial"}), name="trial-diagnostics"),
     path("trials/<str:id>/", Trials.as_view({"get": "retrieve"}), name="trial"),
@@ -55,7 +61,14 @@ urlpatterns = [
     path("models/<str:id>/", Models.as_view({"get": "retrieve"}), name="model"),
     path("models/<str:id>/diagnostics/", Diagnoses.as_view({"get": "of_model"}), name="model-diagnostics"),
     path("models/<str:id>/download/", Models.as_view({"get": "download"}), name="model-download"),
-    path("models/<str:id>/predict/", Predictions.as_view({"post": "create"}), name="model-predict"),
+    path("models/<str:id>/predict/", Predict.as_view({"post": "create"}), name="model-predict"),
+    path("models/<str:id>/predictions/", Predictions.as_view(LIST), name="model-predictions"),
+    path("predictions/<str:id>/", Predictions.as_view(ITEM), name="prediction"),
+    path(
+        "predictions/<str:id>/download/",
+        Predictions.as_view({"get": "download"}),
+        name="prediction-download",
+    ),
     path("families/", Families.as_view(LIST), name="families"),
     path("metrics/", Metrics.as_view(LIST), name="metrics"),
     path("me/", Me.as_view({"get": "retrieve"}), name="me"),

@@ -3,6 +3,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Any, Self
 
+from automl.client.predictions import Predictions
 from automl.client.resources import Datasets, Experiments, Models, Trials
 from automl.client.transport import Transport
 
@@ -37,6 +38,7 @@ class Client:
         self.experiments = Experiments(self._transport)
         self.trials = Trials(self._transport)
         self.models = Models(self._transport)
+        self.predictions = Predictions(self._transport)
 
     def me(self) -> dict[str, Any]:
         """Give the user, the quotas and what is used of them."""

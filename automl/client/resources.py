@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any, cast
 from urllib.parse import quote
 
-import httpx
-
-from automl.client.errors import DownloadDamaged, WorkFailed, error_of
+from automl.client.errors import WorkFailed
+from automl.client.files import Progress, download, upload_form
 from automl.client.shapes import (
     Dataset,
     Diagnosis,
@@ -24,11 +22,9 @@ from automl.client.shapes import (
     Sweep,
     Trial,
 )
-from automl.client.transport import Transport, unreachable
+from automl.client.transport import Transport
 
 FINAL = frozenset({"complete", "cancelled", "failed"})
-CHUNK = 1 << 16
-Progress = Callable[[int, int], None]
 
 
 class Datasets:
@@ -59,13 +55,8 @@ class Datasets:
         path = Path(path)
 
         with path.open("rb") as file:
-            watched: Any = _Watched(file, on_progress)
-
-            def form() -> dict[str, Any]:
-                file.seek(0)
-                return {"files": {"file": (path.name, watched)}, "data": {"name": name} if name else {}}
-
-            return cast(Dataset, self._transport.call("POST", "datasets/", make=form).json())
+            form, data = upload_form(path, file, on_progress), {"name": name} if name else {}
+            return cast(Dataset, self._transport.call("POST", "datasets/", make=form, data=data).json())
 
     def get(self, id: str) -> Dataset:
         """Give one dataset."""
@@ -286,6 +277,15 @@ class Models:
         """Have a trial packaged; see `wait`."""
         return cast(Model, self._transport.post(f"trials/{trial}/model/"))
 
+    def package_best(self, experiment: str) -> Model:
+        """Have the best line of a board packaged, an ensemble too; see `wait`."""
+        return cast(Model, self._transport.post(f"experiments/{experiment}/models/", {"choose": "best"}))
+
+    def package_fastest(self, experiment: str, within: float = 0.01) -> Model:
+        """Have the line packaged that predicts fastest of those within a share of the best; see `wait`."""
+        body = {"choose": "fastest", "within": within}
+        return cast(Model, self._transport.post(f"experiments/{experiment}/models/", body))
+
     def diagnostics(self, id: str, *, timeout: float | None = None) -> Diagnosis:
         """What a model gets right and wrong; the first time this takes some seconds."""
         return _diagnosis(self._transport, f"models/{id}/diagnostics/", timeout)
@@ -313,22 +313,19 @@ class Models:
         Path
             The file that was written.
         """
-        http = self._transport.http
-        try:
-            with http.stream("GET", f"models/{id}/download/") as response:
-                if response.is_error:
-                    response.read()
-                    raise error_of(response)
-                target = _target(Path(path), response, fallback=f"model-{id}.zip")
-                _save(response, target, on_progress)
-                return target
-        except httpx.TransportError as error:
-            raise unreachable(http, error) from error
+        return download(
+            self._transport,
+            f"models/{id}/download/",
+            Path(path),
+            fallback=f"model-{id}.zip",
+            on_progress=on_progress,
+        )
 
     def predict(self, id: str, rows: Sequence[Mapping[str, Any]]) -> Predictions:
-        """Predict rows, each a mapping from column to value."""
+        """Predict rows, each a mapping from column to value; a file is for `Client.predictions`."""
         body = {"rows": [dict(row) for row in rows]}
-        return cast(Predictions, self._transport.post(f"models/{id}/predict/", body))
+        answer = self._transport.call("POST", f"models/{id}/predict/", json=body, changes=False)
+        return cast(Predictions, answer.json())
 
 
 def _diagnosis(transport: Transport, path: str, timeout: float | None) -> Diagnosis:
@@ -336,56 +333,3 @@ def _diagnosis(transport: Transport, path: str, timeout: float | None) -> Diagno
     if found["status"] == "failed":
         raise WorkFailed(found["error"])
     return found
-
-
-def _target(path: Path, response: httpx.Response, *, fallback: str) -> Path:
-    if not path.is_dir():
-        return path
-    disposition = response.headers.get("Content-Disposition", "")
-    named = disposition.partition('filename="')[2].rstrip('"')
-    # Whatever the service says, nothing is written outside of the folder.
-    return path / (Path(named).name or fallback)
-
-
-def _save(response: httpx.Response, target: Path, on_progress: Progress | None) -> None:
-    total, done = int(response.headers.get("Content-Length", 0)), 0
-    digest, draft = hashlib.sha256(), target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        with draft.open("wb") as file:
-            for chunk in response.iter_bytes(CHUNK):
-                file.write(chunk)
-                digest.update(chunk)
-                done += len(chunk)
-                if on_progress:
-                    on_progress(done, total)
-        expected = response.headers.get("ETag", "").strip('"')
-        if expected and digest.hexdigest() != expected:
-            raise DownloadDamaged(
-                f"{target.name} arrived damaged: its SHA-256 is not {expected}. Download it again."
-            )
-        draft.replace(target)
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-class _Watched:
-    """A file that tells how much of it has been read."""
-
-    def __init__(self, file: IO[bytes], on_progress: Progress | None) -> None:
-        self._file, self._told = file, on_progress
-        self._total = os.fstat(file.fileno()).st_size
-
-    def read(self, size: int = -1) -> bytes:
-        chunk = self._file.read(size)
-        if self._told and chunk:
-            self._told(self._file.tell(), self._total)
-        return chunk
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        return self._file.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self._file.tell()
-
-    def fileno(self) -> int:
-        return self._file.fileno()

@@ -151,6 +151,23 @@ class Predictions(TypedDict):
     probabilities: NotRequired[list[list[float]] | None]
 
 
+class FilePrediction(TypedDict):
+    id: str
+    model: str
+    filename: str
+    bytes: int
+    status: str
+    error: str
+    rows: int
+    progress: float
+    seconds: float
+    rows_per_second: float | None
+    files: dict[str, dict[str, Any]]
+    links: dict[str, str | None]
+    created_at: str
+    finished_at: str | None
+
+
 class Diagnosis(TypedDict):
     id: str
     experiment: str

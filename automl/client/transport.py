@@ -62,7 +62,13 @@ class Transport:
             yield from page["results"]
 
     def call(
-        self, method: str, path: str, *, make: Callable[[], dict[str, Any]] | None = None, **request: Any
+        self,
+        method: str,
+        path: str,
+        *,
+        make: Callable[[], dict[str, Any]] | None = None,
+        changes: bool = True,
+        **request: Any,
     ) -> httpx.Response:
         """Send a request and give the answer, or raise what it stands for.
 
@@ -70,11 +76,13 @@ class Transport:
         ----------
         make : callable, optional
             Gives the body anew for each try: a file has to be read from its start.
+        changes : bool
+            Whether a POST changes something; one that only asks needs no key to be repeated.
         """
         headers = dict(request.pop("headers", {}))
-        if method == "POST":
+        if method == "POST" and changes:
             headers["Idempotency-Key"] = uuid.uuid4().hex
-        may_repeat = method in IDEMPOTENT or "Idempotency-Key" in headers
+        may_repeat = method in IDEMPOTENT or not changes or "Idempotency-Key" in headers
         for attempt in range(self.retries + 1):
             last = attempt == self.retries or not may_repeat
             try:

@@ -16,6 +16,14 @@ from automl.core.errors import Unavailable
 
 CHUNK = 1 << 16
 ONE_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
+# What to do where a file is missing, and where it is damaged.
+REMEDIES = {
+    "model": (
+        "have the model packaged anew, or its file restored from a backup",
+        "Have its file restored from a backup, or start the experiment anew",
+    ),
+    "prediction": ("have the rows predicted anew", "Have the rows predicted anew"),
+}
 KEPT_HEADERS = ("ETag", "Cache-Control", "Content-Location", "Retry-After", "Vary")
 
 
@@ -42,28 +50,25 @@ def not_modified(response: HttpResponseBase) -> HttpResponseNotModified:
     return answer
 
 
-def check_whole(path: Path, sha256: str) -> None:
+def check_whole(path: Path, sha256: str, *, what: str = "model") -> None:
     """Hold a file against its digest before any of it is sent or used.
 
     Raises
     ------
     Unavailable
-        If it is missing, or not what was stored.
+        If it is missing, or not what was stored; `what` it belongs to is told.
     """
+    missing, damaged = REMEDIES[what]
     try:
         status = path.stat()
         whole = _digest(path, status.st_size, status.st_mtime_ns) == sha256
     except OSError as error:
         raise Unavailable(
-            "The model's file is not in the storage just now. Try again; if it stays so, have the model "
-            "packaged "
-            "anew, or its file restored from a backup."
+            f"The {what}'s file is not in the storage just now. Try again; if it stays so, {missing}."
         ) from error
     if not whole:
         raise Unavailable(
-            "The model's file is damaged: its checksum is not the one it was stored with. Have its file "
-            "restored "
-            "from a backup, or start the experiment anew.",
+            f"The {what}'s file is damaged: its checksum is not the one it was stored with. {damaged}.",
             retry_after=600,
         )
 
@@ -76,7 +81,7 @@ def _digest(path: Path, size: int, changed: int) -> str:
 
 
 def send_file(
-    request: HttpRequest, path: Path, *, filename: str, content_type: str, sha256: str
+    request: HttpRequest, path: Path, *, filename: str, content_type: str, sha256: str, what: str = "model"
 ) -> HttpResponseBase:
     """Stream a file that never changes, once it is known to be whole.
 
@@ -87,7 +92,7 @@ def send_file(
     RangeNotSatisfiable
         If the range that was asked for begins after the file's end.
     """
-    check_whole(path, sha256)
+    check_whole(path, sha256, what=what)
     etag = f'"{sha256}"'
     size = path.stat().st_size
     part = _asked_range(request, size, etag)

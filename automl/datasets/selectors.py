@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import pyarrow as pa
-from django.db.models import QuerySet
+from django.db.models import QuerySet, Sum
 from django.http import Http404
 
 from automl.accounts.models import User
@@ -33,6 +33,12 @@ def get_dataset(*, user: User, id: UUID | str) -> Dataset:
         return list_datasets(user).get(id=UUID(str(id)))
     except (Dataset.DoesNotExist, ValueError) as error:
         raise Http404("There is no such dataset.") from error
+
+
+def stored_bytes(user: User) -> int:
+    """What the user's datasets take of the room that one user has."""
+    total: int | None = list_datasets(user).order_by().aggregate(total=Sum("bytes"))["total"]
+    return total or 0
 
 
 def preview(dataset: Dataset, *, rows: int = 20, offset: int = 0) -> tuple[list[str], list[list[Any]]]:

@@ -13,7 +13,7 @@ import structlog
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
 from django.db import DatabaseError, transaction
-from django.db.models import F, QuerySet, Sum
+from django.db.models import F, QuerySet
 from django.utils import timezone
 from structlog.contextvars import bind_contextvars
 
@@ -23,6 +23,7 @@ from automl.core.dispatch import dispatcher
 from automl.core.errors import Conflict, InvalidInput, QuotaExceeded, TooLarge
 from automl.core.patience import patiently
 from automl.datasets.models import Dataset, DatasetState
+from automl.datasets.selectors import stored_bytes
 from automl.engine.errors import UserError
 from automl.engine.schema import ColumnKind
 
@@ -76,7 +77,7 @@ def _check_quota(owner: User, size: int) -> None:
     mine = Dataset.objects.filter(owner=owner, deleted_at=None)
     if mine.count() >= settings.MAX_DATASETS:
         raise QuotaExceeded(f"You have {settings.MAX_DATASETS} datasets, the most allowed. Delete one first.")
-    used = mine.aggregate(total=Sum("bytes"))["total"] or 0
+    used = stored_bytes(owner)
     if used + size > settings.MAX_DATASET_BYTES:
         raise QuotaExceeded(
             f"Your datasets take {used / 2**30:.1f} GB of {settings.MAX_DATASET_BYTES / 2**30:.0f} GB. "

@@ -22,6 +22,7 @@ from automl.engine.conformal import checked, fit_conformal
 from automl.engine.errors import UserError
 from automl.engine.evaluation import combined_predictions, read_member
 from automl.engine.inference import Encoder, Model, finish_probabilities, temper
+from automl.engine.inference.safe import check_types
 from automl.engine.intervals import metrics_with_intervals
 from automl.engine.leaderboard import leaderboard_csv
 from automl.engine.learners import get_learner
@@ -135,27 +136,8 @@ def _files(
     from skops.io import dumps
 
     schema = model.encoder.schema
-    stored = {
-        "members": [
-            {
-                "weight": member.weight,
-                "temperature": member.temperature,
-                "factor": member.factor,
-                "layout": member.models[0].layout,
-                "models": [
-                    {
-                        "preprocess": fitted.preprocess,
-                        "estimator": fitted.estimator,
-                        "log_bounds": fitted.log_bounds,
-                    }
-                    for fitted in member.models
-                ],
-            }
-            for member in model.members
-        ],
-        "texts": list(model.encoder.texts),
-        "temperature": model.temperature,
-    }
+    model_file = dumps(_stored(model))
+    check_types(model_file)  # what the list lacks would be refused where the bundle is used
     requirements = _requirements({member["family"] for member in args["members"]})
     provenance = {
         "bakeoff": automl.__version__,
@@ -181,7 +163,7 @@ def _files(
         requirements=requirements,
     )
     return {
-        "model.skops": dumps(stored),
+        "model.skops": model_file,
         **_code(),
         "requirements.txt": "".join(f"{line}\n" for line in requirements).encode(),
         "model_card.md": card.encode(),
@@ -189,6 +171,31 @@ def _files(
         "conformal.json": _json(conformal),
         "metrics.json": _json({**metrics, "provenance": provenance}),
         "leaderboard.csv": leaderboard_csv(args["leaderboard"]).encode(),
+    }
+
+
+def _stored(model: Model) -> dict[str, Any]:
+    """What `model.skops` holds: plain containers around the fitted pipelines."""
+    return {
+        "members": [
+            {
+                "weight": member.weight,
+                "temperature": member.temperature,
+                "factor": member.factor,
+                "layout": member.models[0].layout,
+                "models": [
+                    {
+                        "preprocess": fitted.preprocess,
+                        "estimator": fitted.estimator,
+                        "log_bounds": fitted.log_bounds,
+                    }
+                    for fitted in member.models
+                ],
+            }
+            for member in model.members
+        ],
+        "texts": list(model.encoder.texts),
+        "temperature": model.temperature,
     }
 
 
@@ -210,9 +217,8 @@ def _requirements(families: set[str]) -> list[str]:
 
 
 def load_texts(path: Path) -> list[Any]:
-    from skops.io import get_untrusted_types, load
-
-    found: list[Any] = load(path, trusted=get_untrusted_types(file=path))
+    """The transformers of a prepared table's text columns."""
+    found: list[Any] = inference.load_skops(path)
     return found
 
 

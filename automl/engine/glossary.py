@@ -122,6 +122,16 @@ class Guide:
     too_high: str
 
 
+def label_of(family: str, name: str) -> str:
+    """What people call a dial of a family."""
+    return _words_of(family, name)[0]
+
+
+def _words_of(family: str, name: str) -> tuple[str, str, str]:
+    plain = (name.replace("_", " ").capitalize(), "", "")
+    return OF_FAMILY.get((family, name), WORDS.get(name, plain))
+
+
 def guide(family: str, name: str, dimension: Dimension) -> Guide:
     """Tell of a dial of a family; one that has no words of its own is told by its effect alone.
 
@@ -131,8 +141,7 @@ def guide(family: str, name: str, dimension: Dimension) -> Guide:
     >>> guide("lightgbm", "num_leaves", Int(2, 64, 31, effect="How detailed: more finds more.")).meaning
     'How detailed.'
     """
-    plain = (name.replace("_", " ").capitalize(), "", "")
-    label, too_low, too_high = OF_FAMILY.get((family, name), WORDS.get(name, plain))
+    label, too_low, too_high = _words_of(family, name)
     meaning, colon, more = dimension.effect.partition(": ")
     if isinstance(dimension, Choice):
         too_low = too_high = ""

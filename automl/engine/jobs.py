@@ -142,6 +142,22 @@ class PackageResult(TypedDict):
     size: int
 
 
+class PredictArgs(TypedDict):
+    """A file of rows to predict with a bundle; the results go into the folder `out`."""
+
+    bundle: str
+    source: str
+    out: str
+
+
+class PredictResult(TypedDict):
+    """How many rows were predicted in how many seconds; by format, `size` and `sha256` of the results."""
+
+    rows: int
+    seconds: float
+    files: dict[str, dict[str, Any]]
+
+
 class DiagnoseArgs(TypedDict):
     """A trial, or an ensemble's weighted members, to be diagnosed; `seconds` are for predicting again."""
 
@@ -249,6 +265,13 @@ def package(args: PackageArgs, report: Report) -> dict[str, Any]:
     return write_bundle(args)
 
 
+def predict(args: PredictArgs, report: Report) -> dict[str, Any]:
+    """Predict the rows of a file, in chunks."""
+    from automl.engine.batches import predict_batch
+
+    return predict_batch(args, report)
+
+
 def diagnose(args: DiagnoseArgs, report: Report) -> dict[str, Any]:
     """Say what a model gets right and wrong on rows that it did not see."""
     from automl.engine.diagnostics.overall import diagnose as diagnose_model
@@ -265,4 +288,5 @@ def compare(args: CompareArgs, report: Report) -> dict[str, Any]:
 
 def names(args: Mapping[str, Any], report: Report) -> dict[str, Any]:
     """Answer at once; for measuring what isolation costs."""
-    return {"jobs": ["profile", "prepare", "evaluate", "blend", "package", "diagnose", "compare"]}
+    jobs = ["profile", "prepare", "evaluate", "blend", "package", "predict", "diagnose", "compare"]
+    return {"jobs": jobs}

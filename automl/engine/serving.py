@@ -19,12 +19,12 @@ import tempfile
 import threading
 import time
 import traceback
-import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict, cast
+from typing import Any, NotRequired, Protocol, TypedDict, cast
 
+from automl.engine.batches import load_bundle, predict_table
 from automl.engine.errors import Retryable, UserError
 from automl.engine.isolation.warm import environment
 
@@ -46,7 +46,14 @@ class Prediction(TypedDict):
 
 
 Row = Mapping[str, Any]
-Predictor = Callable[[Sequence[Row]], Prediction]
+
+
+class Predictor(Protocol):
+    """A model in memory, as requests use it."""
+
+    def rows(self, rows: Sequence[Row]) -> Prediction: ...
+
+    def table(self, source: Path, target: Path) -> dict[str, int]: ...
 
 
 class _ServerGone(Exception):
@@ -100,11 +107,25 @@ class PredictionServer:
         Retryable
             If there was no answer in time, or the process died twice.
         """
+        return cast(Prediction, self._answer({"bundle": str(bundle), "rows": list(rows)}, timeout))
+
+    def predict_table(self, bundle: Path | str, source: Path, target: Path, timeout: float = 60.0) -> int:
+        """Predict a small file into a CSV file; as `predict`.
+
+        Returns
+        -------
+        int
+            How many rows it has.
+        """
+        asked = {"bundle": str(bundle), "source": str(source), "target": str(target)}
+        return int(self._answer(asked, timeout)["rows"])
+
+    def _answer(self, request: dict[str, Any], timeout: float) -> dict[str, Any]:
         stop = time.monotonic() + timeout
         if not self._lock.acquire(timeout=timeout):
             raise Retryable(f"Other predictions took over {timeout:.0f} s; try again, or send fewer rows.")
         try:
-            answer = self._ask({"bundle": str(bundle), "rows": list(rows)}, stop, timeout)
+            answer = self._ask(request, stop, timeout)
         finally:
             self._lock.release()
         if "error" in answer:
@@ -112,7 +133,7 @@ class PredictionServer:
                 raise UserError(answer["error"])
             log.error("Prediction failed: %s", answer["detail"])
             raise RuntimeError(f"The model could not predict: {answer['error']}")
-        return cast(Prediction, answer)
+        return answer
 
     def close(self) -> None:
         """End the process."""
@@ -188,7 +209,7 @@ class ModelShelf:
     Parameters
     ----------
     load : callable
-        Path of a bundle to a function of rows.
+        Path of a bundle to its model.
     kept : int
     """
 
@@ -209,38 +230,64 @@ class ModelShelf:
         return self._models[key]
 
 
-def load_predictor(bundle: Path) -> Predictor:
-    """Load a bundle into a function of rows; the code is that of every bundle's `predict.py`."""
+class Served:
+    """A loaded model.
+
+    Parameters
+    ----------
+    model : object
+        What the `load` of a bundle gives.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+
+    def rows(self, rows: Sequence[Row]) -> Prediction:
+        """Predict rows as JSON has them."""
+        from automl.engine.inference import InputError
+
+        try:
+            found = _predict_rows(self._model, rows)
+        except InputError as error:
+            raise UserError(str(error)) from error
+        if self._model.task_type == "regression":
+            return {"predictions": found["predictions"]}
+        return {**found, "classes": self._model.classes_.tolist()}
+
+    def table(self, source: Path, target: Path) -> dict[str, int]:
+        """Predict a file into a CSV file, and tell how many rows it has."""
+        counted = {"rows": 0}
+        predict_table(self._model, source, target, progress=lambda rows, _: counted.update(rows=rows))
+        return counted
+
+
+def _predict_rows(model: Any, rows: Sequence[Row]) -> Prediction:
     import pandas as pd
 
-    from automl.engine import inference
+    frame = pd.DataFrame.from_records(list(rows))
+    if model.task_type == "regression":
+        return {"predictions": model.predict(frame).tolist()}
+    probabilities = model.predict_proba(frame)
+    return {
+        "predictions": model.classes_[probabilities.argmax(axis=1)].tolist(),
+        "probabilities": probabilities.tolist(),
+    }
 
-    with tempfile.TemporaryDirectory(prefix="bakeoff-") as folder, zipfile.ZipFile(bundle) as archive:
-        archive.extractall(folder)
-        model = inference.load(folder)
 
-    def predict(rows: Sequence[Row]) -> Prediction:
-        frame = pd.DataFrame.from_records(list(rows))
-        try:
-            if model.task_type == "regression":
-                return {"predictions": model.predict(frame).tolist()}
-            probabilities = model.predict_proba(frame)
-        except inference.InputError as error:
-            raise UserError(str(error)) from error
-        return {
-            "predictions": model.classes_[probabilities.argmax(axis=1)].tolist(),
-            "classes": model.classes_.tolist(),
-            "probabilities": probabilities.tolist(),
-        }
-
-    return predict
+def load_predictor(bundle: Path) -> Predictor:
+    """Load a bundle; the code is that of every bundle's `predict.py`."""
+    with tempfile.TemporaryDirectory(prefix="bakeoff-") as folder:
+        return Served(load_bundle(bundle, Path(folder)))
 
 
 def answer(shelf: ModelShelf, line: bytes) -> dict[str, Any]:
     """Answer one request; an error is an answer too."""
     try:
         request = json.loads(line)
-        return dict(shelf.get(Path(request["bundle"]))(request["rows"]))
+        model = shelf.get(Path(request["bundle"]))
+        if "rows" in request:
+            return dict(model.rows(request["rows"]))
+        return dict(model.table(Path(request["source"]), Path(request["target"])))
     except FileNotFoundError:
         return {"error": "the bundle's file is gone", "user_error": False, "detail": traceback.format_exc()}
     except Exception as error:  # noqa: BLE001, RUF100 - one bad request must not end the process

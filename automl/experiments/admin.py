@@ -1,6 +1,6 @@
 from django.contrib import admin
 
-from automl.experiments.models import Ensemble, Experiment, TrainedModel, Trial
+from automl.experiments.models import Ensemble, Experiment, Prediction, TrainedModel, Trial
 
 
 @admin.register(Experiment)
@@ -21,6 +21,12 @@ class TrialAdmin(admin.ModelAdmin[Trial]):
 class TrainedModelAdmin(admin.ModelAdmin[TrainedModel]):
     list_display = ("name", "experiment", "state", "is_best", "score", "size")
     list_filter = ("state", "is_best")
+
+
+@admin.register(Prediction)
+class PredictionAdmin(admin.ModelAdmin[Prediction]):
+    list_display = ("filename", "model", "state", "rows", "attempt", "created_at")
+    list_filter = ("state",)
 
 
 admin.site.register(Ensemble)

@@ -128,7 +128,7 @@ class Board:
     def answer(self) -> Entry | None:
         """The experiment's answer as far as it is known; models that hold training rows come last."""
         trials = [entry for entry in self.ranked if entry.number is not None]
-        handed_out = (entry for entry in trials if not _keeps_rows(entry.family))
+        handed_out = (entry for entry in trials if not keeps_rows(entry.family))
         best = next(handed_out, trials[0] if trials else None)
         ensemble = next((entry for entry in self.ranked if entry.number is None), None)
         if best is None or (ensemble and (ensemble.score or 0.0) >= (best.score or 0.0)):
@@ -227,6 +227,7 @@ def _moment(entry: Entry) -> tuple[float, int]:
     return entry.ended_after or 0.0, sys.maxsize if entry.number is None else entry.number
 
 
-def _keeps_rows(family: str) -> bool:
+def keeps_rows(family: str) -> bool:
+    """Whether models of the family hold training rows, which no bundle does."""
     learner = LEARNERS.get(family)
     return bool(learner and learner.keeps_rows)

@@ -9,6 +9,7 @@ from uuid import UUID
 from automl.datasets.services import profile_dataset
 from automl.experiments.services.diagnoses import compute_diagnosis
 from automl.experiments.services.lifecycle import prepare_experiment
+from automl.experiments.services.predictions import predict_file
 from automl.experiments.services.results import finish_experiment, package_model
 from automl.experiments.services.trials import evaluate_trial, plan_trials
 
@@ -37,6 +38,9 @@ class InlineDispatcher:
 
     def package(self, model_id: UUID) -> None:
         self._do(lambda: package_model(model_id))
+
+    def predict(self, prediction_id: UUID) -> None:
+        self._do(lambda: predict_file(prediction_id))
 
     def diagnose(self, diagnosis_id: UUID) -> None:
         self._do(lambda: compute_diagnosis(diagnosis_id))

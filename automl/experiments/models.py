@@ -240,6 +240,73 @@ class TrainedModel(Identified):
         return f"models/{self.id}/bundle.zip"
 
 
+class PredictionState(models.TextChoices):
+    WAITING = "waiting"
+    RUNNING = "running"
+    COMPLETE = "complete"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        return self not in (PredictionState.WAITING, PredictionState.RUNNING)
+
+
+class Prediction(Identified):
+    """A file of rows that a model predicts on a worker; what comes of it is a file too."""
+
+    model = models.ForeignKey(TrainedModel, on_delete=models.CASCADE, related_name="predictions")
+    filename = models.CharField(max_length=255)
+    form = models.CharField(max_length=16)  # how it came, as its file's name ends: csv, csv.gz, parquet
+    bytes = models.BigIntegerField()
+    state = models.CharField(max_length=16, choices=PredictionState, default=PredictionState.WAITING)
+    version = models.PositiveIntegerField(default=0)
+    error = models.TextField(blank=True)
+    rows = models.BigIntegerField(default=0)  # predicted so far
+    share = models.FloatField(default=0)  # of the file, from 0 to 1
+    seconds = models.FloatField(default=0)  # what that took
+    files = models.JSONField(default=dict)  # by format: size and sha256 of the results
+    attempt = models.PositiveSmallIntegerField(default=0)
+    losses = models.PositiveSmallIntegerField(default=0)  # attempts that ended with their process
+    lease_expires_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [
+            # The sweep looks for those that are not there yet.
+            models.Index(fields=["state"], name="prediction_state"),
+            # A model's list, newest first.
+            models.Index(fields=["model", "-created_at"], name="prediction_list"),
+        ]
+
+    def __str__(self) -> str:
+        return self.filename
+
+    @property
+    def is_final(self) -> bool:
+        return PredictionState(self.state).is_final
+
+    @property
+    def rows_per_second(self) -> float | None:
+        """How fast it is, or was; None before the first rows."""
+        return self.rows / self.seconds if self.rows and self.seconds > 0 else None
+
+    @property
+    def folder(self) -> str:
+        """Key of the folder of its files in the private storage: they go with those of the model."""
+        return f"models/{self.model_id}/predictions/{self.id}"
+
+    @property
+    def source(self) -> str:
+        """Key of the file that was sent."""
+        return f"{self.folder}/input.{self.form}"
+
+    @property
+    def results(self) -> str:
+        """Key of the folder that this attempt writes; a dead attempt's folder is never read."""
+        return f"{self.folder}/{self.attempt}"
+
+
 class DiagnosisState(models.TextChoices):
     COMPUTING = "computing"
     READY = "ready"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -14,6 +15,8 @@ from django.http import Http404
 from django.utils.text import slugify
 
 from automl.accounts.models import User
+from automl.core.errors import Conflict, InvalidInput
+from automl.core.storage import path_of
 from automl.engine.learners import LEARNERS
 from automl.engine.metrics import METRICS, Metric
 from automl.engine.trial import TrialState
@@ -24,6 +27,8 @@ from automl.experiments.models import (
     Experiment,
     ExperimentState,
     ModelState,
+    Prediction,
+    PredictionState,
     Sweep,
     TrainedModel,
     Trial,
@@ -31,6 +36,7 @@ from automl.experiments.models import (
 from automl.experiments.states import FINAL
 
 M = TypeVar("M", bound=Model)
+RESULT_TYPES = {"csv": "text/csv", "parquet": "application/vnd.apache.parquet"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +102,61 @@ def get_model(*, user: User, id: UUID | str) -> TrainedModel:
     return _one(list_models(user), id, "model")
 
 
+def get_model_in_use(*, user: User, id: UUID | str) -> TrainedModel:
+    """As `get_model`, but only what predicting needs is read: this is asked for many times a second."""
+    mine = list_models(user).select_related(None).order_by()
+    return _one(mine.only("id", "experiment_id", "state", "error", "sha256"), id, "model")
+
+
+def list_predictions(model: TrainedModel) -> QuerySet[Prediction]:
+    """The files that a model predicts or has predicted, newest first."""
+    return model.predictions.order_by("-created_at", "id")
+
+
+def get_prediction(*, user: User, id: UUID | str) -> Prediction:
+    """A prediction by one of the user's models, or Http404."""
+    mine = Prediction.objects.filter(model__in=list_models(user).order_by())
+    return _one(mine.select_related("model__experiment"), id, "prediction")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """A file to send: see `automl.core.downloads.send_file`."""
+
+    path: Path
+    filename: str
+    content_type: str
+    sha256: str
+    what: str
+
+
+def result_of(prediction: Prediction, form: str) -> Result:
+    """The file of a complete prediction, as CSV or Parquet.
+
+    Raises
+    ------
+    InvalidInput
+        If the format is not known.
+    Conflict
+        If the prediction is not complete.
+    """
+    if form not in RESULT_TYPES:
+        raise InvalidInput({"format": f"{form[:40]!r} is not known here. Choose csv or parquet."})
+    if prediction.state != PredictionState.COMPLETE:
+        reason = f" {prediction.error}" if prediction.error else ""
+        raise Conflict(
+            f"The prediction is {prediction.state}; its file is there once it is complete.{reason}"
+        )
+    stem = prediction.filename.partition(".")[0]
+    return Result(
+        path=path_of(prediction.results) / f"predictions.{form}",
+        filename=f"{slugify(stem) or 'rows'}-predictions.{form}",
+        content_type=RESULT_TYPES[form],
+        sha256=prediction.files[form]["sha256"],
+        what="prediction",
+    )
+
+
 def get_diagnosis(*, user: User, id: UUID | str) -> Diagnosis:
     """A diagnosis or comparison of one of the user's experiments, or Http404."""
     mine = Diagnosis.objects.filter(
@@ -116,6 +177,16 @@ def entries_of(ids: Sequence[str], *, within: Experiment | None = None) -> list[
     ]
     found = {str(row.id): row for row in rows}
     return [found[id] for id in ids] if all(id in found for id in ids) else None
+
+
+def line_of(experiment: Experiment, name: str) -> Trial | Ensemble:
+    """A line of the board, by the number of its trial or the identifier of its ensemble; or Http404."""
+    if name.isascii() and name.isdecimal() and len(name) < 10:
+        trial = experiment.trials.filter(number=int(name)).first()
+        if trial is not None:
+            return trial
+    ensembles = experiment.ensembles.select_related("experiment__dataset", "model")
+    return _one(ensembles, name, "line on the board")
 
 
 def entry_name(entry: Trial | Ensemble) -> str:

@@ -20,7 +20,7 @@ from automl.engine.learners import LEARNERS
 from automl.engine.metrics import Metric
 from automl.engine.trial import Origin, TrialState
 from automl.experiments import clock, selectors
-from automl.experiments.boards import AS_IT_SHOULD, COMPLETE, Board, Entry
+from automl.experiments.boards import AS_IT_SHOULD, COMPLETE, Board, Entry, PackagedModel, keeps_rows
 from automl.experiments.models import Experiment, ModelState
 from automl.experiments.states import FINAL
 from automl.pages import charts
@@ -31,6 +31,7 @@ from automl.pages.templatetags.show import NOTHING, origin, score, seconds, size
 WINDOW = 100
 FAILURES_SHOWN = 20
 RANKED, EVERYTHING = "ranked", "all"
+MARK = "00000000-0000-0000-0000-000000000000"
 SortKey = Callable[[Entry], Any]
 
 
@@ -216,6 +217,8 @@ def _rows(
     scale = charts.scale_of([(e.low, e.value, e.high) for e in found.ranked[:10]])
     opened, shared = frozenset(query.opened), found.shared
     dials = address_of("pages:dials", found.experiment.id)
+    # Looked up once: a hundred addresses take longer than all else of a row.
+    models = reverse("pages:model", args=[MARK])
     rows = []
     for entry in window:
         id, rank = entry.id, found.rank_of(entry)
@@ -245,10 +248,21 @@ def _rows(
                 "size": size(entry.size),
                 "has_curve": entry.has_curve,
                 "finding": _finding(entry),
+                "bundle": _bundle(entry, model),
+                # Short, as a board has a hundred: the number of a trial, the identifier of an ensemble.
+                "entry": id if entry.number is None else entry.number,
+                "model": models.replace(MARK, str(model.id)) if model else "",
                 "details": _details(entry, metric, ready, dials) if id in opened else None,
             }
         )
     return rows
+
+
+def _bundle(entry: Entry, model: PackagedModel | None) -> str:
+    """How its model stands; empty where there can be none."""
+    if model is not None:
+        return model.state
+    return "none" if entry.state == COMPLETE and not keeps_rows(entry.family) else ""
 
 
 def _finding(entry: Entry) -> str:
@@ -278,5 +292,4 @@ def _details(entry: Entry, metric: Metric | None, model: UUID | None, dials: str
         "error": entry.error,
         "tweak": f"{dials}?trial={entry.id}" if dials and entry.number is not None else "",
         "model": reverse("pages:model", args=[model]) if model else "",
-        "can_package": entry.state == COMPLETE and entry.number is not None and not model,
     }

@@ -212,8 +212,16 @@ def _mine(experiment: Experiment) -> dict[str, Any]:
     """The trials by hand, newest first: what was expected, what came of it."""
     own = experiment.trials.filter(origin=Origin.MANUAL.value).order_by("-number")
     trials = list(own.defer("learning_curve", "learned")[: MINE_SHOWN + 1])
+    has_ended = any(trial.state == TrialState.COMPLETE.value for trial in trials)
+    best = list(selectors.best_first(experiment.trials).values_list("id", flat=True)[:2]) if has_ended else []
     rows = [
-        {"trial": trial, "name": selectors.trial_name(trial), "verdict": _verdict(experiment, trial)}
+        {
+            "trial": trial,
+            "name": selectors.trial_name(trial),
+            "verdict": _verdict(experiment, trial),
+            "leads": trial.id in best[:1],
+            "rival": next((id for id in best if id != trial.id), None),
+        }
         for trial in trials[:MINE_SHOWN]
     ]
     states = "-".join(f"{trial.number}{trial.state[:2]}{len(trial.fold_scores)}" for trial in trials)
@@ -224,7 +232,7 @@ def _mine(experiment: Experiment) -> dict[str, Any]:
         "metric_label": selectors.metric_label(experiment),
         # Not `live`: without JavaScript the page would load itself anew under what is being typed.
         "polled": experiment.state not in FINAL,
-        "stamp": stamp_of("mine", states, experiment.state in FINAL),
+        "stamp": stamp_of("mine", states, *best, experiment.state in FINAL),
     }
 
 

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_POST, require_safe
 
 from automl.core.downloads import RangeNotSatisfiable, send_file
 from automl.core.errors import Conflict
@@ -16,21 +18,37 @@ from automl.core.storage import path_of
 from automl.engine.metrics import METRICS
 from automl.experiments import selectors
 from automl.experiments.models import ModelState, TrainedModel
+from automl.experiments.services import choosing
+from automl.pages import trying
 from automl.pages.access import SignedInRequest, page
 from automl.pages.live import fragment, stamp_of
+
+FILES_SHOWN = 20
 
 
 @require_safe
 @page
 def model(request: SignedInRequest, id: UUID) -> HttpResponse:
-    return render(request, "pages/model.html", _shown(request, id))
+    found = selectors.get_model(user=request.user, id=id)
+    return render(request, "pages/model.html", shown(request, found))
 
 
 @require_safe
 @page
 def state(request: SignedInRequest, id: UUID) -> HttpResponse:
-    shown = _shown(request, id)
-    return fragment(request, "pages/_model.html", shown, final=not shown["live"])
+    context = shown(request, selectors.get_model(user=request.user, id=id))
+    return fragment(request, "pages/_model.html", context, final=not context["live"])
+
+
+@require_POST
+@page
+def package(request: SignedInRequest, id: UUID) -> HttpResponse:
+    """Package a line of the board, or the fastest of the nearly best."""
+    experiment = selectors.get_experiment(user=request.user, id=id)
+    if request.POST.get("choose") == "fastest":
+        return redirect("pages:model", id=choosing.package_fastest(experiment).id)
+    line = selectors.line_of(experiment, request.POST.get("entry", ""))
+    return redirect("pages:model", id=choosing.package_entry(line).id)
 
 
 @require_safe
@@ -51,8 +69,8 @@ def download(request: SignedInRequest, id: UUID) -> HttpResponseBase:
         return HttpResponse(status=416, headers={"Content-Range": f"bytes */{error.size}"})
 
 
-def _shown(request: SignedInRequest, id: UUID) -> dict[str, Any]:
-    model = selectors.get_model(user=request.user, id=id)
+def shown(request: SignedInRequest, model: TrainedModel) -> dict[str, Any]:
+    """What the page of a model shows."""
     filename = selectors.bundle_filename(model)
     return {
         "model": model,
@@ -67,6 +85,27 @@ def _shown(request: SignedInRequest, id: UUID) -> dict[str, Any]:
         "predict_url": request.build_absolute_uri(reverse("api:model-predict", kwargs={"id": model.id})),
         "live": model.state == ModelState.PACKAGING,
         "stamp": stamp_of(model.version, model.state),
+        **({**trial_of(model), **files_of(model)} if model.state == ModelState.READY else {}),
+    }
+
+
+def trial_of(model: TrainedModel, posted: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The form to try the model with; and what it says about the row, once one was sent."""
+    inputs, left_out = trying.inputs_of(model)
+    filled = trying.fill(inputs, posted)
+    tried = trying.nothing_yet(model, filled) if posted is None else trying.predict(model, filled)
+    return {"filled": filled, "inputs_left_out": left_out, "tried": tried, "untried": posted is None}
+
+
+def files_of(model: TrainedModel) -> dict[str, Any]:
+    """The files that the model predicts or has predicted."""
+    found = list(selectors.list_predictions(model)[:FILES_SHOWN])
+    return {
+        "predictions": found,
+        "files_live": any(not each.is_final for each in found),
+        "files_stamp": stamp_of(len(found), sum(each.version for each in found)),
+        "file_limit": settings.MAX_UPLOAD_BYTES,
+        "kept_days": settings.PREDICTION_DAYS,
     }
 
 

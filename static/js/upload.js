@@ -2,6 +2,7 @@
 (function () {
   "use strict";
   const form = document.getElementById("upload");
+  if (!form) return;
   const drop = document.getElementById("drop");
   const input = form.querySelector("input[type=file]");
   const chosen = document.getElementById("chosen");

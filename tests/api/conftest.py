@@ -10,8 +10,14 @@ from automl.accounts.models import User
 from automl.accounts.services import create_token
 from automl.core import storage
 from automl.datasets.models import Dataset
-from automl.experiments.models import Experiment, TrainedModel, Trial
-from tests.factories import DatasetFactory, ExperimentFactory, TrainedModelFactory, TrialFactory
+from automl.experiments.models import Experiment, Prediction, TrainedModel, Trial
+from tests.factories import (
+    DatasetFactory,
+    ExperimentFactory,
+    PredictionFactory,
+    TrainedModelFactory,
+    TrialFactory,
+)
 
 BASE = "/api/v1/"
 BUNDLE = bytes(range(256)) * 16
@@ -57,6 +63,7 @@ class World:
     experiment: Experiment
     trial: Trial
     model: TrainedModel
+    prediction: Prediction
 
 
 @pytest.fixture
@@ -68,4 +75,4 @@ def world(alice: User) -> World:
     model = TrainedModelFactory(trial=trial, sha256=hashlib.sha256(BUNDLE).hexdigest())
     storage.make_folder(f"models/{model.id}")
     storage.path_of(model.bundle).write_bytes(BUNDLE)
-    return World(dataset, experiment, trial, model)
+    return World(dataset, experiment, trial, model, PredictionFactory(model=model))

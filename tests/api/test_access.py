@@ -34,6 +34,8 @@ ENDPOINTS = [
     ("post", "experiments/{experiment}/trials/", 201),
     ("post", "experiments/{experiment}/sweeps/", 201),
     ("get", "experiments/{experiment}/compare/", 409),
+    ("get", "experiments/{experiment}/models/", 200),
+    ("post", "experiments/{experiment}/models/", 202),
     ("get", "trials/{trial}/", 200),
     ("get", "trials/{trial}/diagnostics/", 202),
     ("post", "trials/{trial}/skip/", 409),
@@ -43,6 +45,10 @@ ENDPOINTS = [
     ("get", "models/{model}/diagnostics/", 202),
     ("get", "models/{model}/download/", 200),
     ("post", "models/{model}/predict/", 200),
+    ("get", "models/{model}/predictions/", 200),
+    ("get", "predictions/{prediction}/", 200),
+    ("delete", "predictions/{prediction}/", 202),
+    ("get", "predictions/{prediction}/download/", 409),
     ("get", "families/", None),
     ("get", "metrics/", None),
     ("get", "me/", None),
@@ -50,16 +56,18 @@ ENDPOINTS = [
     ("get", "docs/", None),
 ]
 OBJECTS = [(method, path, status) for method, path, status in ENDPOINTS if status]
+OF = ("dataset", "experiment", "trial", "model", "prediction")
 BODIES = {
     "experiments/{experiment}/trials/": {"family": "dummy"},
     "experiments/{experiment}/sweeps/": {"family": "lightgbm", "grid": {"num_leaves": [8, 16]}},
     "experiments/{experiment}/extend/": {"time_budget": 60},
+    "experiments/{experiment}/models/": {"choose": "fastest"},
     "models/{model}/predict/": {"rows": [{"age": 39}]},
 }
 
 
 def call(client, method, path, world):
-    ids = {name: str(getattr(world, name).id) for name in ("dataset", "experiment", "trial", "model")}
+    ids = {name: str(getattr(world, name).id) for name in OF}
     return getattr(client, method)(path.format(**ids), BODIES.get(path, {}) if method != "get" else None)
 
 
@@ -71,7 +79,7 @@ def answers_without_files(monkeypatch):
         def predict(self, bundle, rows, timeout):
             return {"predictions": ["low"] * len(rows)}
 
-    monkeypatch.setattr("automl.api.trained_models.prediction_server", Server)
+    monkeypatch.setattr("automl.experiments.serving.prediction_server", Server)
     monkeypatch.setattr("automl.datasets.selectors.preview", lambda dataset, rows, offset: (["age"], [[39]]))
 
 
@@ -109,7 +117,7 @@ def test_the_table_above_has_every_address():
     assert routes == known
 
 
-@pytest.mark.parametrize("path", ["datasets/", "experiments/", "trials/", "models/"])
+@pytest.mark.parametrize("path", ["datasets/", "experiments/", "trials/", "models/", "predictions/"])
 @pytest.mark.parametrize("id", ["nothing", "00000000-0000-0000-0000-000000000000", "%00", "é"])
 def test_what_names_nothing_is_not_found(api, path, id):
     response = api.get(f"{path}{id}/")

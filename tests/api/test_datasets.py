@@ -79,7 +79,7 @@ def test_a_broken_form_is_a_problem(api):
 def test_an_upload_over_the_limit_is_refused(api, settings, chunked, monkeypatch):
     settings.MAX_UPLOAD_BYTES = 1000
     margin = 0 if not chunked else 1 << 20
-    monkeypatch.setattr("automl.api.datasets.FORM_MARGIN", margin)
+    monkeypatch.setattr("automl.api.encoding.FORM_MARGIN", margin)
     response = upload(api, content=b"x" * 2000)
     assert response.status_code == 413
     assert "over the limit" in response.json()["detail"]
@@ -88,7 +88,7 @@ def test_an_upload_over_the_limit_is_refused(api, settings, chunked, monkeypatch
 
 def test_an_announced_size_over_the_limit_is_refused_unread(api, settings, monkeypatch):
     settings.MAX_UPLOAD_BYTES = 1000
-    monkeypatch.setattr("automl.api.datasets.FORM_MARGIN", 0)
+    monkeypatch.setattr("automl.api.encoding.FORM_MARGIN", 0)
     monkeypatch.setattr("automl.api.encoding.UploadParser.parse", lambda *args, **kwargs: 1 / 0)
     assert upload(api, content=b"x" * 2000).status_code == 413
 

@@ -82,7 +82,7 @@ def test_whatever_is_sent_the_answer_is_one_of_the_document(alice, monkeypatch, 
             count = len(rows)
             return {"predictions": ["low"] * count, "classes": ["low"], "probabilities": [[1.0]] * count}
 
-    monkeypatch.setattr("automl.api.trained_models.prediction_server", Server)
+    monkeypatch.setattr("automl.experiments.serving.prediction_server", Server)
     schema = schemathesis.openapi.from_dict(about.document())
     schema.app = get_wsgi_application()
     operation = schema[path][method.upper()]

@@ -118,7 +118,7 @@ def test_a_predicted_answer_is_kept(api, world, monkeypatch):
         def predict(self, bundle, rows, timeout):
             return {"predictions": [next(answers)]}
 
-    monkeypatch.setattr("automl.api.trained_models.prediction_server", Server)
+    monkeypatch.setattr("automl.experiments.serving.prediction_server", Server)
     path, rows = f"models/{world.model.id}/predict/", {"rows": [{"age": 1}]}
     assert api.post(path, rows, **KEY).json() == api.post(path, rows, **KEY).json()
 

@@ -6,7 +6,7 @@ from automl.core import storage
 from automl.core.errors import InvalidInput
 from automl.engine.errors import Retryable
 from automl.experiments.models import TrainedModel
-from tests.factories import TrainedModelFactory, TrialFactory
+from tests.factories import EnsembleFactory, TrainedModelFactory, TrialFactory
 
 CONTENT = bytes(range(256)) * 16
 
@@ -145,7 +145,7 @@ def server(monkeypatch):
             return self.answer
 
     server = Server()
-    monkeypatch.setattr("automl.api.trained_models.prediction_server", lambda: server)
+    monkeypatch.setattr("automl.experiments.serving.prediction_server", lambda: server)
     return server
 
 
@@ -195,6 +195,35 @@ def test_a_prediction_that_took_too_long_may_be_tried_again(api, world, server):
     assert "Retry-After" in response
 
 
-def test_csv_is_not_taken_yet(api, world, server):
-    response = api.generic("POST", f"models/{world.model.id}/predict/", "age\n39\n", content_type="text/csv")
-    assert response.status_code == 415
+# --- Choosing -----------------------------------------------------------------------------------
+
+
+def test_the_fastest_of_the_nearly_best_is_packaged(api, world, sent, django_capture_on_commit_callbacks):
+    slow = world.trial
+    fast = TrialFactory(experiment=world.experiment, score=slow.score - 0.005, predict_time=0.001)
+    with django_capture_on_commit_callbacks(execute=True):
+        response = api.post(f"experiments/{world.experiment.id}/models/", {"choose": "fastest"})
+    body = response.json()
+    assert (response.status_code, body["trial"], body["status"]) == (202, str(fast.id), "packaging")
+    assert response["Location"].endswith(f"/api/v1/models/{body['id']}/")
+    assert len(sent) == 1
+    narrow = api.post(f"experiments/{world.experiment.id}/models/", {"choose": "fastest", "within": 0.001})
+    assert narrow.json()["trial"] == str(slow.id)
+    listed = api.get(f"experiments/{world.experiment.id}/models/").json()["results"]
+    assert {each["trial"] for each in listed} == {str(slow.id), str(fast.id)}
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [({}, "choose"), ({"choose": "worst"}, "choose"), ({"choose": "fastest", "within": -1}, "within")],
+)
+def test_a_choice_that_is_none_is_told(api, world, body, field):
+    response = api.post(f"experiments/{world.experiment.id}/models/", body)
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["field"] == field
+
+
+def test_an_ensemble_that_is_best_is_packaged_too(api, world):
+    ensemble = EnsembleFactory(experiment=world.experiment)
+    body = api.post(f"experiments/{world.experiment.id}/models/", {"choose": "best"}).json()
+    assert (body["trial"], body["name"]) == (None, ensemble.name)

@@ -22,8 +22,9 @@ from automl.client import (
 from automl.client import transport as transport_module
 from automl.client.errors import ApiError, error_of
 from automl.core import storage
+from automl.core.models import IdempotentAnswer
 from automl.datasets.models import Dataset
-from automl.experiments.models import Diagnosis, Experiment, TrainedModel
+from automl.experiments.models import Diagnosis, Experiment, Prediction, TrainedModel
 from tests.factories import DatasetFactory, ExperimentFactory, TrainedModelFactory, TrialFactory, UserFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -208,7 +209,7 @@ def test_a_model_is_downloaded_whole(client, model, tmp_path):
 
 def test_a_damaged_download_leaves_no_file(client, model, tmp_path, monkeypatch):
     # On its way: what is damaged in the storage is not sent at all.
-    monkeypatch.setattr("automl.core.downloads.check_whole", lambda path, sha256: None)
+    monkeypatch.setattr("automl.core.downloads.check_whole", lambda path, sha256, what: None)
     storage.path_of(model.bundle).write_bytes(CONTENT[:-1] + b"!")
     target = tmp_path / "model.zip"
     with pytest.raises(DownloadDamaged, match="Download it again"):
@@ -238,8 +239,73 @@ def test_rows_are_predicted(client, model, monkeypatch):
         def predict(self, bundle, rows, timeout):
             return {"predictions": [row["age"] * 2 for row in rows]}
 
-    monkeypatch.setattr("automl.api.trained_models.prediction_server", Server)
+    monkeypatch.setattr("automl.experiments.serving.prediction_server", Server)
     assert client.models.predict(str(model.id), [{"age": 3}, {"age": 4}]) == {"predictions": [6, 8]}
+
+
+def test_rows_are_asked_for_without_a_key(client, model, monkeypatch):
+    class Server:
+        def predict(self, bundle, rows, timeout):
+            return {"predictions": [1]}
+
+    monkeypatch.setattr("automl.experiments.serving.prediction_server", Server)
+    client.models.predict(str(model.id), [{"age": 3}])
+    assert not IdempotentAnswer.objects.exists()
+
+
+def test_the_best_and_the_fastest_line_are_packaged(client, model):
+    experiment = str(model.experiment_id)
+    fast = TrialFactory(experiment=model.experiment, score=0.895, predict_time=0.0001)
+    assert client.models.package_fastest(experiment)["trial"] == str(fast.id)
+    assert client.models.package_fastest(experiment, within=0.001)["trial"] == str(model.trial_id)
+    assert client.models.package_best(experiment)["id"] == str(model.id)
+
+
+# --- Files to predict ---------------------------------------------------------------------------
+
+
+def predicted(**changed):
+    """Time passes, and a worker has predicted the file meanwhile."""
+
+    def nap(_: float) -> None:
+        prediction = Prediction.objects.get()
+        found = {"csv": b"prediction\n1\n", "parquet": b"PAR1"}
+        files = {
+            form: {"size": 9, "sha256": hashlib.sha256(data).hexdigest()} for form, data in found.items()
+        }
+        told = {"state": "complete", "rows": 1, "version": 1, "files": files, "attempt": 1, **changed}
+        Prediction.objects.update(**told)
+        prediction.refresh_from_db()
+        for form, data in found.items():
+            (storage.make_folder(prediction.results) / f"predictions.{form}").write_bytes(data)
+
+    return nap
+
+
+@pytest.mark.parametrize(("out", "content"), [("out.csv", b"prediction\n1\n"), ("out.parquet", b"PAR1")])
+def test_a_file_is_predicted_waited_for_and_saved(client, model, tmp_path, monkeypatch, out, content):
+    (tmp_path / "new.csv").write_bytes(b"age\n39\n")
+    monkeypatch.setattr(transport_module.time, "sleep", predicted())
+    seen = []
+    done = client.predictions.predict_file(
+        str(model.id),
+        tmp_path / "new.csv",
+        tmp_path / out,
+        on_change=lambda found: seen.append(found["status"]),
+    )
+    assert (tmp_path / out).read_bytes() == content
+    assert (done["rows"], seen) == (1, ["waiting", "complete"])
+    assert [each["id"] for each in client.predictions.list(str(model.id))] == [done["id"]]
+
+
+def test_a_prediction_that_failed_says_why(client, model, tmp_path, monkeypatch):
+    (tmp_path / "new.csv").write_bytes(b"age\n39\n")
+    monkeypatch.setattr(transport_module.time, "sleep", predicted(state="failed", error="It lacks 'city'."))
+    with pytest.raises(WorkFailed, match="'city'"):
+        client.predictions.predict_file(str(model.id), tmp_path / "new.csv", tmp_path / "out.csv")
+    assert not (tmp_path / "out.csv").exists()
+    client.predictions.delete(str(Prediction.objects.get().id))
+    assert not Prediction.objects.exists()
 
 
 def test_what_the_service_offers_is_read(client):

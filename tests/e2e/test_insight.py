@@ -30,7 +30,7 @@ def test_what_mattered_comes_by_itself(signed_in: Page, alice, picture, trials: 
     experiment = searched(alice, trials, state="complete")
     go(signed_in, "insight", experiment, "?family=lightgbm")
     expect(signed_in.get_by_role("heading", name="Which dials of LightGBM decided")).to_be_visible()
-    expect(signed_in.locator("table.ranked tbody th").first).to_contain_text("learning rate")
+    expect(signed_in.locator("table.ranked tbody th").first).to_contain_text("Learning rate")
     expect(signed_in.locator(".small-charts .chart").first).to_be_visible()
     ruins = signed_in.get_by_text("usually ruins the result")
     expect(ruins.or_(signed_in.get_by_text("has always ruined")).first).to_be_visible()

@@ -99,10 +99,12 @@ def anonymous(browser: Browser, live_server, watch: Watch) -> Iterator[Page]:
 def visit(page: Page, spot: Spot, address: str) -> None:
     page.goto(address)
     # What loads where it is shown has loaded.
-    page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
-    page.wait_for_timeout(60)
-    if page.locator("[hx-trigger*=revealed], [hx-trigger*=load]").count():
+    for part in page.locator("[hx-trigger*=revealed]").all():
+        part.scroll_into_view_if_needed()
+        expect(part.locator("> a")).to_have_count(0)
+    if page.locator("[hx-trigger*=load]").count():
         page.wait_for_load_state("networkidle")
+    page.evaluate("window.scrollTo(0, 0)")
 
 
 def test_every_page_can_be_used_by_everybody_and_fits(signed_in: Page, anonymous: Page, shop: Shop, picture):
@@ -258,6 +260,20 @@ def test_the_keyboard_alone_does_the_main_job(signed_in: Page, shop: Shop):
     expect(signed_in.get_by_role("link", name="Open trial")).to_be_focused()
     signed_in.keyboard.press("Enter")
     expect(signed_in.get_by_role("heading", level=1)).to_contain_text("CatBoost")
+
+
+def test_on_a_telephone_the_bar_is_one_line_and_the_rest_a_menu(signed_in: Page, shop: Shop):
+    signed_in.set_viewport_size({"width": 320, "height": 700})
+    signed_in.goto(f"/experiments/{shop.ended.id}/insight/")
+    assert signed_in.locator(".top").bounding_box()["height"] < 60
+    sign_out = signed_in.get_by_role("button", name="Sign out")
+    expect(sign_out).not_to_be_visible()
+    signed_in.get_by_role("button", name="Menu").click()
+    assert signed_in.evaluate("document.documentElement.scrollWidth") <= 320
+    expect(sign_out).to_be_visible()
+    signed_in.keyboard.press("Escape")
+    expect(sign_out).not_to_be_visible()
+    expect(signed_in.get_by_role("link", name="What mattered")).to_be_in_viewport(ratio=1)
 
 
 def test_light_and_dark_are_remembered(signed_in: Page, shop: Shop, browser: Browser, live_server):

@@ -80,6 +80,18 @@ def test_a_missing_column_of_a_regression_is_named_too(server, bundles):
         server.predict(bundles["numbers"], [{"colour": "red"}])
 
 
+def test_a_small_file_is_predicted_into_another(server, bundles, tmp_path):
+    source, target = tmp_path / "input.csv", tmp_path / "predictions.csv"
+    source.write_text("size,colour,more\n1,red,x\n9,,y\n")
+    assert server.predict_table(bundles["classes"], source, target) == 2
+    lines = target.read_text().splitlines()
+    assert lines[0] == "prediction,probability_large,probability_small"
+    assert [line.split(",")[0] for line in lines[1:]] == ["small", "large"]
+    source.write_text("size\n1\n")
+    with pytest.raises(UserError, match="'colour'"):
+        server.predict_table(bundles["classes"], source, target)
+
+
 def test_a_bundle_that_is_gone_is_our_error(server, tmp_path):
     with pytest.raises(RuntimeError, match="the bundle's file is gone"):
         server.predict(tmp_path / "none.zip", ROWS)
@@ -129,13 +141,13 @@ def test_the_models_used_last_are_kept_and_a_rewritten_one_is_loaded_anew(tmp_pa
 
     def load(path: Path):
         loaded.append(path.name)
-        return lambda rows: {"predictions": [path.name] * len(rows)}
+        return path.name
 
     shelf = ModelShelf(load, kept=2)
     for name in "abc":
         (tmp_path / name).write_text(name)
     for name in "ababca":
-        assert shelf.get(tmp_path / name)([{}]) == {"predictions": [name]}
+        assert shelf.get(tmp_path / name) == name
     assert loaded == ["a", "b", "c", "a"]
     (tmp_path / "a").write_text("longer")
     shelf.get(tmp_path / "a")

@@ -12,7 +12,7 @@ LISTS = ["home", "datasets", "experiments", "upload", "account"]
 def test_the_owner_sees_every_page(browser_client, world):
     statuses = {name: browser_client.get(address).status_code for name, address in world.addresses().items()}
     # 286 ends the polling of what has come to its end.
-    final = {name: statuses.pop(name) for name in ("trial_state", "model_state")}
+    final = {name: statuses.pop(name) for name in ("trial_state", "model_state", "predictions")}
     assert set(statuses.values()) == {200}, statuses
     assert set(final.values()) == {286}
 
@@ -68,6 +68,10 @@ def test_lists_show_only_what_is_ones_own(charlies, world, name):
         "cancel_experiment",
         "skip_trial",
         "package_trial",
+        "package_entry",
+        "try_row",
+        "predict_file",
+        "remove_prediction",
         "dataset_kinds",
     ],
 )

@@ -191,6 +191,26 @@ def test_a_result_stands_beside_its_prediction(browser_client, alice):
     assert verdicts == ["worse than", "better than", "as"]
 
 
+def test_each_of_yours_is_one_press_from_being_compared_with_the_best(browser_client, alice):
+    experiment = ExperimentFactory(owner=alice)
+    best = TrialFactory(experiment=experiment, number=1, score=0.95)
+    mine = TrialFactory(experiment=experiment, number=2, origin="manual", score=0.9)
+    TrialFactory(experiment=experiment, number=3, origin="manual", state="running")
+    compare = reverse("pages:compare", args=[experiment.id])
+
+    def links():
+        page = get(browser_client, experiment, "dials_mine").content.decode()
+        return re.findall(
+            rf'href="{compare}\?trial=([^&]+)&amp;trial=([^"]+)">.*?</span> with the (.*?)</a>', page
+        )
+
+    assert links() == [(str(mine.id), str(best.id), "best")]
+    Trial.objects.filter(id=mine.id).update(score=0.99)
+    assert links() == [(str(mine.id), str(best.id), "next best")]
+    best.delete()
+    assert links() == []
+
+
 def test_yours_are_sent_only_when_one_has_moved(browser_client, alice):
     experiment = ExperimentFactory(owner=alice)
     trial = TrialFactory(experiment=experiment, origin="manual", state="waiting")

@@ -31,6 +31,12 @@ def test_the_best_score_is_a_staircase_that_lasts_until_now():
     assert len(wide.dots) == 2
 
 
+def test_a_baseline_does_not_press_the_progress_after_it_flat():
+    history = [(0.1, 0.4975, "Baseline #0"), (0.3, 0.87, "LightGBM #2"), (1.3, 0.8917, "LightGBM #5")]
+    assert charts.off_scale(history) == history[:1]
+    assert charts.off_scale(history[:2]) == []
+
+
 def test_there_is_no_chart_of_nothing():
     assert charts.best_over_time([], 10.0, "x") == []
     assert charts.learning_curve(None) == []
@@ -132,6 +138,18 @@ def test_sizes(value, text):
 )
 def test_numbers(value, text):
     assert show.number(value) == text
+
+
+def test_labels_of_others_are_written_like_ours():
+    assert show.sentence("Remember Me") == "Remember me"
+    assert show.sentence("Password (again)") == "Password (again)"
+    assert show.sentence("Metric ROC AUC") == "Metric ROC AUC"
+
+
+def test_a_dial_has_the_name_that_people_have_for_it_in_its_family():
+    assert show.called("n_estimators", "lightgbm") == "Most rounds"
+    assert show.called("n_estimators", "extra_trees") == "Trees"
+    assert show.called("never_heard_of", "linear") == "Never heard of"
 
 
 def test_long_lists_are_cut():

@@ -75,7 +75,7 @@ def test_it_says_which_dial_decided_and_where_the_danger_is(browser_client, alic
     assert re.search(r"Above 0\.\d+ it (usually|has always)", page)
     assert page.count('class="chart response"') == 8
     assert 'class="zone danger"' in page
-    assert 'aria-current="page">LightGBM' in page
+    assert 'aria-current="page"><i class="swatch family-lightgbm"></i>LightGBM' in page
 
 
 def test_without_a_family_it_shows_that_of_the_best_trial(browser_client, alice):

@@ -12,7 +12,7 @@ from tests.factories import DatasetFactory, ExperimentFactory, TrainedModelFacto
 from tests.pages.conftest import make_world
 from tests.pages.test_insight import long_search
 
-FRAGMENTS = ("progress", "board", "limits", "state", "shown", "worth")
+FRAGMENTS = ("progress", "board", "limits", "state", "shown", "worth", "predictions")
 VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
 
 

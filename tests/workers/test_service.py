@@ -11,6 +11,8 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
+import pyarrow.parquet as pq
 import pytest
 
 from tests.service import Service
@@ -98,6 +100,44 @@ def test_a_worker_diagnoses_a_model_and_compares_trials(service: Service, table:
     pair = service.settled(f"experiments/{experiment['id']}/compare/{query}", ("ready", "failed"), within=30)
     assert pair["status"] == "ready", pair["error"]
     assert pair["result"]["pairs"][0]["low"] > 0
+
+
+def test_a_file_is_predicted_by_a_worker_also_when_its_process_is_killed(
+    service: Service, table: Path, tmp_path: Path
+):
+    dataset = service.upload(table)
+    experiment = service.experiment(dataset, "bought", time_budget=30, max_trials=1, families=["linear"])
+    model = service.settled(f"experiments/{experiment['id']}/", within=60)["model"]
+    header, *rows = table.read_text().splitlines()
+    few, many = tmp_path / "few.csv", tmp_path / "many.csv"
+    few.write_text("\n".join([header, *rows[:3]]) + "\n")
+    many.write_text("\n".join([header, *rows * 1000]) + "\n")
+
+    at_once = service.client.post(f"models/{model}/predict/", files={"file": few.open("rb")}, timeout=60)
+    assert at_once.status_code == 200, at_once.text
+    assert len(at_once.text.splitlines()) == 4
+
+    with many.open("rb") as file:
+        answer = service.client.post(f"models/{model}/predict/", files={"file": file}, timeout=60)
+    assert answer.status_code == 202, answer.text
+    address = f"predictions/{answer.json()['id']}/"
+
+    def under_way() -> list[psutil.Process]:
+        server = "automl.engine.isolation.server"
+        began = service.client.get(address).json()["rows"] > 0
+        servers = service.named(server) if began else []
+        return [each for each in servers if each.parent() in servers]
+
+    for child in service.wait_for(under_way, within=60, what="the first rows to be predicted"):
+        child.kill()
+
+    done = service.settled(address, within=90)
+    assert (done["status"], done["rows"], done["progress"]) == ("complete", 400_000, 1.0), done["error"]
+    csv = service.client.get(done["links"]["csv"]).text.splitlines()
+    assert len(csv) == 400_001
+    assert csv[:4] == at_once.text.splitlines()
+    parquet = pq.read_table(io.BytesIO(service.client.get(done["links"]["parquet"]).content))
+    assert (parquet.num_rows, parquet.column_names) == (400_000, csv[0].split(","))
 
 
 def test_an_experiment_cancelled_in_the_middle_stops_within_two_seconds(service: Service, table: Path):

@@ -5,7 +5,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from automl.api.serializers.fields import StrictSerializer
+from automl.api.serializers.fields import Choice, Number, StrictSerializer
 from automl.experiments.models import ModelState
 
 MOST_ROWS = 10_000
@@ -35,6 +35,19 @@ class ModelSerializer(serializers.Serializer[Any]):
     sha256 = serializers.CharField()
     size = serializers.IntegerField(allow_null=True)
     created_at = serializers.DateTimeField()
+
+
+class ModelChoice(StrictSerializer):
+    """Which line of the board is to be packaged."""
+
+    choose = Choice(["best", "fastest"])
+    within = Number(
+        required=False,
+        default=0.01,
+        min_value=0,
+        max_value=1,
+        help_text="Of the fastest: the share of the best value by which its own may be worse.",
+    )
 
 
 @extend_schema_field(

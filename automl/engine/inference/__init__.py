@@ -5,8 +5,8 @@ other relatively, and otherwise what the bundle's requirements name.
 """
 
 from .encoder import Encoder, clean_texts, level_of, parse_dates
-from .errors import InputError
-from .files import check_files, load
+from .errors import Damaged, InputError, WrongVersion
+from .files import load
 from .model import (
     FittedModel,
     Member,
@@ -16,16 +16,20 @@ from .model import (
     finish_probabilities,
     temper,
 )
+from .safe import load_skops
+from .seal import check_files
 from .tables import predictions_frame, read_table
 from .uncertainty import Uncertainty
 
 __all__ = [
+    "Damaged",
     "Encoder",
     "FittedModel",
     "InputError",
     "Member",
     "Model",
     "Uncertainty",
+    "WrongVersion",
     "as_frame",
     "categorical_positions",
     "check_files",
@@ -33,6 +37,7 @@ __all__ = [
     "finish_probabilities",
     "level_of",
     "load",
+    "load_skops",
     "parse_dates",
     "predictions_frame",
     "read_table",

@@ -38,7 +38,7 @@ from automl.datasets.models import Dataset
 from automl.engine.errors import UserError
 from automl.engine.trial import TrialState
 from automl.experiments import clock
-from automl.experiments.models import Diagnosis, Experiment, TrainedModel, Trial
+from automl.experiments.models import Diagnosis, Experiment, Prediction, TrainedModel, Trial
 from automl.experiments.services.leftovers import VERY_OLD_SECONDS, is_old, remove_path
 from automl.experiments.states import FINAL
 
@@ -246,7 +246,7 @@ def _let_go(taken_at: datetime) -> None:
         state=TrialState.WAITING.value, lease_expires_at=None, fold_scores=[], nudged_at=now
     )
     Trial.objects.filter(state=TrialState.WAITING.value).update(waiting_since=now)
-    for model in (Dataset, Experiment, TrainedModel, Diagnosis):
+    for model in (Dataset, Experiment, TrainedModel, Prediction, Diagnosis):
         held: models.QuerySet[Any] = model._default_manager.exclude(lease_expires_at=None)
         held.update(lease_expires_at=None)
     for experiment in Experiment.objects.exclude(clock_at=None).exclude(state__in=FINAL):

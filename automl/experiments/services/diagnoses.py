@@ -16,7 +16,6 @@ from structlog.contextvars import bound_contextvars
 from automl.core import leases, seats, storage
 from automl.core.dispatch import dispatcher
 from automl.core.errors import Conflict
-from automl.core.health import live_workers
 from automl.core.patience import patiently
 from automl.engine.isolation import Outcome
 from automl.engine.trial import TrialState
@@ -29,6 +28,7 @@ from automl.experiments.models import (
     Experiment,
     Trial,
 )
+from automl.experiments.services.aside import has_room, open_diagnoses, wake_next
 from automl.experiments.services.results import candidate_of
 
 log = structlog.get_logger(__name__)
@@ -108,8 +108,8 @@ def compute_diagnosis(diagnosis_id: Any) -> None:
     Fewer at once than there are processes for short work: searches need these to be planned. Those that
     have to wait are sent again by the one that ends, or by the sweep.
     """
-    rows = _open().filter(id=diagnosis_id)
-    if not _has_room() or not leases.claim(rows):
+    rows = open_diagnoses().filter(id=diagnosis_id)
+    if not has_room() or not leases.claim(rows):
         return
     diagnosis = rows.select_related("experiment__dataset").get()
     held = rows.filter(attempt=diagnosis.attempt)
@@ -117,22 +117,7 @@ def compute_diagnosis(diagnosis_id: Any) -> None:
     again = partial(dispatcher().diagnose, diagnosis.id)
     with bound_contextvars(**about), leases.kept(diagnosis, held, send_again=again):
         _compute(diagnosis, held)
-    _wake_next()
-
-
-def _open() -> QuerySet[Diagnosis]:
-    return Diagnosis.objects.filter(state=DiagnosisState.COMPUTING, experiment__deleted_at=None)
-
-
-def _has_room() -> bool:
-    """Whether one more may be computed now: one for each worker for short work, which has two processes."""
-    return _open().exclude(leases.free_or_expired()).count() < max(live_workers("short").count(), 1)
-
-
-def _wake_next() -> None:
-    waiting = _open().filter(leases.free_or_expired()).order_by("created_at").values_list("id", flat=True)
-    for diagnosis_id in waiting[:1]:
-        dispatcher().diagnose(diagnosis_id)
+    wake_next()
 
 
 def _compute(diagnosis: Diagnosis, held: QuerySet[Diagnosis]) -> None:
@@ -203,11 +188,11 @@ def _described(entry: Entry) -> dict[str, Any]:
 
 def reap_diagnoses() -> None:
     """Give up what was cut off too often, and wake up somebody for what waits."""
-    free = _open().filter(leases.free_or_expired())
+    free = open_diagnoses().filter(leases.free_or_expired())
     free.filter(leases.worn_out()).update(
         state=DiagnosisState.FAILED,
         error=f"It was cut off {settings.MAX_ATTEMPTS} times. It may need more memory than there is.",
         lease_expires_at=None,
         version=F("version") + 1,
     )
-    _wake_next()
+    wake_next()

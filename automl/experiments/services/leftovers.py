@@ -15,7 +15,7 @@ from django.db import models
 
 from automl.core import holdings, pulses
 from automl.datasets.models import Dataset
-from automl.experiments.models import Experiment, TrainedModel
+from automl.experiments.models import Experiment, Prediction, TrainedModel
 
 log = structlog.get_logger(__name__)
 TIDIED = "tidied"
@@ -37,8 +37,10 @@ def remove_leftovers() -> None:
         return
     pulses.beat(TIDIED)
     found = [path for path in _entries(Path(settings.FILE_UPLOAD_TEMP_DIR)) if is_old(path, OLD_SECONDS)]
-    for folder, model in FOLDERS.items():
-        found += _without_row(settings.FILES_ROOT / folder, model)
+    for name, model in FOLDERS.items():
+        found += _without_row(settings.FILES_ROOT / name, model)
+    for folder in settings.FILES_ROOT.glob("models/*/predictions"):
+        found += _without_row(folder, Prediction)
     # Uploads on their way; what trials and bundles begin lies in folders that rows name.
     found += [path for path in settings.FILES_ROOT.glob("datasets/*/.*.draft") if is_old(path, OLD_SECONDS)]
     found += [path for path in settings.FILES_ROOT.glob(".restore-*") if is_old(path, VERY_OLD_SECONDS)]

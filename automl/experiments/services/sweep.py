@@ -18,11 +18,12 @@ from automl.datasets.models import Dataset
 from automl.datasets.services import purge_datasets, reap_datasets
 from automl.engine.trial import TrialState
 from automl.experiments import clock
-from automl.experiments.models import Diagnosis, Experiment, TrainedModel, Trial
+from automl.experiments.models import Diagnosis, Experiment, Prediction, TrainedModel, Trial
 from automl.experiments.services.diagnoses import reap_diagnoses
 from automl.experiments.services.leftovers import remove_leftovers
 from automl.experiments.services.lifecycle import purge_experiments
 from automl.experiments.services.losses import lose_trial, reap_trials, remove_files
+from automl.experiments.services.predictions import purge_predictions, reap_predictions
 from automl.experiments.services.results import reap_results
 
 log = structlog.get_logger(__name__)
@@ -36,11 +37,14 @@ def sweep() -> None:
     silence = pulses.age(pulses.SWEEP)
     if silence is None or silence > SILENCE_SECONDS:
         leases.forbear(
-            *(model.objects.all() for model in (Dataset, Experiment, Trial, TrainedModel, Diagnosis))
+            *(
+                model.objects.all()
+                for model in (Dataset, Experiment, Trial, TrainedModel, Prediction, Diagnosis)
+            )
         )
         pulses.beat(pulses.SWEEPS_AGAIN)
     clock.move_on(Experiment.objects.all())
-    for reap in (reap_datasets, reap_trials, reap_results, reap_diagnoses):
+    for reap in (reap_datasets, reap_trials, reap_results, reap_predictions, reap_diagnoses):
         # Held up in the middle by a database that hung: what it is about to judge has changed since.
         if time.monotonic() - began > SILENCE_SECONDS:
             log.warning("sweep_held_up", seconds=round(time.monotonic() - began, 1))
@@ -64,6 +68,7 @@ def take_over(left: Iterable[Holding]) -> None:
     if found:
         reap_datasets()
         reap_results()
+        reap_predictions()
         reap_diagnoses()
 
 
@@ -82,6 +87,7 @@ def clean_up() -> None:
     now = timezone.now()
     purge_experiments()
     purge_datasets()
+    purge_predictions()
     IdempotentAnswer.objects.filter(created_at__lt=now - timedelta(days=1)).delete()
     Worker.objects.filter(seen_at__lt=now - timedelta(hours=1)).delete()
     remove_leftovers()

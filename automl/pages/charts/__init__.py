@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from automl.pages.charts.bars import Bar, Dots, Track, bar, dots, track
 from automl.pages.charts.curves import curve_series, learning_curve
+from automl.pages.charts.effects import SignedBar, signed_bar
 from automl.pages.charts.histograms import Histogram, histogram
 from automl.pages.charts.history import best_over_time, off_scale
 from automl.pages.charts.parallel import ParallelChart, parallel_chart
@@ -31,6 +32,7 @@ __all__ = [
     "ScatterChart",
     "Series",
     "SharesChart",
+    "SignedBar",
     "Track",
     "Whisker",
     "bar",
@@ -51,6 +53,7 @@ __all__ = [
     "shared_time",
     "shares_over_time",
     "shares_table",
+    "signed_bar",
     "track",
     "whisker",
     "whiskers",

@@ -34,7 +34,7 @@ def best_over_time(history: Sequence[tuple[float, float, str]], until: float, la
 
 def off_scale(history: Sequence[tuple[float, float, str]]) -> Sequence[tuple[float, float, str]]:
     """The first entry, where it lies so far behind that the progress after it could not be seen."""
-    if len(history) < 4:
+    if len(history) < 3:
         return []
     first, second, last = history[0][1], history[1][1], history[-1][1]
     return history[:1] if abs(second - first) > FAR_OFF * abs(last - first) else []

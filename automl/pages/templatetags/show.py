@@ -8,6 +8,7 @@ from typing import Any
 from django import template
 
 from automl.engine.diagnosis import tag_of
+from automl.engine.glossary import label_of
 from automl.engine.learners import LEARNERS
 from automl.engine.metrics import METRICS
 from automl.engine.response import told
@@ -83,6 +84,13 @@ def number(value: Any) -> str:
 
 
 @register.filter
+def amount(value: float) -> str:
+    """A rate or another large number, to three digits: 41,300."""
+    digits = len(str(int(abs(value)))) - 3
+    return f"{round(value, -digits):,.0f}" if digits > 0 else f"{value:.3g}"
+
+
+@register.filter
 def cell(value: Any) -> str:
     """A value of a table's cell; what is missing is marked by the template."""
     return f"{value:.10g}" if isinstance(value, float) else str(value)
@@ -140,6 +148,13 @@ def words(value: Any) -> str:
 
 
 @register.filter
+def sentence(label: str) -> str:
+    """A label that others wrote In Capitals, as we write ours."""
+    first, *rest = str(label).split(" ")
+    return " ".join([first, *(word.lower() if word.istitle() else word for word in rest)])
+
+
+@register.filter
 def percent(value: Any) -> int:
     """A share from 0 to 1 as whole per cent."""
     return round(float(value) * 100)
@@ -159,6 +174,12 @@ def share(value: float) -> str:
 def dial(value: Any) -> str:
     """A hyperparameter's value, as briefly as it can be read."""
     return told(value)
+
+
+@register.filter
+def called(name: str, family: str) -> str:
+    """A dial of a family by the name that people have for it."""
+    return label_of(family, name)
 
 
 @register.filter

@@ -1,0 +1,94 @@
+"""Whole files, predicted on the service's workers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal, cast
+
+from automl.client.errors import WorkFailed
+from automl.client.files import Progress, download, upload_form
+from automl.client.shapes import FilePrediction
+from automl.client.transport import Transport
+
+UNFINISHED = frozenset({"waiting", "running"})
+Change = Callable[[FilePrediction], None]
+
+
+class Predictions:
+    """Files that models predict."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def start(
+        self, model: str, path: str | os.PathLike[str], *, on_progress: Progress | None = None
+    ) -> FilePrediction:
+        """Send a file to be predicted, streamed from disk; see `wait`.
+
+        Parameters
+        ----------
+        model : str
+        path : path
+            CSV, also compressed with gzip, or Parquet.
+        on_progress : callable, optional
+            Called with the bytes sent and the bytes in all.
+        """
+        path = Path(path)
+        with path.open("rb") as file:
+            answer = self._transport.call(
+                "POST",
+                f"models/{model}/predict/",
+                params={"background": "true"},
+                make=upload_form(path, file, on_progress),
+            )
+        return cast(FilePrediction, answer.json())
+
+    def get(self, id: str) -> FilePrediction:
+        """Give one prediction: how far it is."""
+        return cast(FilePrediction, self._transport.get(f"predictions/{id}/"))
+
+    def list(self, model: str) -> Iterator[FilePrediction]:
+        """Walk over the files of a model, newest first."""
+        return self._transport.pages(f"models/{model}/predictions/")
+
+    def wait(
+        self, id: str, *, timeout: float | None = None, on_change: Change | None = None
+    ) -> FilePrediction:
+        """Wait until the file is predicted, or raise `WorkFailed` with the reason."""
+        found: FilePrediction = self._transport.wait(
+            f"predictions/{id}/",
+            done=lambda p: p["status"] not in UNFINISHED,
+            timeout=timeout,
+            on_change=on_change,
+        )
+        if found["status"] != "complete":
+            raise WorkFailed(found["error"] or f"The prediction was {found['status']}.")
+        return found
+
+    def download(
+        self, id: str, path: str | os.PathLike[str], *, form: Literal["csv", "parquet"] = "csv"
+    ) -> Path:
+        """Save the prediction columns, streamed to disk; only a whole file takes the name."""
+        address = f"predictions/{id}/download/?format={form}"
+        fallback = f"predictions.{form}"
+        return download(self._transport, address, Path(path), fallback=fallback, on_progress=None)
+
+    def delete(self, id: str) -> None:
+        """Cancel one that waits or runs; remove one that has ended, with its files."""
+        self._transport.call("DELETE", f"predictions/{id}/")
+
+    def predict_file(
+        self,
+        model: str,
+        path: str | os.PathLike[str],
+        out: str | os.PathLike[str],
+        *,
+        on_change: Change | None = None,
+    ) -> FilePrediction:
+        """Have a file predicted and save what comes of it; Parquet where `out` ends so, else CSV."""
+        found = self.wait(self.start(model, path)["id"], on_change=on_change)
+        form: Literal["csv", "parquet"] = "parquet" if Path(out).suffix in (".parquet", ".pq") else "csv"
+        self.download(found["id"], out, form=form)
+        return found
