@@ -117,6 +117,28 @@ class Uncertain:
         """Give the set of each row's plausible classes, see `Uncertainty.sets`."""
         return self._known_uncertainty().sets(self.predict_proba(frame), level)
 
+    def uncertainty_of(self, found: Mapping[str, Any], level: float) -> dict[str, Any]:
+        """Say how sure predictions of rows are: `intervals`, or `sets` of labels, as JSON has them.
+
+        Parameters
+        ----------
+        found : mapping
+            `predictions`, and for classification `classes` and `probabilities`.
+        level : float
+        """
+        known = self._known_uncertainty()
+        if known.kind == "intervals":
+            return {
+                "intervals": known.intervals(np.asarray(found["predictions"], dtype=float), level).tolist()
+            }
+        labels = found["classes"]
+        return {
+            "sets": [
+                [label for label, is_in in zip(labels, row, strict=True) if is_in]
+                for row in known.sets(np.reshape(found["probabilities"], (-1, len(labels))), level)
+            ]
+        }
+
     def _known_uncertainty(self) -> Uncertainty:
         if self.uncertainty is None:
             raise InputError("This model was packaged without intervals and sets. Package it again.")
