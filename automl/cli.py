@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import subprocess
-import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -107,18 +105,34 @@ def predict(
     ),
     out: Annotated[Path, typer.Option(help="Where the predictions go.")] = Path("predictions.csv"),
 ) -> None:
-    """Predict the rows of a table, with the code that the model's file brings."""
+    """Predict the rows of a table; - is the standard output."""
+    on_bundle(model, str(file), str(out))
+    if str(out) != "-":
+        console.print(f"The predictions are in {out}.")
+
+
+@app.command()
+def verify(
+    model: Bundle,
+    strict: Annotated[bool, typer.Option("--strict", help="Versions must be as pinned too.")] = False,
+) -> None:
+    """Check that a model's file is whole and predicts what it did when it was packaged."""
+    on_bundle(model, "--verify", *(["--strict"] if strict else []))
+
+
+def on_bundle(model: Path, *arguments: str) -> None:
+    """Do what `predict.py` of a model's file does; with our code, since nothing of a file is run here."""
+    from automl.engine.inference.command import main  # noqa: PLC0415 - it takes a second to import
+
     with tempfile.TemporaryDirectory() as folder:
         with told(), zipfile.ZipFile(model) as bundle:
             bundle.extractall(folder)
-        script = next(Path(folder).rglob("predict.py"), None)
-        if script is None:
-            fail(f"{model} holds no predict.py; it is no model of ours.")
-        command = [sys.executable, script.name, str(file.resolve()), str(out.resolve())]
-        done = subprocess.run(command, cwd=script.parent, check=False)  # noqa: S603 - the user's own model
-    if done.returncode:
-        raise typer.Exit(done.returncode)
-    console.print(f"The predictions are in {out}.")
+        schema = next(Path(folder).rglob("schema.json"), None)
+        if schema is None:
+            fail(f"{model} holds no schema.json; it is no model of ours.")
+        code = main(arguments, folder=schema.parent)
+    if code:
+        raise typer.Exit(code)
 
 
 @app.command()

@@ -10,11 +10,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from automl import cli
 from automl.client.errors import NotFound, WorkFailed
+from tests.engine.tables import people
+from tests.engine.test_bundle import packaged
 
 ROWS = [
     {
@@ -27,16 +30,6 @@ ROWS = [
     },
     {"rank": 2, "name": "LightGBM", "score": 0.9, "score_low": None, "score_high": None, "fit_time": None},
 ]
-PREDICT = """
-import csv, sys
-rows = list(csv.DictReader(open(sys.argv[1])))
-if "age" not in rows[0]:
-    sys.exit("The column 'age' is missing.")
-with open(sys.argv[2], "w", newline="") as file:
-    out = csv.writer(file)
-    out.writerow(["prediction"])
-    out.writerows([[int(row["age"]) * 2] for row in rows])
-"""
 
 
 class FakeService:
@@ -124,7 +117,7 @@ def table(tmp_path: Path) -> Path:
 def bundle(tmp_path: Path) -> Path:
     path = tmp_path / "model.zip"
     with zipfile.ZipFile(path, "w") as file:
-        file.writestr("predict.py", PREDICT)
+        file.writestr("schema.json", "{}")
         file.writestr(
             "leaderboard.csv", "rank,name,score,score_low,score_high,fit_time\n1,Forest,0.75,,,1.25\n"
         )
@@ -152,17 +145,52 @@ def run(*arguments: object, **environment: str):
     return CliRunner().invoke(cli.app, [str(each) for each in arguments], env=environment)
 
 
-def test_predict_runs_the_code_of_the_bundle(table, bundle, tmp_path):
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("model")
+    packaged(folder, "spent", "rmse", families=["linear"])
+    return folder / "bundle.zip"
+
+
+def test_predict_writes_the_predictions_of_the_model(model, tmp_path):
+    people(20).to_csv(tmp_path / "rows.csv", index=False)
     out = tmp_path / "answers.csv"
-    done = run("predict", table, "--model", bundle, "--out", out)
+    done = run("predict", tmp_path / "rows.csv", "--model", model, "--out", out)
     assert done.exit_code == 0, done.output
-    assert [row["prediction"] for row in csv.DictReader(out.open())] == ["2", "42"]
+    found = [float(row["prediction"]) for row in csv.DictReader(out.open())]
+    assert len(found) == 20
+    assert np.corrcoef(found, people(20)["spent"])[0, 1] > 0.7
 
 
-def test_predict_fails_as_the_code_of_the_bundle_does(bundle, tmp_path):
-    other = tmp_path / "other.csv"
-    other.write_text("weight\n3\n")
-    assert run("predict", other, "--model", bundle, "--out", tmp_path / "x.csv").exit_code == 1
+def test_predict_names_the_columns_that_are_missing(table, model, tmp_path):
+    done = run("predict", table, "--model", model, "--out", tmp_path / "x.csv")
+    assert done.exit_code == 2
+    assert "'city', 'joined', 'note'" in done.stderr
+
+
+def test_verify_says_whether_a_model_is_what_it_was(model, tmp_path):
+    done = run("verify", model)
+    assert done.exit_code == 0, done.output
+    assert done.stdout.startswith("Verdict: identical.")
+
+    changed = tmp_path / "changed.zip"
+    with zipfile.ZipFile(model) as old, zipfile.ZipFile(changed, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name) + (b" " if name == "golden.json" else b""))
+    done = run("verify", changed)
+    assert done.exit_code == 4
+    assert "is not the file that was packaged" in done.stderr
+
+
+def test_nothing_that_a_model_brings_is_run(model, table, tmp_path):
+    bad = tmp_path / "bad.zip"
+    marker = tmp_path / "ran"
+    with zipfile.ZipFile(model) as old, zipfile.ZipFile(bad, "w") as new:
+        for name in old.namelist():
+            is_code = name.endswith(".py")
+            new.writestr(name, f"open({str(marker)!r}, 'w')" if is_code else old.read(name))
+    assert run("predict", table, "--model", bad, "--out", tmp_path / "x.csv").exit_code == 4
+    assert not marker.exists()
 
 
 def test_predict_refuses_a_file_that_is_no_model(table, tmp_path):
@@ -171,7 +199,7 @@ def test_predict_refuses_a_file_that_is_no_model(table, tmp_path):
         file.writestr("readme.txt", "nothing")
     done = run("predict", table, "--model", empty)
     assert done.exit_code == 1
-    assert "holds no predict.py" in done.stderr
+    assert "holds no schema.json" in done.stderr
 
 
 def test_a_file_that_is_no_zip_is_told_in_one_line(table):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
+import contextlib
 import shutil
 import time
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,8 @@ from automl.engine.errors import UserError
 from automl.engine.sealing import seal_of
 
 REPORT_SECONDS = 1.0
-BLOCK_BYTES = 1 << 22
-Progress = Callable[[int, float], None]
+FORMATS = ("csv", "parquet")
+Progress = Callable[[int, float], object]
 
 
 def predict_batch(args: Mapping[str, Any], report: Callable[[dict[str, Any]], str]) -> dict[str, Any]:
@@ -28,26 +28,24 @@ def predict_batch(args: Mapping[str, Any], report: Callable[[dict[str, Any]], st
     """
     out = Path(args["out"])
     unpacked = out / "bundle"
-    began = time.monotonic()
-    done = {"rows": 0, "at": began}
+    began = told = time.monotonic()
 
     def progress(rows: int, share: float) -> None:
+        nonlocal told
         now = time.monotonic()
-        done["rows"] = rows
-        if now - done["at"] >= REPORT_SECONDS:
-            done["at"] = now
-            report({"rows": rows, "share": round(min(share, 1.0), 4), "seconds": round(now - began, 3)})
+        if now - told >= REPORT_SECONDS:
+            told = now
+            report({"rows": rows, "share": round(share, 4), "seconds": round(now - began, 3)})
 
     try:
         model = load_bundle(Path(args["bundle"]), unpacked)
-        table = out / "predictions.csv"
-        predict_table(model, Path(args["source"]), table, progress=progress)
-        seconds = time.monotonic() - began
-        write_parquet(table, out / "predictions.parquet", classes=_classes_of(model))
+        targets = [out / f"predictions.{form}" for form in FORMATS]
+        rows = predict_table(model, Path(args["source"]), targets, progress=progress)
     finally:
         shutil.rmtree(unpacked, ignore_errors=True)
-    files = {form: _sealed(out / f"predictions.{form}") for form in ("csv", "parquet")}
-    return {"rows": done["rows"], "seconds": round(seconds, 3), "files": files}
+    seconds = round(time.monotonic() - began, 3)
+    files = {form: _sealed(target) for form, target in zip(FORMATS, targets, strict=True)}
+    return {"rows": rows, "seconds": seconds, "files": files}
 
 
 def load_bundle(bundle: Path, folder: Path) -> Any:
@@ -59,59 +57,41 @@ def load_bundle(bundle: Path, folder: Path) -> Any:
     return inference.load(folder)
 
 
-def predict_table(model: Any, source: Path, target: Path, *, progress: Progress) -> None:
-    """Predict the rows of a file into a CSV file; raises UserError if they can't be used."""
-    from automl.engine import inference
+def predict_table(
+    model: Any, source: Path, targets: Sequence[Path], *, progress: Progress = lambda rows, share: None
+) -> int:
+    """Predict the rows of a file, some at a time, into files whose names say their formats.
 
+    Returns
+    -------
+    int
+        How many rows there are.
+
+    Raises
+    ------
+    UserError
+        If the file can't be read, or lacks a column.
+    """
+    from automl.engine.inference import InputError, predictions_frame
+    from automl.engine.inference.output import writing
+    from automl.engine.inference.tables import Source
+
+    rows = 0
     try:
-        getattr(inference, "predict_file", _stand_in)(model, source, target, progress=progress)
-    except inference.InputError as error:
+        with contextlib.ExitStack() as files:
+            table = files.enter_context(Source(source, model.encoder.schema))
+            writers = [files.enter_context(writing(target)) for target in targets]
+            for chunk in table.chunks():
+                found = predictions_frame(model, chunk)
+                for write in writers:
+                    write(found)
+                rows += len(chunk)
+                progress(rows, table.share)
+    except InputError as error:
         raise UserError(str(error)) from error
-
-
-def write_parquet(table: Path, target: Path, *, classes: list[Any] | None) -> None:
-    """Write predictions again as Parquet, block by block."""
-    import pyarrow as pa
-    import pyarrow.csv
-    import pyarrow.parquet
-
-    with table.open(encoding="utf-8", newline="") as file:
-        names = next(csv.reader(file))
-    types = {name: _type_of(name, classes) for name in names}
-    reader = pa.csv.open_csv(
-        table,
-        read_options=pa.csv.ReadOptions(block_size=BLOCK_BYTES),
-        convert_options=pa.csv.ConvertOptions(column_types=types, strings_can_be_null=False),
-    )
-    with reader, pa.parquet.ParquetWriter(target, reader.schema, compression="zstd") as writer:
-        for batch in reader:
-            writer.write_batch(batch)
-
-
-def _type_of(name: str, classes: list[Any] | None) -> Any:
-    """What a column of predictions holds: the type that labels had in training, else numbers."""
-    import pyarrow as pa
-
-    if name == "prediction" and classes is not None:
-        kinds = {type(label) for label in classes}
-        whole = {int: pa.int64(), bool: pa.bool_(), float: pa.float64()}
-        return whole.get(kinds.pop(), pa.string()) if len(kinds) == 1 else pa.string()
-    known = name == "prediction" or name.startswith("probability_") or name in ("lower", "upper")
-    return pa.float64() if known else pa.string()
-
-
-def _classes_of(model: Any) -> list[Any] | None:
-    return None if model.task_type == "regression" else list(model.classes_.tolist())
+    return rows
 
 
 def _sealed(path: Path) -> dict[str, Any]:
     seal = seal_of(path)
     return {"size": seal["size"], "sha256": seal["digest"]}
-
-
-def _stand_in(model: Any, source: Path, target: Path, *, progress: Progress) -> None:
-    from automl.engine import inference
-
-    frame = inference.read_table(source, model.encoder.schema)
-    inference.predictions_frame(model, frame).to_csv(target, index=False)
-    progress(len(frame), 1.0)

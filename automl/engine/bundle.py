@@ -21,12 +21,14 @@ from automl.engine.calibration import fit_temperature
 from automl.engine.conformal import checked, fit_conformal
 from automl.engine.errors import UserError
 from automl.engine.evaluation import combined_predictions, read_member
+from automl.engine.golden import golden
 from automl.engine.inference import Encoder, Model, finish_probabilities, temper
 from automl.engine.inference.safe import check_types
 from automl.engine.intervals import metrics_with_intervals
 from automl.engine.leaderboard import leaderboard_csv
 from automl.engine.learners import get_learner
 from automl.engine.metrics import METRICS, metrics_for
+from automl.engine.mlmodel import CODE_FOLDER, mlflow_files
 from automl.engine.model_card import model_card
 from automl.engine.preparation import Prepared, encode_target, open_prepared
 from automl.engine.reading import check_table, read_frame
@@ -38,7 +40,6 @@ BASE_REQUIREMENTS = ("numpy", "pandas", "scikit-learn", "skops")
 FAMILY_REQUIREMENTS = {"lightgbm": "lightgbm", "xgboost": "xgboost-cpu", "catboost": "catboost"}
 # Files of the bundle that are there as they are; they import CODE_FOLDER, so they are no module of ours.
 BUNDLED = Path(__file__).with_name("bundled")
-CODE_FOLDER = "bakeoff_model"
 # The date in the ZIP is fixed, so that the same model gives the same file.
 # A higher level takes three times as long and saves a fifth.
 COMPRESSION = 1
@@ -71,7 +72,7 @@ def package(args: Mapping[str, Any]) -> dict[str, Any]:
     model = Model(Encoder(schema, texts), members, temperature)
     conformal = fit_conformal(prepared.profile.task_type, y, oof, folds)
     metrics = {**_metrics(prepared, args, model, y, oof), "uncertainty": checked(conformal)}
-    files = _files(args, model, metrics, conformal)
+    files = {**_files(args, prepared, model, metrics), "conformal.json": _json(conformal)}
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     sums = "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items())).encode()
     files["SHA256SUMS"], digests["SHA256SUMS"] = sums, hashlib.sha256(sums).hexdigest()
@@ -131,7 +132,7 @@ def _test_metrics(
 
 
 def _files(
-    args: Mapping[str, Any], model: Model, metrics: Mapping[str, Any], conformal: Mapping[str, Any]
+    args: Mapping[str, Any], prepared: Prepared, model: Model, metrics: Mapping[str, Any]
 ) -> dict[str, bytes]:
     from skops.io import dumps
 
@@ -154,6 +155,7 @@ def _files(
         }
         for member in args["members"]
     ]
+    golden_rows = golden(model, prepared.X)
     card = model_card(
         name=args["name"],
         schema=schema,
@@ -163,12 +165,20 @@ def _files(
         requirements=requirements,
     )
     return {
+        **mlflow_files(
+            schema,
+            golden_rows,
+            requirements=requirements,
+            python=provenance["python"],
+            made_at=provenance["packaged_at"],
+        ),
         "model.skops": model_file,
         **_code(),
+        "golden.json": json.dumps(golden_rows, ensure_ascii=False, allow_nan=False).encode(),
+        "requirements-parquet.txt": f"pyarrow=={importlib.metadata.version('pyarrow')}\n".encode(),
         "requirements.txt": "".join(f"{line}\n" for line in requirements).encode(),
         "model_card.md": card.encode(),
         "schema.json": _json(schema),
-        "conformal.json": _json(conformal),
         "metrics.json": _json({**metrics, "provenance": provenance}),
         "leaderboard.csv": leaderboard_csv(args["leaderboard"]).encode(),
     }
@@ -205,7 +215,9 @@ def _code() -> dict[str, bytes]:
     found |= {
         f"{CODE_FOLDER}/{path.name}": path for path in sorted(Path(inference.__file__).parent.glob("*.py"))
     }
-    return {name: path.read_bytes() for name, path in found.items()}
+    code = {name: path.read_bytes() for name, path in found.items()}
+    python = "PYTHON={}.{}".format(*sys.version_info)
+    return code | {"Dockerfile": code["Dockerfile"].replace(b"PYTHON=3.11", python.encode())}
 
 
 def _requirements(families: set[str]) -> list[str]:

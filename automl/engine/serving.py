@@ -53,7 +53,7 @@ Row = Mapping[str, Any]
 class Predictor(Protocol):
     """A model in memory, as requests use it."""
 
-    def rows(self, rows: Sequence[Row]) -> Prediction: ...
+    def rows(self, rows: Sequence[Row], level: float | None = None) -> Prediction: ...
 
     def table(self, source: Path, target: Path) -> dict[str, int]: ...
 
@@ -260,33 +260,16 @@ class Served:
         from automl.engine.inference import InputError
 
         try:
-            found = _predict_rows(self._model, rows)
-            if self._model.task_type != "regression":
-                found["classes"] = self._model.classes_.tolist()
+            found = self._model.predict_rows(rows)
             if level is not None:
-                found |= self._model.uncertainty_of(found, level)
+                found = {**found, **self._model.uncertainty_of(found, level)}
         except InputError as error:
             raise UserError(str(error)) from error
-        return found
+        return cast(Prediction, found)
 
     def table(self, source: Path, target: Path) -> dict[str, int]:
         """Predict a file into a CSV file, and tell how many rows it has."""
-        counted = {"rows": 0}
-        predict_table(self._model, source, target, progress=lambda rows, _: counted.update(rows=rows))
-        return counted
-
-
-def _predict_rows(model: Any, rows: Sequence[Row]) -> Prediction:
-    import pandas as pd
-
-    frame = pd.DataFrame.from_records(list(rows))
-    if model.task_type == "regression":
-        return {"predictions": model.predict(frame).tolist()}
-    probabilities = model.predict_proba(frame)
-    return {
-        "predictions": model.classes_[probabilities.argmax(axis=1)].tolist(),
-        "probabilities": probabilities.tolist(),
-    }
+        return {"rows": predict_table(self._model, source, [target])}
 
 
 def load_predictor(bundle: Path) -> Predictor:

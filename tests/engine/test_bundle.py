@@ -19,14 +19,16 @@ from automl.engine.preparation import open_prepared
 from tests.engine.tables import people, prepared
 from tests.engine.test_evaluation import evaluated
 
-FAMILIES = ["linear", "lightgbm", "catboost", "xgboost", "extra_trees", "neural_network"]
+FAMILIES = ["linear", "lightgbm", "catboost", "xgboost", "extra_trees", "hist_boosting", "neural_network"]
 
 
 def packaged(folder, target, metric, families=("linear", "lightgbm"), frame=None, params=None, **settings):
+    """Fit, package and unpack; `params` are for all families, or by family."""
     frame = people() if frame is None else frame
     prepared(folder, frame, target, **settings)
     trials = [
-        evaluated(folder, family, number, metric, **(params or {})) for number, family in enumerate(families)
+        evaluated(folder, family, number, metric, **(params or {}).get(family, params or {}))
+        for number, family in enumerate(families)
     ]
     args = {
         "prepared": str(folder / "prepared"),
@@ -69,9 +71,19 @@ def test_a_bundle_holds_what_it_must(binary):
         "metrics.json",
         "leaderboard.csv",
         "SHA256SUMS",
+        "golden.json",
+        "serve.py",
+        "Dockerfile",
+        ".dockerignore",
+        "MLmodel",
+        "conda.yaml",
+        "python_env.yaml",
+        "input_example.json",
+        "requirements-parquet.txt",
         *code,
     }
     assert "bakeoff_model/__init__.py" in code
+    assert "ARG PYTHON={}.{}\n".format(*sys.version_info) in (folder / "Dockerfile").read_text()
     assert {file["name"] for file in result["files"]} == names
     assert result["sha256"] == hashlib.sha256((folder.parent / "bundle.zip").read_bytes()).hexdigest()
     assert result["metrics"]["validation"]["roc_auc"]["value"] == 0.9
@@ -144,6 +156,7 @@ def test_every_family_predicts_the_same_after_storing(tmp_path, family):
     model = inference.load(folder)
 
     assert model.predict_proba(people()) == pytest.approx(inference.temper(mean, model.temperature), abs=1e-6)
+    assert inference.verify_bundle(folder).verdict == "identical"
 
 
 def test_a_model_of_a_logarithm_predicts_the_same_after_storing(tmp_path):

@@ -3,6 +3,8 @@
 import io
 import json
 import pickle
+import subprocess
+import sys
 import zipfile
 
 import numpy as np
@@ -239,6 +241,69 @@ def test_checksums_without_the_model_are_refused(bundle):
     (bundle / "SHA256SUMS").write_text("\n".join(line for line in lines if "model.skops" not in line))
     with pytest.raises(Damaged, match=r"no line for model\.skops"):
         check_files(bundle)
+
+
+def run(bundle, *arguments, options="-B"):
+    return subprocess.run(
+        [sys.executable, options, "predict.py", *arguments],
+        cwd=bundle,
+        check=False,
+        capture_output=True,
+        text=True,
+        env={},
+        timeout=60,
+    )
+
+
+def test_a_library_that_is_missing_is_named(bundle):
+    done = run(bundle, "--verify", options="-BS")  # as in an environment where nothing is installed
+
+    assert done.returncode == 3
+    assert done.stderr == "No module named 'numpy'. Run: pip install -r requirements.txt\n"
+
+
+def test_code_of_the_bundle_that_was_changed_is_not_run(bundle, tmp_path):
+    marker = tmp_path / "ran"
+    with (bundle / "bakeoff_model" / "errors.py").open("a") as file:
+        file.write(f"\nopen({str(marker)!r}, 'w')\n")
+
+    done = run(bundle, "--verify")
+
+    assert done.returncode == 4
+    assert "bakeoff_model/errors.py is not the file that was packaged" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not marker.exists()
+
+
+def test_a_file_of_ones_own_beside_the_model_is_not_taken_for_a_library(bundle, tmp_path):
+    marker = tmp_path / "ran"
+    for name in ("random.py", "numpy.py"):
+        (bundle / name).write_text(f"open({str(marker)!r}, 'w')\n")
+
+    done = run(bundle, "--verify")
+
+    assert done.returncode == 0, done.stderr
+    assert not marker.exists()
+
+
+def test_two_bundles_in_one_process_each_use_their_own_code(made_bundle, bundle, reseal):
+    (bundle / "bakeoff_model" / "errors.py").write_text(
+        (bundle / "bakeoff_model" / "errors.py").read_text() + "\nMARK = 1\n"
+    )
+    reseal(bundle, "bakeoff_model/errors.py")
+    code = (
+        "import importlib.util, sys\n"
+        "def get(folder):\n"
+        "    spec = importlib.util.spec_from_file_location('p', folder + '/predict.py')\n"
+        "    module = importlib.util.module_from_spec(spec); spec.loader.exec_module(module); return module\n"
+        "one, two = get(sys.argv[1]), get(sys.argv[2])\n"
+        "errors = [sys.modules[m.InputError.__module__] for m in (one, two)]\n"
+        "assert one.InputError is not two.InputError and hasattr(errors[1], 'MARK')\n"
+        "assert len(one.load().feature_names_in_) == len(two.load().feature_names_in_) > 0\n"
+    )
+    subprocess.run(
+        [sys.executable, "-IB", "-c", code, str(made_bundle), str(bundle)], check=True, env={}, timeout=60
+    )
 
 
 def test_the_loader_of_this_release_runs_none_of_the_code_of_a_bundle(bundle, tmp_path, reseal):

@@ -171,7 +171,7 @@ def test_beyond_what_training_saw_there_is_a_word_of_warning(browser_client, mod
 
 @pytest.mark.parametrize("error", [Unavailable("No answer in time."), UserError("A column is missing.")])
 def test_a_model_that_can_not_answer_says_why(browser_client, model, monkeypatch, error):
-    def refuse(model, rows):
+    def refuse(model, rows, level=None):
         raise error
 
     monkeypatch.setattr("automl.experiments.serving.predict_rows", refuse)
@@ -183,7 +183,7 @@ def test_a_number_is_predicted_without_classes(browser_client, model, monkeypatc
     model.schema = {**SCHEMA, "classes": None}
     model.save()
     found = {"predictions": [31_500.0, 20_000.0, 30_000.0, 31_500.0, 31_500.0, 31_500.0]}
-    monkeypatch.setattr("automl.experiments.serving.predict_rows", lambda model, rows: found)
+    monkeypatch.setattr("automl.experiments.serving.predict_rows", lambda model, rows, level: found)
     answer = browser_client.post(address_of(model), entered(), headers={"HX-Request": "true"})
     tried = answer.context["tried"]
     assert (tried["label"], tried["shares"], tried["effects"][0].told) == ("31,500", [], "+1,500")

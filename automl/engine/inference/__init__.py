@@ -20,6 +20,7 @@ from .safe import load_skops
 from .seal import check_files
 from .tables import predictions_frame, read_table
 from .uncertainty import Uncertainty
+from .verify import verify_bundle
 
 __all__ = [
     "Damaged",
@@ -42,4 +43,5 @@ __all__ = [
     "predictions_frame",
     "read_table",
     "temper",
+    "verify_bundle",
 ]

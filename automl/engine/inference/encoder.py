@@ -59,12 +59,7 @@ class Encoder:
         InputError
             If a column is missing.
         """
-        absent = [name for name in self.columns if name not in frame.columns]
-        if absent:
-            raise InputError(
-                f"The table lacks {len(absent)} of the {len(self.columns)} columns that the model needs: "
-                f"{', '.join(map(repr, absent))}. It has: {', '.join(map(repr, list(frame.columns)[:50]))}."
-            )
+        check_columns(self.columns, [str(name) for name in frame.columns])
         blocks = [self._encode(frame[column["name"]], column) for column in self.schema["columns"]]
         if not blocks:
             return np.empty((len(frame), 0), dtype=np.float32)
@@ -134,6 +129,23 @@ class Encoder:
         components = self.texts[column["text"]].transform(texts)
         lengths = np.array([[len(text), text.count(" ") + 1] for text in texts], dtype=np.float32)
         return np.column_stack([components, lengths]).astype(np.float32)
+
+
+def check_columns(needed: Sequence[str], names: Sequence[str]) -> None:
+    """Refuse a table that lacks columns.
+
+    Raises
+    ------
+    InputError
+        Naming those that are missing.
+    """
+    known = set(names)
+    absent = [name for name in needed if name not in known]
+    if absent:
+        raise InputError(
+            f"The table lacks {len(absent)} of the {len(needed)} columns that the model needs: "
+            f"{', '.join(map(repr, absent))}. It has: {', '.join(map(repr, names[:50]))}."
+        )
 
 
 def _codes_of(levels: Sequence[str]) -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -120,6 +120,18 @@ class Model(Uncertain):
         if self.task_type == "regression":
             raise AttributeError("A regression model has no probabilities; use predict.")
         return temper(finish_probabilities(self._combine(frame)), self.temperature)
+
+    def predict_rows(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+        """Predict rows as JSON has them: `predictions`; of labels also `classes` and `probabilities`."""
+        frame = pd.DataFrame.from_records([dict(row) for row in rows])
+        if self.task_type == "regression":
+            return {"predictions": self.predict(frame).tolist()}
+        probabilities = self.predict_proba(frame)
+        return {
+            "predictions": self.classes_[probabilities.argmax(axis=1)].tolist(),
+            "classes": self.classes_.tolist(),
+            "probabilities": probabilities.tolist(),
+        }
 
     def _combine(self, frame: pd.DataFrame) -> np.ndarray[Any, Any]:
         parts = [

@@ -1,60 +1,250 @@
-"""Tables that come in and predictions that go out, as files."""
+"""Tables that come in: a CSV, gzipped or not, or a Parquet file, some rows at a time.
+
+A cell means the same whichever rows are read with it: text is left as text, which the encoder reads, and
+whole numbers and truth values of Parquet stay what they are where some of them are missing.
+"""
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import io
+import shutil
+import sys
+import tempfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import pandas as pd
 
-from .errors import InputError
+from .encoder import check_columns
+from .errors import InputError, WrongVersion
 from .model import Model
 
 SEPARATOR = " | "
+STANDARD = Path("-")
+# So many are in memory at once, as text: some 50 MB.
+CHUNK_CELLS = 600_000
+LEAST_ROWS = 100
+# The encoder reads numbers and missing marks as training did.
+AS_TEXT: dict[str, Any] = {
+    "dtype": str,
+    "keep_default_na": False,
+    "na_values": [""],
+    "skipinitialspace": True,
+}
+SCANNED = 1 << 20
+GZIP, PARQUET = b"\x1f\x8b", b"PAR1"
+NO_PARQUET = (
+    "Parquet needs pyarrow, which is not installed. Run: pip install -r requirements-parquet.txt; or use CSV."
+)
+
+
+class Source:
+    """A table to read from the start to the end, and how far that is.
+
+    Parameters
+    ----------
+    path : Path
+        `-` is the standard input, a CSV; it is laid down in a temporary file first, since what encoding it
+        has shows at its end.
+    schema : dict
+    chunk_rows : int, optional
+
+    Raises
+    ------
+    InputError
+        If it is no table, or lacks columns.
+    """
+
+    def __init__(self, path: Path, schema: dict[str, Any], chunk_rows: int | None = None) -> None:
+        self._schema, self._chunk_rows = schema, chunk_rows
+        self._needed = [column["name"] for column in schema["columns"]]
+        self._stack = ExitStack()
+        self._done: Callable[[], float] = lambda: 0.0
+        self._file = self._open(path)
+        self._file.seek(0, io.SEEK_END)
+        self.size = self._file.tell()
+        self._file.seek(0)
+
+    def __enter__(self) -> Source:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    @property
+    def share(self) -> float:
+        """How much of the file has been read, from 0 to 1."""
+        return min(self._done(), 1.0)
+
+    def chunks(self) -> Iterator[pd.DataFrame]:
+        """Give the rows in order, some at a time; at least one frame, which may have no row."""
+        start = self._file.read(4)
+        self._file.seek(0)
+        return self._parquet() if start == PARQUET else self._csv(packed=start[:2] == GZIP)
+
+    def _open(self, path: Path) -> IO[bytes]:
+        if path != STANDARD:
+            return self._stack.enter_context(path.open("rb"))
+        spool: IO[bytes] = self._stack.enter_context(tempfile.TemporaryFile(prefix="bakeoff-"))  # noqa: SIM115 - the stack is one
+        shutil.copyfileobj(sys.stdin.buffer, spool)
+        return spool
+
+    def _csv(self, *, packed: bool) -> Iterator[pd.DataFrame]:
+        self._done = lambda: self._file.tell() / max(self.size, 1)
+
+        def plain() -> IO[bytes]:
+            self._file.seek(0)
+            found: Any = gzip.GzipFile(fileobj=self._file) if packed else _kept_open(self._file)
+            return cast(IO[bytes], found)
+
+        try:
+            encoding = _encoding(plain, self._schema.get("dialect", {}).get("encoding"))
+            with io.TextIOWrapper(plain(), encoding, newline="") as text:
+                delimiter = self._delimiter(text)
+            with io.TextIOWrapper(plain(), encoding, newline="") as text:
+                columns = self._peek(text, delimiter)
+            with io.TextIOWrapper(plain(), encoding, newline="") as text:
+                yield from self._csv_chunks(text, delimiter, self._rows_at_once(columns))
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise InputError(f"The gzipped file is damaged: {error}. Pack it again.") from error
+
+    def _peek(self, text: Any, delimiter: str) -> int:
+        """Look at the first lines of a CSV; the number of its columns."""
+        try:
+            start = pd.read_csv(text, sep=delimiter, nrows=1, **AS_TEXT)
+        except pd.errors.EmptyDataError:
+            raise InputError("The table is empty: not even a line of column names is in it.") from None
+        check_columns(self._needed, [str(name).strip() for name in start.columns])
+        # With one cell too many pandas takes the first one for a name of the row, and shifts all others.
+        if not isinstance(start.index, pd.RangeIndex) and start.iloc[:, -1].notna().any():
+            raise InputError(
+                f"The first row has more cells than there are column names ({start.shape[1]}). Name every "
+                "column, or remove the cells that have none."
+            )
+        return start.shape[1]
+
+    def _rows_at_once(self, columns: int) -> int:
+        return self._chunk_rows or max(CHUNK_CELLS // max(columns, 1), LEAST_ROWS)
+
+    def _csv_chunks(self, text: Any, delimiter: str, rows: int) -> Iterator[pd.DataFrame]:
+        try:
+            with pd.read_csv(text, sep=delimiter, index_col=False, chunksize=rows, **AS_TEXT) as reader:
+                for chunk in reader:
+                    chunk.columns = [str(name).strip() for name in chunk.columns]
+                    yield chunk
+        except pd.errors.ParserError as error:
+            raise InputError(f"The CSV file can't be read: {error}. Mend or remove that line.") from error
+
+    def _delimiter(self, text: Any) -> str:
+        """The one that gives all needed columns, or else that of the training table."""
+        known = str(self._schema.get("dialect", {}).get("delimiter") or ",")
+        header = next((line for line in text if line.strip("\ufeff\r\n")), "").strip("\ufeff\r\n")
+        for candidate in dict.fromkeys([known, ",", ";", "\t", "|"]):
+            names = {name.strip() for name in next(csv.reader([header], delimiter=candidate), [])}
+            if set(self._needed) <= names:
+                return candidate
+        return known
+
+    def _parquet(self) -> Iterator[pd.DataFrame]:
+        try:
+            import pyarrow as pa
+            import pyarrow.parquet as pq
+        except ImportError:
+            raise WrongVersion(NO_PARQUET) from None
+        # Else whole numbers become fractions, and truth values objects, in those chunks that lack some.
+        kinds = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
+        done = 0
+        try:
+            with pq.ParquetFile(self._file, pre_buffer=False) as file:
+                check_columns(self._needed, file.schema_arrow.names)
+                rows = max(file.metadata.num_rows, 1)
+                self._done = lambda: done / rows
+                at_once = self._rows_at_once(len(self._needed))
+                for batch in file.iter_batches(at_once, columns=self._needed):
+                    done += batch.num_rows
+                    table = pa.table([_settled(column) for column in batch.columns], batch.schema.names)
+                    yield table.to_pandas(types_mapper=kinds.get)
+                if not done:
+                    yield pd.DataFrame({name: [] for name in self._needed})
+        except pa.ArrowException as error:
+            raise InputError(f"The Parquet file is damaged: {error}. Write it again.") from error
+
+
+def _settled(column: Any) -> Any:
+    """A column of Parquet as one of the few types that training made of them."""
+    import pyarrow as pa
+
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        column, kind = column.cast(kind.value_type), kind.value_type
+    if pa.types.is_floating(kind) or pa.types.is_decimal(kind) or pa.types.is_uint64(kind):
+        return column.cast(pa.float64(), safe=False)
+    if pa.types.is_integer(kind):
+        return column.cast(pa.int64())
+    if pa.types.is_date(kind):
+        return column.cast(pa.timestamp("us"), safe=False)
+    if pa.types.is_duration(kind):
+        return column.cast(pa.duration("us"), safe=False).cast(pa.int64())
+    return column
+
+
+class _KeptOpen(io.RawIOBase):
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._file.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def _kept_open(file: IO[bytes]) -> io.BufferedReader:
+    """Give a reader of a file that leaves the file open when it is closed itself."""
+    return io.BufferedReader(_KeptOpen(file), SCANNED)
+
+
+def _encoding(open_again: Callable[[], IO[bytes]], known: str | None) -> str:
+    """The first encoding in which the whole file makes sense."""
+    if open_again().read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        return "utf-16"
+    for name in dict.fromkeys(["utf-8-sig", known, "cp1252"]):
+        if name and _is_known(name) and _makes_sense(open_again(), name):
+            return name
+    return "latin-1"
+
+
+def _makes_sense(file: IO[bytes], encoding: str) -> bool:
+    decoder = codecs.getincrementaldecoder(encoding)()
+    try:
+        while data := file.read(SCANNED):
+            decoder.decode(data)
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _is_known(encoding: str) -> bool:
+    try:
+        codecs.lookup(encoding)
+    except LookupError:
+        return False
+    return True
 
 
 def read_table(path: Path, schema: dict[str, Any]) -> pd.DataFrame:
-    """Read a CSV (also gzipped) or Parquet file with the columns that the schema needs."""
-    if path.suffix.lower() in (".parquet", ".pq"):
-        return pd.read_parquet(path)
-    needed = {column["name"] for column in schema["columns"]}
-    data = path.read_bytes()
-    if data[:2] == b"\x1f\x8b":
-        data = gzip.decompress(data)
-    text = _decode(data, schema.get("dialect", {}).get("encoding"))
-    known = schema.get("dialect", {}).get("delimiter") or ","
-    header = text.lstrip("\ufeff\r\n").split("\n", 1)[0]
-    delimiter = known
-    for candidate in dict.fromkeys([known, ",", ";", "\t", "|"]):
-        names = {name.strip() for name in next(csv.reader([header.rstrip("\r")], delimiter=candidate), [])}
-        if needed <= names:
-            delimiter = candidate
-            break
-    # Everything as text: the encoder reads numbers and missing marks as training did.
-    frame = pd.read_csv(
-        io.StringIO(text),
-        sep=delimiter,
-        dtype=str,
-        keep_default_na=False,
-        na_values=[""],
-        skipinitialspace=True,
-    )
-    frame.columns = [str(name).strip() for name in frame.columns]
-    return frame
-
-
-def _decode(data: bytes, known: str | None) -> str:
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return data.decode("utf-16")
-    for encoding in dict.fromkeys(filter(None, ["utf-8-sig", known, "cp1252", "latin-1"])):
-        try:
-            return data.decode(encoding)
-        except (UnicodeDecodeError, LookupError):
-            continue
-    raise InputError("The file's encoding is unknown. Save it as UTF-8.")
+    """Read a whole table; see `Source`."""
+    with Source(path, schema) as source:
+        return pd.concat(list(source.chunks()), ignore_index=True)
 
 
 def predictions_frame(model: Model, frame: pd.DataFrame, *, level: float | None = None) -> pd.DataFrame:

@@ -1,0 +1,105 @@
+"""Predictions that go out: CSV or Parquet, whole or not at all."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import pandas as pd
+
+from .errors import InputError, WrongVersion
+from .tables import NO_PARQUET, STANDARD
+
+PARQUET_NAMES = (".parquet", ".pq")
+
+
+class Writer(Protocol):
+    """Takes predictions, some rows at a time."""
+
+    def __call__(self, frame: pd.DataFrame) -> None: ...
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[Writer]:
+    """Write predictions to a file that appears when all are there, or to the standard output (`-`).
+
+    The name says the format: `.parquet` and `.pq` are Parquet, `.gz` a gzipped CSV, all others CSV.
+
+    Raises
+    ------
+    InputError
+        If there is no such folder.
+    WrongVersion
+        If Parquet is asked for and pyarrow is not installed.
+    """
+    if path == STANDARD:
+        with _csv(sys.stdout.buffer) as write:
+            yield write
+        return
+    if not path.parent.is_dir():
+        raise InputError(f"There is no folder {path.parent} to write {path.name} into. Make it first.")
+    # The draft lies where the file will, so that the last step is a rename.
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with _format(path, draft) as write:
+            yield write
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def _format(path: Path, draft: Path) -> Iterator[Writer]:
+    if path.suffix.lower() in PARQUET_NAMES:
+        with _parquet(draft) as write:
+            yield write
+    elif path.suffix.lower() == ".gz":
+        with gzip.open(draft, "wb", compresslevel=1) as packed, _csv(packed) as write:
+            yield write
+    else:
+        with draft.open("wb") as file, _csv(file) as write:
+            yield write
+
+
+@contextmanager
+def _csv(file: Any) -> Iterator[Writer]:
+    is_first = True
+
+    def write(frame: pd.DataFrame) -> None:
+        nonlocal is_first
+        file.write(frame.to_csv(index=False, header=is_first, lineterminator="\n").encode())
+        is_first = False
+
+    yield write
+    file.flush()
+
+
+@contextmanager
+def _parquet(path: Path) -> Iterator[Writer]:
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError:
+        raise WrongVersion(NO_PARQUET) from None
+    writer: Any = None
+
+    def write(frame: pd.DataFrame) -> None:
+        nonlocal writer
+        if frame["prediction"].map(type).nunique() > 1 or frame["prediction"].dtype == object:
+            # Labels of several types: a column of Parquet has one.
+            frame = frame.assign(prediction=frame["prediction"].astype(str))
+        table = pa.Table.from_pandas(frame, preserve_index=False)
+        if writer is None:
+            writer = pq.ParquetWriter(path, table.schema)
+        writer.write_table(table.cast(writer.schema))
+
+    try:
+        yield write
+    finally:
+        if writer is not None:
+            writer.close()
