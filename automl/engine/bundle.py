@@ -18,6 +18,7 @@ import numpy as np
 import automl
 from automl.engine import inference
 from automl.engine.calibration import fit_temperature
+from automl.engine.conformal import checked, fit_conformal
 from automl.engine.errors import UserError
 from automl.engine.evaluation import combined_predictions, read_fitting, read_member
 from automl.engine.golden import golden
@@ -68,14 +69,15 @@ def package(args: Mapping[str, Any]) -> dict[str, Any]:
     schema = json.loads((prepared.folder / "schema.json").read_text(encoding="utf-8"))
     texts = load_texts(prepared.folder / "texts.skops")
     members = [read_member(member["dir"], float(member["weight"])) for member in args["members"]]
-    y, oof = combined_predictions(prepared, args["members"])
+    y, oof, folds = combined_predictions(prepared, args["members"])
     temperature = 1.0
     if prepared.profile.classes:
         temperature = fit_temperature(y, oof)
         oof = temper(finish_probabilities(oof), temperature)
     model = Model(Encoder(schema, texts), members, temperature)
-    metrics = _metrics(prepared, args, model, y, oof)
-    files = _files(args, prepared, model, metrics)
+    conformal = fit_conformal(prepared.profile.task_type, y, oof, folds)
+    metrics = {**_metrics(prepared, args, model, y, oof), "uncertainty": checked(conformal)}
+    files = {**_files(args, prepared, model, metrics), "conformal.json": _json(conformal)}
     requirements = files["requirements.txt"].decode().splitlines()
     files |= _for_readers(prepared, args, model, metrics, judged=(y, oof), requirements=requirements)
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}

@@ -303,8 +303,10 @@ def read_predictions(folder: str | Path) -> Array:
     return np.asarray(np.load(Path(folder) / "oof.npy"), dtype=np.float64)
 
 
-def combined_predictions(prepared: Prepared, members: Sequence[Mapping[str, Any]]) -> tuple[Array, Array]:
-    """The target of the validated rows, and the weighted mean of the members' out-of-fold predictions."""
+def combined_predictions(
+    prepared: Prepared, members: Sequence[Mapping[str, Any]]
+) -> tuple[Array, Array, Array]:
+    """The validated rows: their target, the weighted mean of what the members predict, their folds."""
     oof = np.asarray(sum(member["weight"] * read_predictions(member["dir"]) for member in members))
     validated = np.isfinite(oof).reshape(len(oof), -1).all(axis=1)
-    return np.asarray(prepared.y)[validated], oof[validated]
+    return np.asarray(prepared.y)[validated], oof[validated], np.asarray(prepared.folds[0])[validated]

@@ -104,6 +104,7 @@ def shown(request: SignedInRequest, model: TrainedModel) -> dict[str, Any]:
         "experiment": model.experiment,
         "metric_label": selectors.metric_label(model.experiment),
         "metrics": _metrics(model),
+        "uncertainty": model.metrics.get("uncertainty") or {},
         "tested": bool(model.metrics.get("test")),
         "columns": model.schema.get("columns") or [],
         "filename": filename,

@@ -70,6 +70,7 @@ def test_a_bundle_holds_what_it_must(binary):
         "train_0.py",
         "train_1.py",
         "schema.json",
+        "conformal.json",
         "metrics.json",
         "leaderboard.csv",
         "SHA256SUMS",
