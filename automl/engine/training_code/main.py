@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from automl.engine.calibration import COOLEST, HOTTEST, LARGEST_FACTOR, LEAST_ROWS, MOST_CELLS
-from automl.engine.inference import LEAST_PROBABILITY
+from automl.engine.inference.model import LEAST_PROBABILITY
 
 # What the functions below and those of `table` import, where they are used.
 MODULES = {

@@ -36,7 +36,8 @@ def package_fastest(experiment: Experiment, *, within: float = WITHIN) -> Traine
 
 def package_best(experiment: Experiment) -> TrainedModel:
     """Have the experiment's answer packaged, as far as it is known; Conflict if there is none yet."""
-    best = selectors.best_entry(experiment)
+    ids = [experiment.id]
+    best = selectors.best_entries(ids, selectors.list_ensembles(ids)).get(experiment.id)
     if best is None:
         raise Conflict("No trial has completed yet, so there is nothing to package.")
     return package_entry(best)
