@@ -6,7 +6,8 @@
 TABLES is a folder with index.json, a list of {"name", "file", "target", "task"}, and the CSV files.
 A quarter of each table is held out. We are measured as users meet us: the real service, the REST API,
 the downloaded bundle in a process of its own. A peer runs benchmarks/peer.py with an interpreter that
-has it. Each run adds a line of JSON to the file; what is there is not measured again. Memory is the most
+has it. Of ours it is also told in what share of held-out rows the truth lay in its interval or set of 90 %.
+Each run adds a line of JSON to the file; what is there is not measured again. Memory is the most
 that all processes of a contender held at one time, pages they share counted once (PSS) and in each (RSS).
 """
 
@@ -36,6 +37,7 @@ from tests.service import Service
 PEER = Path(__file__).with_name("peer.py")
 OURS = "bakeoff"
 SAMPLE_SECONDS = 0.5
+LEVEL = 0.9
 
 
 class MemoryPeak:
@@ -101,6 +103,21 @@ def score(predictions: Path, test: Path, target: str, task: str) -> float:
     return float(log_loss(truth, clipped / clipped.sum(axis=1, keepdims=True), labels=sorted(labels)))
 
 
+def coverage(predictions: Path, test: Path, target: str) -> float | None:
+    """Tell the share of rows whose truth lies in the interval or set; None where the model has none."""
+    truth = pd.read_csv(test, dtype=str, keep_default_na=False)[target].str.strip()
+    found = pd.read_csv(predictions, dtype={"prediction_set": str}, keep_default_na=False)
+    if "prediction_low" in found:
+        numbers = truth.astype(float)
+        held = (found["prediction_low"] <= numbers) & (numbers <= found["prediction_high"])
+    elif "prediction_set" in found:
+        sets = found["prediction_set"].str.split(" | ", regex=False)
+        held = pd.Series([label in chosen for label, chosen in zip(truth, sets, strict=True)])
+    else:
+        return None
+    return round(float(held.mean()), 4)
+
+
 @contextlib.contextmanager
 def our_service() -> Iterator[tuple[Service, Client]]:
     """Run the service in a home of its own."""
@@ -135,8 +152,12 @@ def ours(service: Service, client: Client, asked: dict[str, Any], folder: Path) 
     client.models.download(done["model"], folder / "model.zip")
     zipfile.ZipFile(folder / "model.zip").extractall(folder / "model")
     command = [sys.executable, "-I", "predict.py", str(asked["test"]), str(folder / "out.csv")]
+    levels = json.loads((folder / "model" / "conformal.json").read_text())["levels"]
+    if LEVEL in [entry["level"] for entry in levels]:
+        command += ["--level", str(LEVEL)]
     subprocess.run(command, cwd=folder / "model", check=True)
     return {
+        "coverage": coverage(folder / "out.csv", asked["test"], asked["target"]),
         "fit_seconds": elapsed,
         "cv": done["best"]["score"],
         "trials": done["trials"]["complete"],

@@ -69,7 +69,7 @@ def fill(
         family = families[number % len(families)]
         params = spaces[family].default() if is_default else spaces[family].sample(rng)
         rate = float(params.get("learning_rate", 0.05))
-        score = scale.good - gap * (0.05 * abs(np.log10(rate / 0.05)) + rng.normal(0, 0.005))
+        score = scale.good - gap * (0.2 * abs(np.log10(rate / 0.05)) + rng.normal(0, 0.005))
         score -= gap * 0.06 * _off_middle(spaces[family], params)
         score -= gap * 0.5 if rate > 0.25 else 0.0
         pruned = number > 40 and number % 3 == 0

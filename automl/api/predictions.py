@@ -109,7 +109,8 @@ class Predict(Resource):
     # Each of these has nothing to do twice, so that a key costs its two writes only where one is sent.
     @idempotent(atomic=False)
     def _rows(self, request: Request, model: TrainedModel) -> HttpResponseBase:
-        return Response(serving.predict_rows(model, self.valid(PredictionRequest)["rows"]))
+        asked = self.valid(PredictionRequest)
+        return Response(serving.predict_rows(model, asked["rows"], level=asked["level"]))
 
     @idempotent(atomic=False)
     def _file(self, request: Request, model: TrainedModel, file: UploadedFile[Any]) -> HttpResponseBase:

@@ -321,9 +321,17 @@ class Models:
             on_progress=on_progress,
         )
 
-    def predict(self, id: str, rows: Sequence[Mapping[str, Any]]) -> Predictions:
-        """Predict rows, each a mapping from column to value; a file is for `Client.predictions`."""
-        body = {"rows": [dict(row) for row in rows]}
+    def predict(
+        self, id: str, rows: Sequence[Mapping[str, Any]], *, level: float | None = None
+    ) -> Predictions:
+        """Predict rows, each a mapping from column to value; a file is for `Client.predictions`.
+
+        With a level, 0.9 for example, the answer has intervals, or sets of classes, that hold the truth in
+        this share of rows.
+        """
+        body: dict[str, Any] = {"rows": [dict(row) for row in rows]}
+        if level is not None:
+            body["level"] = level
         answer = self._transport.call("POST", f"models/{id}/predict/", json=body, changes=False)
         return cast(Predictions, answer.json())
 

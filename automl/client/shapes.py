@@ -149,6 +149,8 @@ class Predictions(TypedDict):
     predictions: list[Any]
     classes: NotRequired[list[Any] | None]
     probabilities: NotRequired[list[list[float]] | None]
+    intervals: NotRequired[list[list[float]] | None]
+    sets: NotRequired[list[list[Any]] | None]
 
 
 class FilePrediction(TypedDict):

@@ -18,8 +18,9 @@ import numpy as np
 import automl
 from automl.engine import inference
 from automl.engine.calibration import fit_temperature
+from automl.engine.conformal import checked, fit_conformal
 from automl.engine.errors import UserError
-from automl.engine.evaluation import combined_predictions, read_member
+from automl.engine.evaluation import combined_predictions, read_fitting, read_member
 from automl.engine.golden import golden
 from automl.engine.inference import Encoder, Model, finish_probabilities, temper
 from automl.engine.inference.safe import check_types
@@ -28,11 +29,15 @@ from automl.engine.leaderboard import leaderboard_csv
 from automl.engine.learners import get_learner
 from automl.engine.metrics import METRICS, metrics_for
 from automl.engine.mlmodel import CODE_FOLDER, mlflow_files
-from automl.engine.model_card import model_card
+from automl.engine.model_card.content import About, model_card
+from automl.engine.model_card.evidence import gather
+from automl.engine.model_card.html import to_html
+from automl.engine.model_card.markdown import to_markdown
 from automl.engine.onnx.offer import offer
 from automl.engine.preparation import Prepared, encode_target, open_prepared
 from automl.engine.reading import check_table, read_frame
 from automl.engine.sealing import seal_of, sync_folder
+from automl.engine.training_code.script import scripts
 from automl.engine.trial import TaskType
 
 # What predict.py imports, and the library of each family; versions are those that trained.
@@ -64,14 +69,17 @@ def package(args: Mapping[str, Any]) -> dict[str, Any]:
     schema = json.loads((prepared.folder / "schema.json").read_text(encoding="utf-8"))
     texts = load_texts(prepared.folder / "texts.skops")
     members = [read_member(member["dir"], float(member["weight"])) for member in args["members"]]
-    y, oof = combined_predictions(prepared, args["members"])
+    y, oof, folds = combined_predictions(prepared, args["members"])
     temperature = 1.0
     if prepared.profile.classes:
         temperature = fit_temperature(y, oof)
         oof = temper(finish_probabilities(oof), temperature)
     model = Model(Encoder(schema, texts), members, temperature)
-    metrics = _metrics(prepared, args, model, y, oof)
-    files = _files(args, prepared, model, metrics)
+    conformal = fit_conformal(prepared.profile.task_type, y, oof, folds)
+    metrics = {**_metrics(prepared, args, model, y, oof), "uncertainty": checked(conformal)}
+    files = {**_files(args, prepared, model, metrics), "conformal.json": _json(conformal)}
+    requirements = files["requirements.txt"].decode().splitlines()
+    files |= _for_readers(prepared, args, model, metrics, judged=(y, oof), requirements=requirements)
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     sums = "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items())).encode()
     files["SHA256SUMS"], digests["SHA256SUMS"] = sums, hashlib.sha256(sums).hexdigest()
@@ -142,30 +150,8 @@ def _files(
     requirements = _requirements({member["family"] for member in args["members"]})
     if graph.model is not None:
         requirements.append(f"onnxruntime=={importlib.metadata.version('onnxruntime')}")
-    provenance = {
-        "bakeoff": automl.__version__,
-        "python": ".".join(map(str, sys.version_info[:3])),
-        "packaged_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        **args["experiment"],
-    }
-    described = [
-        {
-            "name": member["number"],
-            "family": member["family"],
-            "weight": member["weight"],
-            "params": member["params"],
-        }
-        for member in args["members"]
-    ]
+    provenance = _provenance(args)
     golden_rows = golden(model, prepared.X, {"onnx": graph.model} if graph.model else None)
-    card = model_card(
-        name=args["name"],
-        schema=schema,
-        metrics=metrics,
-        members=described,
-        provenance=provenance,
-        requirements=requirements,
-    )
     return {
         **mlflow_files(
             schema,
@@ -180,7 +166,6 @@ def _files(
         "golden.json": json.dumps(golden_rows, ensure_ascii=False, allow_nan=False).encode(),
         "requirements-parquet.txt": f"pyarrow=={importlib.metadata.version('pyarrow')}\n".encode(),
         "requirements.txt": "".join(f"{line}\n" for line in requirements).encode(),
-        "model_card.md": card.encode(),
         "schema.json": _json(schema),
         "metrics.json": _json({**metrics, "provenance": provenance}),
         "leaderboard.csv": leaderboard_csv(args["leaderboard"]).encode(),
@@ -221,6 +206,49 @@ def _code() -> dict[str, bytes]:
     code = {name: path.read_bytes() for name, path in found.items()}
     python = "PYTHON={}.{}".format(*sys.version_info)
     return code | {"Dockerfile": code["Dockerfile"].replace(b"PYTHON=3.11", python.encode())}
+
+
+def _for_readers(
+    prepared: Prepared,
+    args: Mapping[str, Any],
+    model: Model,
+    metrics: Mapping[str, Any],
+    *,
+    judged: tuple[Any, Any],
+    requirements: list[str],
+) -> dict[str, bytes]:
+    """What people read: scripts that fit the members again, and the card."""
+    schema, members = model.encoder.schema, args["members"]
+    fittings = [read_fitting(member["dir"]) for member in members]
+    training = scripts(members, fittings, prepared, schema, args["experiment"])
+    card = model_card(
+        About(
+            name=args["name"],
+            schema=schema,
+            metrics=metrics,
+            members=members,
+            provenance=_provenance(args),
+            requirements=requirements,
+            leaderboard=args["leaderboard"],
+            folds=(prepared.meta["folds"], prepared.meta["repeats"]),
+            evidence=gather(prepared, model.members, schema, args["metric"], *judged),
+            scripts=list(training),
+        )
+    )
+    return {
+        **{name: text.encode() for name, text in training.items()},
+        "model_card.md": to_markdown(card).encode(),
+        "model_card.html": to_html(card).encode(),
+    }
+
+
+def _provenance(args: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "bakeoff": automl.__version__,
+        "python": ".".join(map(str, sys.version_info[:3])),
+        "packaged_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        **args["experiment"],
+    }
 
 
 def _requirements(families: set[str]) -> list[str]:

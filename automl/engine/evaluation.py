@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import shutil
@@ -9,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from automl.engine.importance import name_columns
 from automl.engine.inference import FittedModel, Member, as_frame, finish_probabilities, temper
 from automl.engine.intervals import interval
 from automl.engine.learners import Learner, get_learner
+from automl.engine.learners.boosting import is_late
 from automl.engine.metrics import METRICS
 from automl.engine.preparation import Prepared, open_prepared
 from automl.engine.sealing import check_folder, seal_folder, sync_folder
@@ -32,6 +34,25 @@ if TYPE_CHECKING:
 Report = Callable[[dict[str, Any]], str]
 # The last fold may not take all that is left: predicting and writing take time too.
 DEADLINE_SHARE = 0.9
+FITTING = "fitting.json"
+# In what fits are long; a forest has trees only, boosted trees have rounds of them.
+LENGTHS = ("rounds", "epochs", "trees")
+
+
+class Fitting(TypedDict):
+    """What a trial's score depends on beside its hyperparameters, and the score.
+
+    `value` is in the metric's own unit; `lengths` are the rounds, epochs or trees that each fold's model
+    kept, and `is_late` says whether time ended any fit.
+    """
+
+    seed: int
+    threads: int
+    metric: str
+    value: float
+    temperature: float
+    lengths: list[int | None]
+    is_late: bool
 
 
 @dataclass
@@ -47,6 +68,9 @@ class _Folds:
     fit_time: float = 0.0
     predict_time: float = 0.0
     predicted: int = 0
+    # For each fold what was kept of its rounds, trees or epochs; and whether time ended any of them.
+    lengths: list[int | None] = field(default_factory=list)
+    is_late: bool = False
 
     def mean(self) -> Array:
         """The mean prediction of each validated row; NaN for the rows that only train."""
@@ -87,7 +111,16 @@ def evaluate(args: Mapping[str, Any], report: Report) -> dict[str, Any]:
         factor = log_factor(metric.name, truth, predicted[validated])
         predicted *= factor
     value, low, high = interval(metric, truth, predicted[validated])
-    size = _write(Path(args["out"]), predicted, folds.models, (temperature, factor))
+    fitting: Fitting = {
+        "seed": args["seed"],
+        "threads": args.get("threads", 1),
+        "metric": metric.name,
+        "value": value,
+        "temperature": temperature,
+        "lengths": folds.lengths,
+        "is_late": folds.is_late,
+    }
+    size = _write(Path(args["out"]), predicted, folds.models, (temperature, factor), fitting)
     return {
         "score": metric.score_of(value),
         "value": value,
@@ -183,6 +216,8 @@ def _fit_fold(  # noqa: PLR0913 - a fold is what all of these meet in
     estimator = learner.build(profile, params, seed=seed, threads=args.get("threads", 1))
     fit = learner.fit(estimator, X_train, y_train, X_test, y_test, data=profile, deadline=deadline)
     state.fit_time += time.perf_counter() - began
+    state.lengths.append(next((fit.learned[unit] for unit in LENGTHS if unit in fit.learned), None))
+    state.is_late = state.is_late or is_late(deadline)
     bounds = (float(y_train.min()) - 1.0, float(y_train.max()) + 1.0) if is_log else None
     model = FittedModel(preprocess, fit.estimator, learner.layout, bounds)
     began = time.perf_counter()
@@ -217,13 +252,16 @@ def _fold_value(metric: Any, y: Array, predicted: Array, *, is_log: bool) -> flo
     return float(metric.value(y, predicted))
 
 
-def _write(out: Path, oof: Array, models: list[FittedModel], scales: tuple[float, float]) -> int:
+def _write(
+    out: Path, oof: Array, models: list[FittedModel], scales: tuple[float, float], fitting: Fitting
+) -> int:
     """Store predictions and models so that a reader finds all or nothing; the models' size in bytes."""
     draft = out.with_name(f".{out.name}.{os.getpid()}")
     parts = [(model.preprocess, model.estimator, model.layout, model.log_bounds) for model in models]
     try:
         draft.mkdir(parents=True, exist_ok=True)
         np.save(draft / "oof.npy", oof.astype(np.float32))
+        (draft / FITTING).write_text(json.dumps(fitting), encoding="utf-8")
         with (draft / "models.pkl").open("wb") as file:
             pickle.dump((parts, scales), file, protocol=pickle.HIGHEST_PROTOCOL)
             size = file.tell()
@@ -250,14 +288,25 @@ def read_member(folder: str | Path, weight: float = 1.0) -> Member:
     return Member(weight, [FittedModel(*part) for part in parts], *scales)
 
 
+def read_fitting(folder: str | Path) -> Fitting | None:
+    """How a trial was fitted; None if that was not written down yet when it was."""
+    if not (Path(folder) / FITTING).exists():
+        return None
+    check_folder(Path(folder), [FITTING])
+    found: Fitting = json.loads((Path(folder) / FITTING).read_text(encoding="utf-8"))
+    return found
+
+
 def read_predictions(folder: str | Path) -> Array:
     """The out-of-fold predictions of a trial; raises Damaged if they are not as they were written."""
     check_folder(Path(folder), ["oof.npy"])
     return np.asarray(np.load(Path(folder) / "oof.npy"), dtype=np.float64)
 
 
-def combined_predictions(prepared: Prepared, members: Sequence[Mapping[str, Any]]) -> tuple[Array, Array]:
-    """The target of the validated rows, and the weighted mean of the members' out-of-fold predictions."""
+def combined_predictions(
+    prepared: Prepared, members: Sequence[Mapping[str, Any]]
+) -> tuple[Array, Array, Array]:
+    """The validated rows: their target, the weighted mean of what the members predict, their folds."""
     oof = np.asarray(sum(member["weight"] * read_predictions(member["dir"]) for member in members))
     validated = np.isfinite(oof).reshape(len(oof), -1).all(axis=1)
-    return np.asarray(prepared.y)[validated], oof[validated]
+    return np.asarray(prepared.y)[validated], oof[validated], np.asarray(prepared.folds[0])[validated]

@@ -47,6 +47,7 @@ class PrepareResult(TypedDict):
     folds: int
     repeats: int
     features: list[dict[str, Any]]
+    seed: int
 
 
 class EvaluateArgs(TypedDict):

@@ -122,6 +122,7 @@ def prepare(request: Request, out: Path) -> dict[str, Any]:
         "folds": folds,
         "repeats": repeats,
         "features": schema["features"],
+        "seed": request.seed,
     }
     arrays = {
         "X": X,

@@ -329,7 +329,7 @@ def _load_model(found: LocalSearch) -> Model:
     schema = json.loads((found.prepared / "schema.json").read_text(encoding="utf-8"))
     texts = bundle.load_texts(found.prepared / "texts.skops")
     members = [read_member(found.trials[number].folder, weight) for number, weight in found.weights.items()]
-    y, oof = combined_predictions(open_prepared(found.prepared), found.members())
+    y, oof, _ = combined_predictions(open_prepared(found.prepared), found.members())
     return Model(Encoder(schema, texts), members, fit_temperature(y, oof) if schema["classes"] else 1.0)
 
 

@@ -38,11 +38,13 @@ LONGEST_LINE = 256 << 20
 
 
 class Prediction(TypedDict):
-    """What a model says about rows; the last two only for classification."""
+    """What a model says about rows; classes, probabilities and sets only for classification."""
 
     predictions: list[Any]
     classes: NotRequired[list[Any]]
     probabilities: NotRequired[list[list[float]]]
+    intervals: NotRequired[list[list[float]]]
+    sets: NotRequired[list[list[Any]]]
 
 
 Row = Mapping[str, Any]
@@ -51,7 +53,7 @@ Row = Mapping[str, Any]
 class Predictor(Protocol):
     """A model in memory, as requests use it."""
 
-    def rows(self, rows: Sequence[Row]) -> Prediction: ...
+    def rows(self, rows: Sequence[Row], level: float | None = None) -> Prediction: ...
 
     def table(self, source: Path, target: Path) -> dict[str, int]: ...
 
@@ -84,7 +86,14 @@ class PredictionServer:
         with self._lock:
             self._ensure()
 
-    def predict(self, bundle: Path | str, rows: Sequence[Row], timeout: float = 60.0) -> Prediction:
+    def predict(
+        self,
+        bundle: Path | str,
+        rows: Sequence[Row],
+        timeout: float = 60.0,
+        *,
+        level: float | None = None,
+    ) -> Prediction:
         """Predict rows with a packaged model.
 
         Parameters
@@ -95,6 +104,8 @@ class PredictionServer:
             Column names to JSON values; None is a missing cell.
         timeout : float
             Seconds, waiting for other predictions included.
+        level : float, optional
+            Also tell intervals or sets that hold the truth in this share of rows.
 
         Returns
         -------
@@ -107,7 +118,9 @@ class PredictionServer:
         Retryable
             If there was no answer in time, or the process died twice.
         """
-        return cast(Prediction, self._answer({"bundle": str(bundle), "rows": list(rows)}, timeout))
+        return cast(
+            Prediction, self._answer({"bundle": str(bundle), "rows": list(rows), "level": level}, timeout)
+        )
 
     def predict_table(self, bundle: Path | str, source: Path, target: Path, timeout: float = 60.0) -> int:
         """Predict a small file into a CSV file; as `predict`.
@@ -242,14 +255,17 @@ class Served:
     def __init__(self, model: Any) -> None:
         self._model = model
 
-    def rows(self, rows: Sequence[Row]) -> Prediction:
+    def rows(self, rows: Sequence[Row], level: float | None = None) -> Prediction:
         """Predict rows as JSON has them."""
         from automl.engine.inference import InputError
 
         try:
-            return cast(Prediction, self._model.predict_rows(rows))
+            found = self._model.predict_rows(rows)
+            if level is not None:
+                found = {**found, **self._model.uncertainty_of(found, level)}
         except InputError as error:
             raise UserError(str(error)) from error
+        return cast(Prediction, found)
 
     def table(self, source: Path, target: Path) -> dict[str, int]:
         """Predict a file into a CSV file, and tell how many rows it has."""
@@ -268,7 +284,7 @@ def answer(shelf: ModelShelf, line: bytes) -> dict[str, Any]:
         request = json.loads(line)
         model = shelf.get(Path(request["bundle"]))
         if "rows" in request:
-            return dict(model.rows(request["rows"]))
+            return dict(model.rows(request["rows"], request.get("level")))
         return dict(model.table(Path(request["source"]), Path(request["target"])))
     except FileNotFoundError:
         return {"error": "the bundle's file is gone", "user_error": False, "detail": traceback.format_exc()}

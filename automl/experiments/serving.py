@@ -35,21 +35,23 @@ def ready(model: TrainedModel, done: str) -> TrainedModel:
     return model
 
 
-def predict_rows(model: TrainedModel, rows: Sequence[Mapping[str, Any]]) -> Prediction:
-    """What the model says about a few rows.
+def predict_rows(
+    model: TrainedModel, rows: Sequence[Mapping[str, Any]], *, level: float | None = None
+) -> Prediction:
+    """What the model says about a few rows; with a level also in what intervals or sets the truth lies.
 
     Raises
     ------
     Conflict
         If the model is not ready.
     UserError
-        If the rows can't be used.
+        If the rows can't be used, or the model has no such level.
     Unavailable
         If its file is missing or damaged, or there was no answer in time.
     """
     bundle = _bundle(model)
     try:
-        return prediction_server().predict(bundle, rows, PREDICTION_SECONDS)
+        return prediction_server().predict(bundle, rows, PREDICTION_SECONDS, level=level)
     except Retryable as error:
         raise Unavailable(str(error)) from error
 

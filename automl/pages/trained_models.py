@@ -1,21 +1,24 @@
 from __future__ import annotations
 
 import json
+import re
+import zipfile
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.http import HttpResponse
+from django.http import Http404, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
-from automl.core.downloads import RangeNotSatisfiable, send_file
+from automl.core.downloads import RangeNotSatisfiable, check_whole, send_file
 from automl.core.errors import Conflict
 from automl.core.storage import path_of
 from automl.engine.metrics import METRICS
+from automl.engine.model_card.html import policy_of
 from automl.experiments import predictions as predicted
 from automl.experiments import selectors
 from automl.experiments.models import ModelState, TrainedModel
@@ -24,6 +27,7 @@ from automl.pages import trying
 from automl.pages.access import SignedInRequest, page
 from automl.pages.live import fragment, stamp_of
 
+CARD = "model_card.html"
 FILES_SHOWN = 20
 
 
@@ -70,6 +74,28 @@ def download(request: SignedInRequest, id: UUID) -> HttpResponseBase:
         return HttpResponse(status=416, headers={"Content-Range": f"bytes */{error.size}"})
 
 
+@require_safe
+@page
+def card(request: SignedInRequest, id: UUID) -> HttpResponse:
+    model = selectors.get_model(user=request.user, id=id)
+    if model.state != ModelState.READY:
+        raise Conflict(f"The model is {model.state}; its card can be read once it is ready. {model.error}")
+    if not _has_card(model):
+        raise Http404("The model was packaged before models had a card to look at.")
+    bundle = path_of(model.bundle)
+    check_whole(bundle, model.sha256)
+    with zipfile.ZipFile(bundle) as archive:
+        text = archive.read(CARD).decode()
+    style = re.search("<style>(.*?)</style>", text, re.DOTALL)
+    # The card is made of what users upload: it may be looked at, and do nothing.
+    policy = f"{policy_of(style[1] if style else '')}; sandbox"
+    return HttpResponse(text, headers={"Content-Security-Policy": policy})
+
+
+def _has_card(model: TrainedModel) -> bool:
+    return any(file["name"] == CARD for file in model.files)
+
+
 def shown(request: SignedInRequest, model: TrainedModel) -> dict[str, Any]:
     """What the page of a model shows."""
     filename = selectors.bundle_filename(model)
@@ -78,9 +104,11 @@ def shown(request: SignedInRequest, model: TrainedModel) -> dict[str, Any]:
         "experiment": model.experiment,
         "metric_label": selectors.metric_label(model.experiment),
         "metrics": _metrics(model),
+        "uncertainty": model.metrics.get("uncertainty") or {},
         "tested": bool(model.metrics.get("test")),
         "columns": model.schema.get("columns") or [],
         "filename": filename,
+        "has_card": _has_card(model),
         "example": _example_row(model),
         "folder": filename.removesuffix(".zip"),
         "predict_url": request.build_absolute_uri(reverse("api:model-predict", kwargs={"id": model.id})),

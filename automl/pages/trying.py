@@ -19,6 +19,8 @@ MOST_INPUTS = 40
 MOST_CHOICES = 100
 MOST_CLASSES = 12
 LONGEST_VALUE = 5_000
+# Of the intervals and sets that are shown.
+LEVEL = 0.9
 DAY, MOMENT = "%Y-%m-%d", "%Y-%m-%dT%H:%M"
 
 
@@ -187,19 +189,40 @@ def predict(model: TrainedModel, filled: list[Filled]) -> dict[str, Any]:
     row = {**typical, **{each.input.column: each.value for each in filled}}
     changed = [{**row, each.input.column: each.input.typical} for each in filled]
     try:
-        found = serving.predict_rows(model, [row, typical, *changed])
+        found = serving.predict_rows(model, [row, typical, *changed], level=level_of(model))
     except UserError as error:
         return {**nothing_yet(model, filled), "error": str(error)}
     labels, probabilities = found["predictions"], found.get("probabilities")
     if probabilities is None:
         values = [_finite(value) for value in labels]
-        return _shown(model, filled, label=number(labels[0]), values=values)
+        shown = _shown(model, filled, label=number(labels[0]), values=values)
+        return {**shown, "sure": _interval(found)}
     classes = found["classes"]
     place = classes.index(labels[0])
     values = [_finite(each[place]) for each in probabilities]
     pairs = sorted(zip(classes, probabilities[0], strict=True), key=lambda pair: -pair[1])
     shares = pairs if len(classes) > 2 else list(zip(classes, probabilities[0], strict=True))
-    return _shown(model, filled, label=str(labels[0]), values=values, shares=shares)
+    shown = _shown(model, filled, label=str(labels[0]), values=values, shares=shares)
+    return {**shown, "sure": _set(found)}
+
+
+def level_of(model: TrainedModel) -> float | None:
+    """The level of the intervals or sets that are shown; None where the model has none."""
+    levels = [entry["level"] for entry in model.metrics.get("uncertainty", {}).get("levels", [])]
+    return LEVEL if LEVEL in levels else max(levels, default=None)
+
+
+def _interval(found: Mapping[str, Any]) -> str:
+    if "intervals" not in found:
+        return ""
+    low, high = found["intervals"][0]
+    return f"{number(low)} to {number(high)}"
+
+
+def _set(found: Mapping[str, Any]) -> str:
+    if "sets" not in found:
+        return ""
+    return ", ".join(map(str, found["sets"][0])) or "none of the classes: unlike the rows of either"
 
 
 def nothing_yet(model: TrainedModel, filled: list[Filled]) -> dict[str, Any]:
@@ -239,6 +262,8 @@ def _shown(
         "label": label,
         "target": model.schema.get("target") or model.experiment.target,
         "of": f"the probability of {label or 'its class'}" if in_points else "the prediction",
+        "level": level_of(model),
+        "sure": "",
         "typical": NOTHING if typical is None else share(typical) if in_points else number(typical),
         "shares": [(str(name), charts.bar(part or 0.0), _part(part)) for name, part in shown],
         "classes_left_out": len(shares) - len(shown),

@@ -85,5 +85,6 @@ urlpatterns = [
     path("experiments/<uuid:id>/package/", trained_models.package, name="package_entry"),
     path("operations/", operations.overview, name="operations"),
     path("operations/state/", operations.state, name="operations_state"),
+    path("models/<uuid:id>/card/", trained_models.card, name="model_card"),
     path("models/<uuid:id>/download/", trained_models.download, name="download_model"),
 ]

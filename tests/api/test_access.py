@@ -76,7 +76,7 @@ def answers_without_files(monkeypatch):
     """The table and the model's code are tested where they are read."""
 
     class Server:
-        def predict(self, bundle, rows, timeout):
+        def predict(self, bundle, rows, timeout, level=None):
             return {"predictions": ["low"] * len(rows)}
 
     monkeypatch.setattr("automl.experiments.serving.prediction_server", Server)

@@ -78,7 +78,7 @@ def kept_connection(db):
 @pytest.mark.parametrize("mode", GenerationMode)
 def test_whatever_is_sent_the_answer_is_one_of_the_document(alice, monkeypatch, method, path, mode):
     class Server:
-        def predict(self, bundle, rows, timeout):
+        def predict(self, bundle, rows, timeout, level=None):
             count = len(rows)
             return {"predictions": ["low"] * count, "classes": ["low"], "probabilities": [[1.0]] * count}
 

@@ -115,7 +115,7 @@ def test_a_predicted_answer_is_kept(api, world, monkeypatch):
     answers = iter(["low", "high"])
 
     class Server:
-        def predict(self, bundle, rows, timeout):
+        def predict(self, bundle, rows, timeout, level=None):
             return {"predictions": [next(answers)]}
 
     monkeypatch.setattr("automl.experiments.serving.prediction_server", Server)

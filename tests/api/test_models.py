@@ -138,7 +138,7 @@ def server(monkeypatch):
         asked = []
         answer = {"predictions": ["low"], "classes": ["high", "low"], "probabilities": [[0.25, 0.75]]}
 
-        def predict(self, bundle, rows, timeout):
+        def predict(self, bundle, rows, timeout, level=None):
             self.asked.append((bundle, rows))
             if isinstance(self.answer, Exception):
                 raise self.answer

@@ -231,7 +231,7 @@ def test_a_models_predictions_are_listed_newest_first(api, world, complete, djan
 
 def test_rows_cost_few_queries(api, world, monkeypatch, django_assert_max_num_queries):
     class Server:
-        def predict(self, bundle, rows, timeout):
+        def predict(self, bundle, rows, timeout, level=None):
             return {"predictions": ["low"]}
 
     monkeypatch.setattr("automl.experiments.serving.prediction_server", Server)

@@ -236,7 +236,7 @@ def test_a_trial_is_packaged_and_waited_for(client, owner, monkeypatch):
 
 def test_rows_are_predicted(client, model, monkeypatch):
     class Server:
-        def predict(self, bundle, rows, timeout):
+        def predict(self, bundle, rows, timeout, level=None):
             return {"predictions": [row["age"] * 2 for row in rows]}
 
     monkeypatch.setattr("automl.experiments.serving.prediction_server", Server)
@@ -245,7 +245,7 @@ def test_rows_are_predicted(client, model, monkeypatch):
 
 def test_rows_are_asked_for_without_a_key(client, model, monkeypatch):
     class Server:
-        def predict(self, bundle, rows, timeout):
+        def predict(self, bundle, rows, timeout, level=None):
             return {"predictions": [1]}
 
     monkeypatch.setattr("automl.experiments.serving.prediction_server", Server)

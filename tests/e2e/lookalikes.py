@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-ROWS, REAL_ROWS = 420, 1_500
+REAL_ROWS = 1_500
 LETTERS = [chr(65 + code) for code in range(26)]
 
 
@@ -31,6 +31,7 @@ class PublicTable:
     target: str
     task_type: str
     make: Callable[[np.random.Generator, int], pd.DataFrame]
+    rows: int = 420
 
     def write(self, folder: Path) -> Path:
         """The table as a CSV file: the real one where there is one."""
@@ -40,7 +41,7 @@ class PublicTable:
 
     def frame(self) -> pd.DataFrame:
         if not is_real():
-            return self.make(np.random.default_rng(3), ROWS)
+            return self.make(np.random.default_rng(3), self.rows)
         (path,) = Path(os.environ["AUTOML_PUBLIC_TABLES"]).glob(f"{self.name}.csv*")
         frame = pd.read_csv(path, dtype=str, keep_default_na=False)
         rows = int(os.environ.get("AUTOML_PUBLIC_ROWS", REAL_ROWS)) or len(frame)
@@ -177,7 +178,7 @@ TABLES = {
     for table in (
         PublicTable("adult", "income", "binary", adult),
         PublicTable("titanic", "Survived", "binary", titanic),
-        PublicTable("letter", "letter", "multiclass", letter),
+        PublicTable("letter", "letter", "multiclass", letter, rows=260),
         PublicTable("california_housing", "median_house_value", "regression", california_housing),
         PublicTable("medicare_charges", "Average Covered Charges", "regression", medicare_charges),
     )

@@ -29,7 +29,7 @@ def model(alice):
 def says(monkeypatch):
     """The model: the older, the richer; Rome helps."""
 
-    def predict(model, rows):
+    def predict(model, rows, level=None):
         high = [min((row["age"] or 0) / 100 + 0.2 * (row["city"] == "Rome"), 1) for row in rows]
         return {
             "predictions": ["high" if p > 0.5 else "low" for p in high],

@@ -65,6 +65,17 @@ def test_numbers_are_predicted_without_classes(server, bundles):
     assert found["predictions"] == pytest.approx([10, 90], abs=5)
 
 
+def test_rows_come_with_intervals_or_sets_where_a_level_is_asked_for(server, bundles):
+    sets = server.predict(bundles["classes"], ROWS, level=0.8)["sets"]
+    assert sets[:2] == [["small"], ["large"]]
+    found = server.predict(bundles["numbers"], ROWS[:2], level=0.8)
+    for (low, high), number in zip(found["intervals"], found["predictions"], strict=True):
+        assert low < number < high
+    assert server.predict(bundles["classes"], [], level=0.8)["sets"] == []
+    with pytest.raises(UserError, match=r"no sets of level 0\.5; it has 0\.8"):
+        server.predict(bundles["classes"], ROWS, level=0.5)
+
+
 def test_a_missing_column_is_the_users_error_and_named(server, bundles):
     with pytest.raises(UserError, match="'colour'"):
         server.predict(bundles["classes"], [{"size": 1.0}])

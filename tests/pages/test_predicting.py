@@ -8,6 +8,7 @@ import hashlib
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
+from django.utils.html import strip_tags
 
 from automl.core import storage
 from automl.core.errors import Unavailable
@@ -49,7 +50,7 @@ def says(monkeypatch):
     """What the model is asked, and an answer: the older, the richer; Rome helps."""
     asked = []
 
-    def predict(model, rows):
+    def predict(model, rows, level=None):
         asked.append(rows)
         high = [min(max((row["age"] or 0) / 100 + 0.2 * (row["city"] == "Rome"), 0), 1) for row in rows]
         return {
@@ -60,6 +61,20 @@ def says(monkeypatch):
 
     monkeypatch.setattr("automl.experiments.serving.predict_rows", predict)
     return asked
+
+
+@pytest.fixture
+def sure(model):
+    """A model that has sets."""
+    model.metrics = {
+        **model.metrics,
+        "uncertainty": {
+            "kind": "sets",
+            "levels": [{"level": 0.9, "rows": 500, "coverage": 0.904, "mean_size": 1.2, "empty": 0.013}],
+        },
+    }
+    model.save()
+    return model
 
 
 def address_of(model, name="try_row"):
@@ -156,7 +171,7 @@ def test_beyond_what_training_saw_there_is_a_word_of_warning(browser_client, mod
 
 @pytest.mark.parametrize("error", [Unavailable("No answer in time."), UserError("A column is missing.")])
 def test_a_model_that_can_not_answer_says_why(browser_client, model, monkeypatch, error):
-    def refuse(model, rows):
+    def refuse(model, rows, level=None):
         raise error
 
     monkeypatch.setattr("automl.experiments.serving.predict_rows", refuse)
@@ -168,7 +183,7 @@ def test_a_number_is_predicted_without_classes(browser_client, model, monkeypatc
     model.schema = {**SCHEMA, "classes": None}
     model.save()
     found = {"predictions": [31_500.0, 20_000.0, 30_000.0, 31_500.0, 31_500.0, 31_500.0]}
-    monkeypatch.setattr("automl.experiments.serving.predict_rows", lambda model, rows: found)
+    monkeypatch.setattr("automl.experiments.serving.predict_rows", lambda model, rows, level: found)
     answer = browser_client.post(address_of(model), entered(), headers={"HX-Request": "true"})
     tried = answer.context["tried"]
     assert (tried["label"], tried["shares"], tried["effects"][0].told) == ("31,500", [], "+1,500")
@@ -283,3 +298,33 @@ def test_a_line_of_another_experiment_is_not_there(browser_client, world):
     for entry in (str(other.id), "nothing", "", "99", "٣"):
         answer = browser_client.post(address_of(world.experiment, "package_entry"), {"entry": entry})
         assert answer.status_code == 404
+
+
+# --- How sure it is -----------------------------------------------------------------------------
+
+
+def test_the_page_says_how_often_sets_held_the_truth(browser_client, sure, says):
+    page = browser_client.get(reverse("pages:model", args=[sure.id]))
+    check(page)
+    told = strip_tags(page.content.decode().replace("</t", " </t"))
+    assert "90 % 90.4 % 1.20 1.3 %" in " ".join(told.split())
+
+
+def test_what_was_tried_comes_with_its_set(browser_client, sure, monkeypatch):
+    asked = []
+
+    def predict(model, rows, level=None):
+        asked.append(level)
+        sets = [["high", "low"]] * len(rows)
+        answers = {"predictions": ["high"] * len(rows), "probabilities": [[0.6, 0.4]] * len(rows)}
+        return {**answers, "classes": ["high", "low"], "sets": sets}
+
+    monkeypatch.setattr("automl.experiments.serving.predict_rows", predict)
+    answer = browser_client.post(address_of(sure), entered(), headers={"HX-Request": "true"})
+    assert asked == [0.9]
+    assert "90 % set: high, low" in answer.content.decode()
+
+
+def test_a_model_without_sets_is_not_asked_for_them(browser_client, model, says):
+    answer = browser_client.post(address_of(model), entered(), headers={"HX-Request": "true"})
+    assert "set:" not in answer.content.decode()

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import hashlib
+import io
+import zipfile
+
 from django.urls import reverse
 
 from automl.core import storage
@@ -107,3 +111,47 @@ def test_a_model_that_is_not_there_can_not_be_downloaded(browser_client, world):
     world.model.state = "packaging"
     world.model.save()
     assert download(browser_client, world.model).status_code == 409
+
+
+def with_card(model):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("model_card.html", "<!doctype html><title>Card of people</title>")
+    storage.path_of(model.bundle).write_bytes(packed.getvalue())
+    model.files = [{"name": "model_card.html", "size": 10, "sha256": "ab" * 32}]
+    model.sha256 = hashlib.sha256(packed.getvalue()).hexdigest()
+    model.save()
+    return reverse("pages:model_card", args=[model.id])
+
+
+def test_the_card_of_a_model_is_shown_and_can_do_nothing(browser_client, world):
+    address = with_card(world.model)
+
+    assert address in browser_client.get(reverse("pages:model", args=[world.model.id])).content.decode()
+    answer = browser_client.get(address)
+    assert b"Card of people" in answer.content
+    policy = answer.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert policy.endswith("sandbox")
+
+
+def test_nobody_else_reads_the_card(client, charlies, world):
+    address = with_card(world.model)
+
+    assert charlies.get(address).status_code == 404
+    assert client.get(address).status_code == 302
+
+
+def test_a_model_without_a_card_has_no_link_to_one(browser_client, world):
+    address = reverse("pages:model_card", args=[world.model.id])
+
+    assert address not in browser_client.get(reverse("pages:model", args=[world.model.id])).content.decode()
+    assert browser_client.get(address).status_code == 404
+
+
+def test_the_card_of_a_bundle_that_is_damaged_is_not_shown(browser_client, world):
+    address = with_card(world.model)
+    with storage.path_of(world.model.bundle).open("ab") as file:
+        file.write(b"more")
+
+    assert browser_client.get(address).status_code == 503

@@ -93,6 +93,14 @@ class Rows(serializers.Field[Any, Any, Any, Any]):
 
 class PredictionRequest(StrictSerializer):
     rows = Rows()
+    level = Number(
+        required=False,
+        default=None,
+        allow_null=True,
+        min_value=0,
+        max_value=1,
+        help_text="Also tell an interval, or a set of classes, that holds the truth in this share of rows.",
+    )
 
 
 @extend_schema_field({"type": ["number", "string", "boolean"]})
@@ -101,7 +109,7 @@ class Label(serializers.JSONField):
 
 
 class PredictionSerializer(serializers.Serializer[Any]):
-    """One prediction a row; classes and probabilities only for classification."""
+    """One prediction a row; classes, probabilities and sets only for classification."""
 
     predictions = serializers.ListField(child=Label(allow_null=True))
     classes = serializers.ListField(child=Label(), required=False, allow_null=True)
@@ -110,3 +118,9 @@ class PredictionSerializer(serializers.Serializer[Any]):
         required=False,
         allow_null=True,
     )
+    intervals = serializers.ListField(
+        child=serializers.ListField(child=serializers.FloatField(allow_null=True)),
+        required=False,
+        allow_null=True,
+    )
+    sets = serializers.ListField(child=serializers.ListField(child=Label()), required=False, allow_null=True)

@@ -24,8 +24,8 @@ class OutOfFold:
     Parameters
     ----------
     prepared : Prepared
-    members : sequence of mapping
-        `automl.engine.jobs.Candidate`, each with its weight.
+    members : sequence of mapping or of Member
+        `automl.engine.jobs.Candidate`, each with its weight; or what was loaded of them.
     rows : array of int
         Positions in the prepared table; of rows that folds judge.
     temperature : float
@@ -35,12 +35,15 @@ class OutOfFold:
     def __init__(
         self,
         prepared: Prepared,
-        members: Sequence[Mapping[str, Any]],
+        members: Sequence[Mapping[str, Any] | Member],
         rows: Array,
         temperature: float = 1.0,
     ) -> None:
         self._profile = prepared.profile
-        self._members = [read_member(member["dir"], float(member["weight"])) for member in members]
+        self._members = [
+            member if isinstance(member, Member) else read_member(member["dir"], float(member["weight"]))
+            for member in members
+        ]
         self._temperature = temperature
         self._folds = np.asarray(prepared.folds)[:, rows]
         # Models are kept in the order in which folds were fitted; a fold that judges no row has none.

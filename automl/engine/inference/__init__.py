@@ -19,6 +19,7 @@ from .model import (
 from .safe import load_skops
 from .seal import check_files
 from .tables import predictions_frame, read_table
+from .uncertainty import Uncertainty
 from .verify import verify_bundle
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "InputError",
     "Member",
     "Model",
+    "Uncertainty",
     "WrongVersion",
     "as_frame",
     "categorical_positions",

@@ -26,8 +26,9 @@ examples:
   python predict.py --verify                          does the model predict what it did when it was made?
 
 The output has a column `prediction`, and for classification a column `probability_CLASS` for each class; its
-rows are in the order of the input's. It appears when all rows are predicted. Of the input any columns may be
-there beside those that the model needs, in any order; schema.json lists them.
+rows are in the order of the input's. With --level there are also `prediction_low` and `prediction_high`, or
+`prediction_set`, whose classes are joined by " | ". It appears when all rows are predicted. Of the input any
+columns may be there beside those that the model needs, in any order; schema.json lists them.
 
 exit codes:
   0    predicted; or verified: identical, or within epsilon
@@ -49,7 +50,8 @@ def main(arguments: Sequence[str] | None = None, folder: Path | None = None) -> 
         if given.verify:
             return _verify(place, is_strict=given.strict)
         progress = Progress(sys.stderr, given.progress)
-        predict_file(load(place, runtime=given.runtime), given.input, given.output, progress)
+        model = load(place, runtime=given.runtime)
+        predict_file(model, given.input, given.output, progress, level=given.level)
     except KeyboardInterrupt:
         sys.stderr.write("\nInterrupted; nothing was written.\n")
         return INTERRUPTED
@@ -63,13 +65,15 @@ def main(arguments: Sequence[str] | None = None, folder: Path | None = None) -> 
     return FINE
 
 
-def predict_file(model: Model, table: Path, output: Path, progress: Progress) -> int:
+def predict_file(
+    model: Model, table: Path, output: Path, progress: Progress, *, level: float | None = None
+) -> int:
     """Predict a table of any size, some rows at a time; the number of rows."""
     rows = 0
     with Source(table, model.encoder.schema) as source, writing(output) as write:
         try:
             for chunk in source.chunks():
-                write(predictions_frame(model, chunk))
+                write(predictions_frame(model, chunk, level=level))
                 rows += len(chunk)
                 progress.tell(rows, source.share)
         except BaseException:
@@ -113,6 +117,12 @@ def _parser() -> argparse.ArgumentParser:
         "--progress",
         action=argparse.BooleanOptionalAction,
         help="say how far it is; by default on a terminal only",
+    )
+    parser.add_argument(
+        "--level",
+        type=float,
+        metavar="SHARE",
+        help="also write an interval, or a set of classes, that holds the truth in this share of rows: 0.9",
     )
     parser.add_argument("--runtime", choices=RUNTIMES, default="auto", help="what predicts; auto is best")
     return parser

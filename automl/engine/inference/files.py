@@ -13,6 +13,7 @@ from .model import FittedModel, Member, Model
 from .onnx_model import is_offered, load_onnx
 from .safe import load_skops
 from .seal import check_files
+from .uncertainty import Uncertainty
 
 RUNTIMES = ("auto", "onnx", "skops")
 
@@ -43,9 +44,14 @@ def load(folder: str | Path | None = None, *, runtime: str = "auto") -> Model:
     if runtime == "auto":
         has_runtime = importlib.util.find_spec("onnxruntime") is not None
         runtime = "onnx" if has_runtime and is_offered(place) else "skops"
-    if runtime == "onnx":
-        return load_onnx(place, schema)
-    return _stored_model(schema, load_skops(place / "model.skops"))
+    model = (
+        load_onnx(place, schema)
+        if runtime == "onnx"
+        else _stored_model(schema, load_skops(place / "model.skops"))
+    )
+    if (place / "conformal.json").exists():
+        model.uncertainty = Uncertainty(json.loads((place / "conformal.json").read_text(encoding="utf-8")))
+    return model
 
 
 def _stored_model(schema: dict[str, Any], stored: dict[str, Any]) -> Model:

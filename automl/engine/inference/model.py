@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from .encoder import Encoder
+from .uncertainty import Uncertain
 
 CHUNK_ROWS = 50_000
 LEAST_PROBABILITY = 1e-7
@@ -81,7 +82,7 @@ class Member:
         return mean if self.temperature == 1.0 else temper(finish_probabilities(mean), self.temperature)
 
 
-class Model:
+class Model(Uncertain):
     """A trained model: an encoder and one or more weighted members.
 
     Attributes

@@ -25,6 +25,7 @@ from .encoder import check_columns
 from .errors import InputError, WrongVersion
 from .model import Model
 
+SEPARATOR = " | "
 STANDARD = Path("-")
 # So many are in memory at once, as text: some 50 MB.
 CHUNK_CELLS = 600_000
@@ -126,7 +127,7 @@ class Source:
                 f"The first row has more cells than there are column names ({start.shape[1]}). Name every "
                 "column, or remove the cells that have none."
             )
-        return start.shape[1]
+        return int(start.shape[1])
 
     def _rows_at_once(self, columns: int) -> int:
         return self._chunk_rows or max(CHUNK_CELLS // max(columns, 1), LEAST_ROWS)
@@ -246,12 +247,29 @@ def read_table(path: Path, schema: dict[str, Any]) -> pd.DataFrame:
         return pd.concat(list(source.chunks()), ignore_index=True)
 
 
-def predictions_frame(model: Model, frame: pd.DataFrame) -> pd.DataFrame:
-    """A column `prediction`, and for classification a column `probability_CLASS` for each class."""
+def predictions_frame(model: Model, frame: pd.DataFrame, *, level: float | None = None) -> pd.DataFrame:
+    """A column `prediction`, and for classification a column `probability_CLASS` for each class.
+
+    With a level also the columns `prediction_low` and `prediction_high`, or for classification
+    `prediction_set`, in which the plausible classes are joined by `SEPARATOR`.
+    """
+    if level is not None and model.uncertainty is None:
+        raise InputError("This model was packaged without intervals and sets. Package it again.")
     if model.task_type == "regression":
-        return pd.DataFrame({"prediction": model.predict(frame)})
+        numbers = model.predict(frame)
+        columns: dict[str, Any] = {"prediction": numbers}
+        if level is not None and model.uncertainty is not None:
+            bounds = model.uncertainty.intervals(numbers, level)
+            columns |= {"prediction_low": bounds[:, 0], "prediction_high": bounds[:, 1]}
+        return pd.DataFrame(columns)
     probabilities = model.predict_proba(frame)
-    columns: dict[str, Any] = {"prediction": model.classes_[probabilities.argmax(axis=1)]}
+    columns = {"prediction": model.classes_[probabilities.argmax(axis=1)]}
+    if level is not None and model.uncertainty is not None:
+        labels = [str(label) for label in model.classes_]
+        columns["prediction_set"] = [
+            SEPARATOR.join(label for label, is_in in zip(labels, row, strict=True) if is_in)
+            for row in model.uncertainty.sets(probabilities, level)
+        ]
     for position, label in enumerate(model.classes_):
         columns[f"probability_{label}"] = probabilities[:, position]
     return pd.DataFrame(columns)

@@ -35,20 +35,21 @@ def package_fastest(experiment: Experiment, *, within: float = WITHIN) -> Traine
 
 
 def package_best(experiment: Experiment) -> TrainedModel:
-    """Have the best line packaged, as far as it is known; Conflict if there is none yet."""
-    return package_entry(max(_lines(experiment), key=_place))
-
-
-def _place(line: Line) -> tuple[float, bool, float]:
-    """Higher is better; of equals ensembles before trials, the newest first."""
-    is_ensemble = isinstance(line, Ensemble)
-    later = line.created_at.timestamp() if isinstance(line, Ensemble) else -line.number
-    return (line.score if line.score is not None else -math.inf), is_ensemble, later
+    """Have the experiment's answer packaged, as far as it is known; Conflict if there is none yet."""
+    ids = [experiment.id]
+    best = selectors.best_entries(ids, selectors.list_ensembles(ids)).get(experiment.id)
+    if best is None:
+        raise Conflict("No trial has completed yet, so there is nothing to package.")
+    return package_entry(best)
 
 
 def fastest(experiment: Experiment, *, within: float = WITHIN) -> Line:
     """The line that predicts 1,000 rows in the least time, of those within a share of the best."""
-    near = nearly_best(_lines(experiment), selectors.metric_of(experiment), within=within)
+    lines = _lines(experiment)
+    if not lines:
+        raise Conflict("No trial has completed yet, so there is nothing to choose from.")
+    metric = selectors.metric_of(experiment)
+    near = nearly_best(lines, metric, within=within)
     # Of equally fast ones the better.
     return min(near, key=lambda line: (line.predict_time or math.inf, -(line.score or 0.0)))
 
@@ -59,7 +60,7 @@ def nearly_best(lines: Sequence[Line], metric: Metric | None, *, within: float) 
     Where 1 is perfect, the distance to it may not more than double either: 0.989 is within 1 % of 0.999,
     but wrong ten times as often.
     """
-    best = max(lines, key=_place)
+    best = max(lines, key=lambda line: line.score if line.score is not None else -math.inf)
     if best.value is None:
         return [best]
     room = within * abs(best.value)
@@ -73,11 +74,8 @@ def nearly_best(lines: Sequence[Line], metric: Metric | None, *, within: float) 
 
 
 def _lines(experiment: Experiment) -> list[Line]:
-    """What can be packaged, timed or not; Conflict if there is nothing yet."""
+    """What can be packaged, timed or not."""
     trials = experiment.trials.filter(state=TrialState.COMPLETE.value)
     light = trials.defer("learning_curve", "learned").select_related("experiment__dataset")
     ensembles = experiment.ensembles.select_related("experiment__dataset")
-    lines: list[Line] = [*(trial for trial in light if not keeps_rows(trial.family)), *ensembles]
-    if not lines:
-        raise Conflict("No trial has completed yet, so there is nothing to choose from.")
-    return lines
+    return [*(trial for trial in light if not keeps_rows(trial.family)), *ensembles]

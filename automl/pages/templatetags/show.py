@@ -178,6 +178,12 @@ def share(value: float) -> str:
 
 
 @register.filter
+def one_decimal(value: float) -> str:
+    """A share from 0 to 1 where a tenth of a per cent matters."""
+    return f"{value:.1%}".replace("%", " %")
+
+
+@register.filter
 def dial(value: Any) -> str:
     """A hyperparameter's value, as briefly as it can be read."""
     return told(value)

@@ -1,0 +1,186 @@
+"""The parts of a script that go over the folds, score and save, as source."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from automl.engine.calibration import COOLEST, HOTTEST, LARGEST_FACTOR, LEAST_ROWS, MOST_CELLS
+from automl.engine.inference.model import LEAST_PROBABILITY
+
+# What the functions below and those of `table` import, where they are used.
+MODULES = {
+    "scipy.optimize": ("minimize_scalar",),
+    "sklearn.decomposition": ("TruncatedSVD",),
+    "sklearn.feature_extraction.text": ("TfidfVectorizer",),
+    "sklearn.pipeline": ("make_pipeline",),
+}
+SPLIT = '''
+def split(names):
+    """Where the matrix has numbers, and where codes of categories."""
+    codes = [place for place, name in enumerate(names) if COLUMNS.get(name, "").startswith("category")]
+    return {"numeric": [place for place in range(len(names)) if place not in codes], "categories": codes}
+'''
+SPLIT_MANY = '''
+def split(names):
+    """Where the matrix has numbers, and where codes of categories, of few levels or of many."""
+    codes = [place for place, name in enumerate(names) if COLUMNS.get(name, "").startswith("category")]
+    return {
+        "numeric": [place for place in range(len(names)) if place not in codes],
+        "few": [place for place in codes if names[place] not in MANY_LEVELS],
+        "many": [place for place in codes if names[place] in MANY_LEVELS],
+    }
+'''
+AS_FRAME = '''
+def as_frame(X, categories):
+    """The matrix with whole numbers for categories, -1 where they are missing."""
+    columns = {f"f{place}": X[:, place] for place in range(X.shape[1])}
+    columns |= {f"f{place}": np.nan_to_num(X[:, place], nan=-1).astype(np.int32) for place in categories}
+    return pd.DataFrame(columns)
+'''
+FINISH = f'''
+def finish(p):
+    """No class is impossible, and the probabilities of a row add up to 1."""
+    p = np.clip(np.asarray(p, dtype=float), {LEAST_PROBABILITY}, None)
+    return p / p.sum(axis=1, keepdims=True)
+'''
+TEMPER = f'''
+def temper(p, y):
+    """Probabilities raised to the power that makes them as sure as they are right."""
+
+    def tempered(p, log_temperature):
+        logs = np.log(p) / np.exp(log_temperature)
+        return finish(np.exp(logs - logs.max(axis=1, keepdims=True)))
+
+    def loss(log_temperature):
+        return -np.log(tempered(some, log_temperature)[np.arange(len(some)), y[::step]]).mean()
+
+    step = -(-len(y) // max({MOST_CELLS:_} // p.shape[1], {LEAST_ROWS:_}))
+    some = p[::step]
+    return tempered(p, minimize_scalar(loss, bounds=np.log([{COOLEST}, {HOTTEST}]), method="bounded").x)
+'''
+CALL = """if __name__ == "__main__":
+    with threadpool_limits(THREADS):
+        main(*sys.argv[1:])
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the course of a script depends on.
+
+    Attributes
+    ----------
+    labels : str
+        How labels are written: as "numbers", "truth values" or "words"; empty where a number is predicted.
+    only_training, empty_folds : bool
+        Some rows are never judged; some folds judge no row.
+    """
+
+    metric: str
+    formula: Sequence[str]
+    classes: bool
+    labels: str
+    splits: bool
+    frame: bool
+    codes: bool
+    validates: bool
+    late: bool
+    is_log: bool
+    scales: bool
+    tempers: bool
+    only_training: bool
+    empty_folds: bool
+
+
+def parts(facts: Facts) -> list[str]:
+    """The functions that follow `fit`."""
+    score = ["def score(y, p):", f'    """{facts.metric}."""', *(f"    {line}" for line in facts.formula)]
+    return [
+        *([AS_FRAME] if facts.frame else []),
+        *([FINISH] if facts.classes else []),
+        *([TEMPER] if facts.tempers else []),
+        "\n".join(score),
+        "\n".join(_main(facts)),
+    ]
+
+
+def _main(facts: Facts) -> list[str]:
+    lines = ['"""Fit on all folds, print the score, and save the models if a file for them is named."""']
+    names = "names" if facts.splits else "_"
+    lines += ["table = read(path)", *_target(facts), f"X, {names} = prepare(table)"]
+    if facts.splits:
+        lines.append("at = split(names)")
+    if facts.frame:
+        categories = 'at["categories"]' if facts.codes else "[]"
+        lines.append(f"X = as_frame(X, {categories})")
+    if facts.is_log:
+        lines.append("logs = np.log(y)  # what is learned")
+    shape = "(len(y), len(CLASSES))" if facts.classes else "len(y)"
+    lines += [f"total, models = np.zeros({shape}), []"]
+    if facts.only_training:
+        lines.append("judged = deal_folds(y)[0] >= 0")
+    lines.append("for number, (folds, fold) in enumerate(product(deal_folds(y), range(FOLDS))):")
+    lines += [f"    {line}" for line in _fold(facts)]
+    lines += _scored(facts)
+    lines += [
+        f'print(f"{facts.metric} out of fold: {{value:.12g}}; on the leaderboard: {{LEADERBOARD:.12g}}")',
+        "if out:",
+        "    dump(models, out)  # the mean of their predictions is the model's",
+    ]
+    return ["def main(path, out=None):", *(f"    {line}" for line in lines)]
+
+
+def _target(facts: Facts) -> list[str]:
+    lines = ["y = numbers(table[TARGET])"]
+    if facts.labels == "numbers":
+        codes = "codes_of = {float(label): code for code, label in enumerate(CLASSES)}"
+        lines = [codes, "y = pd.Series(numbers(table[TARGET])).map(codes_of).to_numpy(dtype=float)"]
+    elif facts.labels:
+        cells = "table[TARGET].str.capitalize()" if facts.labels == "truth values" else "table[TARGET]"
+        codes = "codes_of = {str(label): code for code, label in enumerate(CLASSES)}"
+        lines = [codes, f"y = {cells}.map(codes_of).to_numpy(dtype=float)"]
+    cast = ".astype(np.int32)" if facts.classes else ""
+    return [*lines, f"table, y = table[~np.isnan(y)].reset_index(drop=True), y[~np.isnan(y)]{cast}"]
+
+
+def _fold(facts: Facts) -> list[str]:
+    y = "logs" if facts.is_log else "y"
+    lines = ["test = folds == fold", "train = ~test"]
+    if facts.empty_folds:
+        lines += ["if not test.any():", "    continue"]
+    valid = [f"X[test], {y}[test]"] if facts.validates and not facts.late else []
+    arguments = [
+        f"X[train], {y}[train]",
+        *valid,
+        *(["at"] if facts.splits else []),
+        "TRIAL_SEED + number",
+        *(["ROUNDS[len(models)]"] if facts.late else []),
+    ]
+    lines.append(f"model = fit({', '.join(arguments)})")
+    if facts.classes:
+        lines.append("total[test] += finish(model.predict_proba(X[test]))")
+    elif facts.is_log:
+        lines += [
+            "low, high = logs[train].min() - 1, logs[train].max() + 1  # beyond these it guesses",
+            "total[test] += np.exp(np.clip(np.asarray(model.predict(X[test]), dtype=float), low, high))",
+        ]
+    else:
+        lines.append("total[test] += model.predict(X[test])")
+    return [*lines, "models.append(model)"]
+
+
+def _scored(facts: Facts) -> list[str]:
+    predicted = "finish(total / REPEATS)" if facts.classes else "total / REPEATS"
+    lines = [f"predicted = {predicted}"]
+    if facts.only_training:
+        lines.append("y, predicted = y[judged], predicted[judged]")
+    if facts.tempers:
+        lines.append("predicted = temper(predicted, y)")
+    if facts.scales:
+        low, high = 1 / LARGEST_FACTOR, LARGEST_FACTOR
+        lines += [
+            "# The exponential of a mean logarithm is less than the mean: one factor makes up for it.",
+            f"predicted *= np.clip(y @ predicted / (predicted @ predicted), {low}, {high})",
+        ]
+    return [*lines, "value = score(y, predicted)"]

@@ -1,0 +1,360 @@
+"""Puts the script of a trial together: dials, then read, prepare, folds, fit, score, save."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from automl.engine.evaluation import Fitting
+from automl.engine.glossary import guide
+from automl.engine.learners import Learner, get_learner
+from automl.engine.learners.preprocessing import numeric_columns
+from automl.engine.metrics import METRICS
+from automl.engine.preparation import Prepared
+from automl.engine.training_code import folds, main, scoring, table
+from automl.engine.training_code.fitting import Recipe, recipe_of
+from automl.engine.training_code.source import WIDTH, Call, Writer, assignment, import_lines, layout, literal
+
+SEEDS = ("random_state", "random_seed")
+THREADS = ("n_jobs", "thread_count")
+SAVES = ("skops.io", "dump")
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A trial whose script is written.
+
+    Attributes
+    ----------
+    number, family, params
+        Of the trial.
+    weight : float
+        In the bundle's model; 1 if it is the whole of it.
+    fitting : Fitting
+        How it was fitted, and its score.
+    experiment : mapping
+        For the header: names, rows and the checksum of the table.
+    """
+
+    number: int
+    family: str
+    params: Mapping[str, Any]
+    weight: float
+    fitting: Fitting
+    experiment: Mapping[str, Any]
+
+
+def training_script(subject: Subject, prepared: Prepared, schema: Mapping[str, Any]) -> str | None:
+    """Write what a trial did as a script on its table; None for a family that fits in a way of its own.
+
+    Parameters
+    ----------
+    subject : Subject
+    prepared : Prepared
+    schema : mapping
+        That of the bundle.
+    """
+    learner = get_learner(subject.family)
+    params = learner.space(prepared.profile).validate(dict(subject.params))
+    late = subject.fitting["is_late"] and None not in subject.fitting["lengths"]
+    recipe = recipe_of(learner, prepared.profile, params, late=late)
+    own = {name: value for name, value in params.items() if name != "target"}
+    transformer = learner.preprocess(prepared.profile, own)
+    if recipe is None or not (transformer is None or hasattr(transformer, "transformers")):
+        return None
+    return _Script(subject, prepared, schema, learner, params, recipe, late).text()
+
+
+class _Script:
+    """The parts of a script, each as its lines."""
+
+    def __init__(
+        self,
+        subject: Subject,
+        prepared: Prepared,
+        schema: Mapping[str, Any],
+        learner: Learner,
+        params: Mapping[str, Any],
+        recipe: Recipe,
+        late: bool,
+    ) -> None:
+        self.subject, self.prepared, self.learner = subject, prepared, learner
+        self.params = {name: value for name, value in params.items() if value is not None}
+        self.recipe, self.late = recipe, late
+        self.data = prepared.profile
+        self.metric = METRICS[subject.fitting["metric"]]
+        self.table = table.table_of(schema)
+        self.target = str(schema["target"])
+        self.is_log = params.get("target") == "log"
+        self.many: list[str] = []
+        self.dials: set[str] = set()
+        self.writer = Writer(self._positions())
+
+    def text(self) -> str:
+        """The whole script."""
+        fit = self._fit()
+        settings = self._settings()
+        target = table.written(self.prepared.classes) if self.prepared.classes else "number"
+        functions = [
+            table.read_source(self.table),
+            *table.prepare_source(self.table, target=target),
+            folds.BY_CLASS if self.data.classes else folds.BY_RANK,
+            *self._split(),
+            *self.recipe.functions,
+            fit,
+            *main.parts(self._facts(target)),
+        ]
+        head = "\n".join([*self._header(), "", *self._imports("\n".join(functions)), "", *settings])
+        body = "\n\n\n".join(function.strip("\n") for function in functions)
+        return f"{head}\n\n\n{body}\n\n\n{main.CALL}"
+
+    def _positions(self) -> dict[tuple[int, ...], str]:
+        """Names for the lists of positions that a transformer is told."""
+        numeric, codes = numeric_columns(self.data), list(self.data.categorical)
+        transformer = self._transformer()
+        parts: dict[str, list[int]] = (
+            {name: list(columns) for name, _, columns in transformer.transformers} if transformer else {}
+        )
+        names = {tuple(codes): 'at["categories"]', tuple(numeric): 'at["numeric"]'}
+        names[tuple(numeric + codes)] = 'at["numeric"] + at["categories"]'
+        if "target" in parts:
+            few = [position for position in codes if position not in set(parts["target"])]
+            features = self.prepared.meta["features"]
+            self.many = [features[position]["name"] for position in parts["target"]]
+            names |= {
+                tuple(numeric + few): 'at["numeric"] + at["few"]',
+                tuple(few): 'at["few"]',
+                tuple(parts["target"]): 'at["many"]',
+                tuple(numeric): 'at["numeric"]',
+            }
+        return names
+
+    def _transformer(self) -> Any | None:
+        own = {name: value for name, value in self.params.items() if name != "target"}
+        return self.learner.preprocess(self.data, own)
+
+    def _header(self) -> list[str]:
+        about = self.subject.experiment
+        named = f"{self.learner.label} #{self.subject.number}"
+        what = f"{named} as plain code: fits it again and prints its score, which is that of the leaderboard."
+        source = " ".join(filter(None, [_plain(about.get("dataset")), _rows(about.get("rows"))]))
+        lines = [f'"""{what}', "", "    python FILE table.csv [models.skops]", ""]
+        if source:
+            lines.append(f"Table: {source}.")
+        if about.get("dataset_sha256"):
+            lines.append(f"Its SHA-256 is {_plain(about['dataset_sha256'])}.")
+        if self.subject.weight < 1:
+            share = f"{self.subject.weight:.1%}"
+            lines.append(f"It is one of several members of the bundle's model, and weighs {share}.")
+        lines += [
+            "Fitted on all of its rows, fold by fold. With the same table, the versions of requirements.txt",
+            "and a processor of the same make the score is the same to a millionth.",
+            '"""',
+        ]
+        return lines
+
+    def _imports(self, body: str) -> list[str]:
+        modules = {module: set(names) for module, names in self.writer.imports.items()}
+        wanted = chain(
+            self.recipe.imports.items(),
+            [("threadpoolctl", ("threadpool_limits",)), (SAVES[0], (SAVES[1],))],
+        )
+        for module, names in wanted:
+            modules.setdefault(module, set()).update(names)
+        if judge := scoring.FORMULAS[self.metric.name][1]:
+            modules.setdefault("sklearn.metrics", set()).add(judge)
+        for module, names in main.MODULES.items():
+            if used := {name for name in names if f"{name}(" in body}:
+                modules.setdefault(module, set()).update(used)
+        plain = ["import math"] if "math." in body else []
+        aliases = ["import numpy as np", "import pandas as pd"]
+        aliases += ["import pyarrow.parquet as pq"] if "pq." in body else []
+        return [*plain, "import sys", "from itertools import product", "", *import_lines(modules, aliases)]
+
+    def _settings(self) -> list[str]:
+        fitting, meta = self.subject.fitting, self.prepared.meta
+        seed = meta.get("seed", self.subject.experiment.get("seed") or 0)
+        lines = [f"TARGET = {literal(self.target)}"]
+        if self.prepared.classes:
+            lines += assignment("CLASSES", [literal(label) for label in self.prepared.classes])
+        lines += ["# What each column holds; others are not read.", *table.columns_source(self.table)]
+        if self.many:
+            lines += ["# The target's mean stands for each of their levels, which are many."]
+            lines += assignment("MANY_LEVELS", [literal(name) for name in self.many])
+        lines += ["# Cells that say nothing."]
+        lines += assignment("MISSING", [literal(mark) for mark in self.table.missing])
+        lines += self._dials()
+        lines += [
+            f"SEED = {seed}  # of the experiment: deals the folds",
+            f"TRIAL_SEED = {fitting['seed']}  # of the trial: each fold's model has the next one",
+            f"FOLDS, REPEATS = {meta['folds']}, {meta['repeats']}",
+            f"THREADS = {fitting['threads']}  # sums are in another order with more of them",
+        ]
+        if self.late:
+            lines += [f"# Time ended fits of the search: the {self._unit()} that each fold's model came to."]
+            lines += assignment("ROUNDS", [str(length) for length in fitting["lengths"]])
+        lines.append(f"LEADERBOARD = {fitting['value']!r}  # {self.metric.label}, out of fold")
+        return lines
+
+    def _unit(self) -> str:
+        if self.learner.key in ("random_forest", "extra_trees"):
+            return "trees"
+        return "epochs" if self.learner.key == "neural_network" else "rounds"
+
+    def _dials(self) -> list[str]:
+        space = self.learner.space(self.data).dimensions
+        lines, decided = [], []
+        for name, value in self.params.items():
+            words = guide(self.learner.key, name, space[name])
+            remark = f"# {words.label}: {words.meaning[:1].lower()}{words.meaning[1:]}"
+            line = f"    {literal(name)}: {literal(value)},"
+            if name not in self.dials:
+                decided.append(f"# {name} = {literal(value)}; {words.label}: {words.meaning}")
+            elif len(line) + len(remark) + 2 <= WIDTH:
+                lines.append(f"{line}  {remark}")
+            else:
+                lines += [f"    {remark}", line]
+        told = ["# Hyperparameters that decided which steps there are below:", *decided] if decided else []
+        return [*told, *(["DIALS = {", *lines, "}"] if lines else [])]
+
+    def _split(self) -> list[str]:
+        if not self._needs_split():
+            return []
+        return [main.SPLIT_MANY if self.many else main.SPLIT]
+
+    def _needs_split(self) -> bool:
+        return self._transformer() is not None or bool(self.data.categorical and self._takes_codes())
+
+    def _takes_codes(self) -> bool:
+        return self.learner.layout == "frame" or any("at[" in line for line in self.recipe.lines)
+
+    def _fit(self) -> str:
+        recipe, late = self.recipe, self.late
+        with_rounds = late and bool(recipe.length or recipe.functions)
+        validates = recipe.validates and not with_rounds
+        valid = ["X_valid", "y_valid"] if validates else []
+        at = ["at"] if self._needs_split() else []
+        arguments = ["X", "y", *valid, *at, "seed", *(["rounds"] if with_rounds else [])]
+        lines = [f"def fit({', '.join(arguments)}):", '    """The model of one fold."""']
+        transformer = self._transformer()
+        if transformer is not None:
+            lines += self._preprocess(transformer)
+            lines += ["    X = preprocess.fit_transform(X, y)"]
+            lines += ["    X_valid = preprocess.transform(X_valid)"] if validates else []
+        lines.append(f"    model = {layout(self._estimator(with_rounds), 1, before=len('model = '))}")
+        lines += [f"    {line}" for line in (recipe.late if with_rounds else recipe.lines)]
+        if transformer is None:
+            return "\n".join([*lines, "    return model"])
+        self.writer.imports.setdefault("sklearn.pipeline", set()).add("make_pipeline")
+        return "\n".join([*lines, "    return make_pipeline(preprocess, model)"])
+
+    def _preprocess(self, transformer: Any) -> list[str]:
+        """Each step under its name, then all of them."""
+        call = self.writer.value(transformer)
+        (steps,) = (value for key, value, _ in call.arguments if key == "transformers")
+        lines, told = [], []
+        for _, step, _ in steps.arguments:
+            (_, name, _), (_, made, _), (_, columns, _) = step.arguments
+            variable = str(name).strip('"')
+            if isinstance(made, Call):
+                lines.append(f"    {variable} = {layout(made, 1, before=len(variable) + 3)}")
+                made = variable
+            told.append(("", Call("", [("", name, ""), ("", made, ""), ("", columns, "")]), ""))
+        others = [argument for argument in call.arguments if argument[0] != "transformers"]
+        whole = Call(call.name, [("", Call("", told, "[]"), ""), *others])
+        return [*lines, f"    preprocess = {layout(whole, 1, before=len('preprocess = '))}"]
+
+    def _estimator(self, with_rounds: bool) -> Call:
+        own = {name: value for name, value in self.params.items() if name != "target"}
+        recipe, fitting = self.recipe, self.subject.fitting
+        found = self.learner.build(self.data, own, seed=fitting["seed"], threads=fitting["threads"])
+        inner = getattr(found, "regressor", found)
+        there = inner.get_params(deep=False)
+        rounds = {recipe.length: "rounds"} if with_rounds and recipe.length else {}
+        passed = {dial: recipe.dials.get(dial, dial) for dial, value in own.items()}
+        passed = {
+            dial: name
+            for dial, name in passed.items()
+            if name not in rounds and name in there and there[name] == own[dial]
+        }
+        expressions = {name: f"DIALS[{literal(dial)}]" for dial, name in passed.items()}
+        expressions |= recipe.expressions
+        self.dials = {dial for dial in own if any(literal(dial) in text for text in expressions.values())}
+        if self.dials == {dial for dial, name in passed.items() if dial == name}:
+            # All have the name that the library gives them.
+            expressions = {**dict.fromkeys(passed.values(), "**"), **recipe.expressions}
+        expressions |= rounds
+        given = {"seed": (SEEDS, fitting["seed"]), "THREADS": (THREADS, fitting["threads"])}
+        for text, (names, value) in given.items():
+            expressions |= dict.fromkeys((name for name in names if there.get(name) == value), text)
+        skip = [name for name in recipe.stopping if with_rounds and name not in recipe.expressions]
+        call = self.writer.estimator(inner, expressions, recipe.comments, skip)
+        if "**" in expressions.values():
+            others = [argument for argument in call.arguments if argument[1] != "**"]
+            call = Call(call.name, [("", "**DIALS", ""), *others])
+        if inner is found:
+            return call
+        wrapped = self.writer.estimator(found, {}, {})
+        return Call(
+            wrapped.name,
+            [(key, call if key == "regressor" else given, "") for key, given, _ in wrapped.arguments],
+        )
+
+    def _facts(self, target: str) -> main.Facts:
+        judged = np.asarray(self.prepared.folds)
+        whole = np.arange(self.prepared.meta["folds"])
+        return main.Facts(
+            metric=self.metric.label,
+            formula=scoring.FORMULAS[self.metric.name][0],
+            classes=bool(self.data.classes),
+            labels=target if self.data.classes else "",
+            splits=self._needs_split(),
+            frame=self.learner.layout == "frame",
+            codes=bool(self.data.categorical),
+            validates=self.recipe.validates,
+            late=self.late and bool(self.recipe.length or self.recipe.functions),
+            is_log=self.is_log,
+            scales=self.is_log and self.metric.name in ("rmse", "r2"),
+            tempers=self.subject.fitting["temperature"] != 1.0,
+            only_training=bool((judged < 0).any()),
+            empty_folds=not all(np.isin(whole, row).all() for row in judged),
+        )
+
+
+def _plain(value: Any) -> str:
+    """A name as a comment can hold it, whatever is in it."""
+    text = "".join(each if each.isprintable() and each not in '"\\' else " " for each in str(value or ""))
+    return " ".join(text.split())[:60]
+
+
+def _rows(value: Any) -> str:
+    return f"({int(value):,} rows)" if value else ""
+
+
+def scripts(
+    members: Sequence[Mapping[str, Any]],
+    fittings: Sequence[Fitting | None],
+    prepared: Prepared,
+    schema: Mapping[str, Any],
+    experiment: Mapping[str, Any],
+) -> dict[str, str]:
+    """The scripts of a bundle by file: `train.py`, or `train_NUMBER.py` for each of several members.
+
+    A member that was fitted before this was written down, or that can't be told as a script, has none.
+    """
+    found: dict[str, str] = {}
+    for member, fitting in zip(members, fittings, strict=True):
+        if fitting is None:
+            continue
+        subject = Subject(
+            member["number"], member["family"], member["params"], float(member["weight"]), fitting, experiment
+        )
+        name = "train.py" if len(members) == 1 else f"train_{member['number']}.py"
+        text = training_script(subject, prepared, schema)
+        if text is not None:
+            found[name] = text.replace("python FILE", f"python {name}")
+    return found

@@ -1,0 +1,243 @@
+"""Reading a table and turning it into numbers, as source; the same as `automl.engine.inference.Encoder`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from automl.engine.preparation import MOST_LEVELS, TEXT_COMPONENTS, TEXT_ROWS, TEXT_WORDS
+from automl.engine.schema import MISSING_MARKS
+from automl.engine.training_code.source import literal, packed
+
+# More columns than these are told several on a line.
+FEW_COLUMNS = 40
+
+READERS = {
+    "csv": """pd.read_csv(
+        path, sep={delimiter}, encoding={encoding}, dtype=str, keep_default_na=False, skipinitialspace=True
+    )""",
+    "parquet": "pq.read_table(path).to_pandas(ignore_metadata=True).astype(str)",
+    "xlsx": 'pd.read_excel(path, dtype=str, keep_default_na=False, engine="calamine")',
+}
+READ = '''
+def read(path):
+    """Every cell that is needed, as text; None where it is missing."""
+    table = {reader}
+    table.columns = [" ".join(str(name).split()) for name in table.columns]
+    table = table[[*COLUMNS, TARGET]].apply(lambda cells: cells.str.strip())
+    return table.mask(table.isin(MISSING))
+'''
+NUMBERS = '''
+def numbers(cells):
+    """Numbers, however they are written; NaN where there is none."""
+{decimal}    cells = cells.str.replace(r"(?<=\\d)[,\\u00a0 ](?=\\d{3}(?!\\d))", "", regex=True)
+    found = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+    return np.clip(np.where(np.isfinite(found), found, np.nan), -3e38, 3e38)
+'''
+DECIMAL_COMMA = """    cells = cells.str.replace(".", "", regex=False).str.replace(",", ".", regex=False)
+"""
+# How levels of a category are written, and how they are brought into one form.
+LEVELS = {
+    "numbers": 'pd.Series(numbers(cells)).map(lambda n: str(int(n)) if n.is_integer() else str(n), "ignore")',
+    "truth values": "cells.str.capitalize()",
+    "words": 'cells.str.replace(r"^(-?\\d+)\\.0$", r"\\1", regex=True)  # 5.0 is 5',
+}
+CODES = f"""
+def codes(cells, kind):
+    \"\"\"Levels of a category as numbers, the most frequent one first.\"\"\"
+{{levels}}
+    counts = levels.value_counts().to_dict()
+    order = sorted(counts, key=lambda level: (-counts[level], level))[:{MOST_LEVELS:_}]
+    return levels.map({{level: code for code, level in enumerate(order)}}).to_numpy(dtype=float)
+"""
+PARTS = {
+    "days": '(times.tz_localize(None) - pd.Timestamp("1970-01-01")) / pd.Timedelta(days=1)',
+    "year": "times.year",
+    "month": "times.month",
+    "day": "times.day",
+    "weekday": "times.dayofweek",
+    "hour": "times.hour + times.minute / 60",
+}
+DATES = """
+def date_parts(cells, date_format, parts):
+    \"\"\"Numbers that say when it was.\"\"\"
+    times = pd.to_datetime(cells, format=date_format, errors="coerce", utc=True).dt
+    found = {
+{parts}
+    }
+    return {part: found[part].to_numpy(dtype=float, na_value=np.nan) for part in parts}
+"""
+WORDS = f'''
+def word_parts(cells):
+    """A few components of the words of each text (latent semantic analysis), and how long it is."""
+    texts = cells.fillna("").astype(str)
+    sample = list(texts.sample(min(len(texts), {TEXT_ROWS:_}), random_state=SEED))
+    settings = {{"min_df": max(2, len(sample) // 2000), "max_features": {TEXT_WORDS:_}, "sublinear_tf": True}}
+    words = TfidfVectorizer(**settings, dtype=np.float32)
+    width = words.fit_transform(sample).shape[1]
+    components = TruncatedSVD(min({TEXT_COMPONENTS}, width - 1), random_state=SEED)
+    found = make_pipeline(words, components).fit(sample).transform(list(texts))
+    parts = {{f"words {{place + 1}}": found[:, place] for place in range(found.shape[1])}}
+    return {{**parts, "length": texts.str.len(), "words": texts.str.count(" ") + 1}}
+'''
+STEPS = {
+    "number": "found = {name: numbers(cells)}",
+    "date": 'found = {f"{name}: {part}": values for part, values in date_parts(cells, *DATES[name]).items()}',
+    "text": 'found = {f"{name}: {part}": values for part, values in word_parts(cells).items()}',
+}
+PREPARE = '''
+def prepare(table):
+    """The matrix that models learn from, and its columns' names: NaN for gaps, codes for categories."""
+    names, columns = [], []
+    {loop}
+        cells = table[name]
+{body}
+        names += found.keys()
+        columns += found.values()
+    return np.column_stack(columns).astype(np.float32), names
+'''
+TRUTH = {"True", "False"}
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What of a schema the source of reading and preparing depends on.
+
+    Attributes
+    ----------
+    columns : mapping
+        Kind by name: "number", "date", "text", or "category of words" and its likes; a "flag" has two
+        levels, whose codes are used as a number.
+    dates : mapping
+        Of columns of dates: the format and the parts.
+    """
+
+    columns: Mapping[str, str]
+    dates: Mapping[str, tuple[str, list[str]]]
+    missing: Sequence[str]
+    dialect: Mapping[str, Any]
+    decimal: str
+
+    @property
+    def writings(self) -> list[str]:
+        """How levels of categories and flags are written, each once."""
+        return sorted({kind.partition(" of ")[2] for kind in self.columns.values()} - {""})
+
+
+def table_of(schema: Mapping[str, Any]) -> Table:
+    """Tell how each column of a schema is read."""
+    codes = {feature["column"] for feature in schema["features"] if feature["kind"] == "category"}
+    columns: dict[str, str] = {}
+    dates: dict[str, tuple[str, list[str]]] = {}
+    levels: set[str] = set()
+    for column in schema["columns"]:
+        name, kind = column["name"], column["kind"]
+        if "categories" in column:
+            levels.update(column["categories"])
+            columns[name] = f"{'category' if name in codes else 'flag'} of {written(column['categories'])}"
+        elif kind == "datetime":
+            columns[name] = "date"
+            dates[name] = (column.get("format") or "ISO8601", list(column["parts"]))
+        else:
+            columns[name] = "text" if kind == "text" else "number"
+    missing = [mark for mark in MISSING_MARKS if mark not in levels]
+    return Table(columns, dates, missing, schema.get("dialect") or {}, schema.get("decimal", "."))
+
+
+def written(levels: Sequence[Any]) -> str:
+    """How levels are written: as "numbers", "truth values" or "words"."""
+    texts = [str(level) for level in levels]
+    if texts and set(texts) <= TRUTH:
+        return "truth values"
+    return "numbers" if texts and all(_is_number(text) for text in texts) else "words"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        number = float(text)
+    except ValueError:
+        return False
+    return text in (str(number), str(int(number)) if number.is_integer() else "")
+
+
+def columns_source(table: Table) -> list[str]:
+    """The dicts that say how columns are read."""
+    lines = _dict("COLUMNS", {name: literal(kind) for name, kind in table.columns.items()})
+    if table.dates:
+        lines += _dict("DATES", {name: literal(how) for name, how in table.dates.items()})
+    return lines
+
+
+def _dict(name: str, values: Mapping[str, str]) -> list[str]:
+    parts = [f"{literal(key)}: {value}" for key, value in values.items()]
+    if len(parts) > FEW_COLUMNS:
+        return [f"{name} = {{", *packed(parts), "}"]
+    if len(parts) == 1:
+        return [f"{name} = {{{parts[0]}}}"]
+    return [f"{name} = {{", *(f"    {part}," for part in parts), "}"]
+
+
+def read_source(table: Table) -> str:
+    """The function that reads the file."""
+    given = str(table.dialect.get("format") or "csv")
+    encoding = str(table.dialect.get("encoding") or "utf-8")
+    reader = READERS[given if given in READERS else "csv"].format(
+        delimiter=literal(str(table.dialect.get("delimiter") or ",")),
+        encoding=literal("utf-8-sig" if encoding == "utf-8" else encoding),
+    )
+    return READ.replace("{reader}", reader)
+
+
+def prepare_source(table: Table, *, target: str) -> list[str]:
+    """The functions that make a matrix of what was read.
+
+    `target` says how its labels are written; "number" if it is one.
+    """
+    writings, kinds = table.writings, table.columns.values()
+    parts = []
+    if {"number", "numbers"} & {*kinds, *writings, target}:
+        decimal = DECIMAL_COMMA if table.decimal == "," else ""
+        parts.append(NUMBERS.replace("{decimal}", decimal))
+    if writings:
+        parts.append(CODES.replace("{levels}", "\n".join(_levels(writings))))
+        if len(writings) == 1:
+            parts[-1] = parts[-1].replace("(cells, kind)", "(cells)")
+    if table.dates:
+        wanted = {part for _, names in table.dates.values() for part in names}
+        told = [f"        {literal(name)}: {found}," for name, found in PARTS.items() if name in wanted]
+        parts.append(DATES.replace("{parts}", "\n".join(told)))
+    parts += [WORDS] if "text" in kinds else []
+    return [*parts, _prepare(table)]
+
+
+def _levels(writings: Sequence[str]) -> list[str]:
+    if len(writings) == 1:
+        return [f"    levels = {LEVELS[writings[0]]}"]
+    lines = []
+    for place, how in enumerate(writings):
+        opening = "elif" if place else "if"
+        condition = "else" if place == len(writings) - 1 else f'{opening} kind.endswith("{how}")'
+        lines += [f"    {condition}:", f"        levels = {LEVELS[how]}"]
+    return lines
+
+
+def _prepare(table: Table) -> str:
+    kinds = set(table.columns.values())
+    branches = [(f'kind == "{kind}"', line) for kind, line in STEPS.items() if kind in kinds]
+    if table.writings:
+        how = "kind" if len(table.writings) > 1 else ""
+        branches.append(("", f"found = {{name: codes(cells{', ' if how else ''}{how})}}"))
+    loop = "for name, kind in COLUMNS.items():"
+    body = [f"        {branches[0][1]}"]
+    if len(branches) == 1:
+        loop = loop if "kind" in body[0] else "for name in COLUMNS:"
+    else:
+        *others, (_, last) = branches
+        body = [
+            line
+            for place, (condition, step) in enumerate(others)
+            for line in (f"        {'elif' if place else 'if'} {condition}:", f"            {step}")
+        ]
+        body += ["        else:", f"            {last}"]
+    return PREPARE.replace("{loop}", loop).replace("{body}", "\n".join(body))
