@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import structlog
+
 from automl.engine.errors import UserError
 from automl.experiments import serving
 from automl.experiments.models import TrainedModel, Trial
 from automl.pages import charts
 from automl.pages.templatetags.show import NOTHING, number, share, signed
 
+log = structlog.get_logger(__name__)
 # More inputs than this nobody fills in: the most important are asked for, the others stay typical.
 MOST_INPUTS = 40
 MOST_CHOICES = 100
@@ -192,6 +195,10 @@ def predict(model: TrainedModel, filled: list[Filled]) -> dict[str, Any]:
         found = serving.predict_rows(model, [row, typical, *changed], level=level_of(model))
     except UserError as error:
         return {**nothing_yet(model, filled), "error": str(error)}
+    except RuntimeError as error:
+        # Our fault, and one row's answer: the rest of the page is of use all the same.
+        log.exception("row_not_predicted", model=str(model.id), exc_info=error)
+        return {**nothing_yet(model, filled), "error": "The model could not answer. It has been logged."}
     labels, probabilities = found["predictions"], found.get("probabilities")
     if probabilities is None:
         values = [_finite(value) for value in labels]

@@ -22,7 +22,6 @@ from automl.core import seats
 from automl.engine.metrics import METRICS
 from automl.experiments.models import Diagnosis, Experiment, Sweep, Trial
 from automl.experiments.selectors import best_entries, list_ensembles, trial_name
-from automl.experiments.services import diagnoses
 from automl.experiments.services.by_hand import add_sweep
 from automl.experiments.services.diagnoses import request_comparison, request_diagnosis
 from tests.e2e.lookalikes import TABLES, PublicTable
