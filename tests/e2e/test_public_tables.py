@@ -22,7 +22,6 @@ from automl.core import seats
 from automl.engine.metrics import METRICS
 from automl.experiments.models import Diagnosis, Experiment, Sweep, Trial
 from automl.experiments.selectors import best_entries, list_ensembles, trial_name
-from automl.experiments.services import diagnoses
 from automl.experiments.services.by_hand import add_sweep
 from automl.experiments.services.diagnoses import request_comparison, request_diagnosis
 from tests.e2e.lookalikes import TABLES, PublicTable
@@ -184,7 +183,7 @@ def the_board(case: Case) -> None:
     expect(page.locator("#board-clear")).to_be_visible()
     expect(rows.first).to_contain_text(trial)
     page.get_by_role("button", name=f"Details of {trial}", exact=True).click()
-    expect(page.locator("tr.opened")).to_contain_text("Learning rate")
+    expect(page.locator("tr.opened")).to_contain_text("learning rate")
     case.looks_right("board")
     with unread(page):
         # A page that is left while it asks complains.
