@@ -183,7 +183,7 @@ def the_board(case: Case) -> None:
     expect(page.locator("#board-clear")).to_be_visible()
     expect(rows.first).to_contain_text(trial)
     page.get_by_role("button", name=f"Details of {trial}", exact=True).click()
-    expect(page.locator("tr.opened")).to_contain_text("Learning rate")
+    expect(page.locator("tr.opened")).to_contain_text("learning rate")
     case.looks_right("board")
     with unread(page):
         # A page that is left while it asks complains.
