@@ -69,8 +69,8 @@ def fill(
         family = families[number % len(families)]
         params = spaces[family].default() if is_default else spaces[family].sample(rng)
         rate = float(params.get("learning_rate", 0.05))
-        score = scale.good - gap * (0.2 * abs(np.log10(rate / 0.05)) + rng.normal(0, 0.005))
-        score -= gap * 0.06 * _off_middle(spaces[family], params)
+        score = scale.good - gap * (0.15 * abs(np.log10(rate / 0.05)) + rng.normal(0, 0.005))
+        score -= gap * 0.02 * _off_middle(spaces[family], params)
         score -= gap * 0.5 if rate > 0.25 else 0.0
         pruned = number > 40 and number % 3 == 0
         done = scale.folds[: 1 + number % 4] if pruned else scale.folds
