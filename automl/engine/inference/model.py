@@ -91,7 +91,11 @@ class Model:
     temperature : float
         See `temper`.
     feature_names_in_ : list of str
+    runtime : {"skops", "onnx"}
+        What predicts.
     """
+
+    runtime = "skops"
 
     def __init__(
         self,
