@@ -33,10 +33,10 @@ from automl.engine.model_card.content import About, model_card
 from automl.engine.model_card.evidence import gather
 from automl.engine.model_card.html import to_html
 from automl.engine.model_card.markdown import to_markdown
-from automl.engine.onnx.offer import offer
 from automl.engine.preparation import Prepared, encode_target, open_prepared
 from automl.engine.reading import check_table, read_frame
 from automl.engine.sealing import seal_of, sync_folder
+from automl.engine.slimming import slim
 from automl.engine.training_code.script import scripts
 from automl.engine.trial import TaskType
 
@@ -45,9 +45,11 @@ BASE_REQUIREMENTS = ("numpy", "pandas", "scikit-learn", "skops")
 FAMILY_REQUIREMENTS = {"lightgbm": "lightgbm", "xgboost": "xgboost-cpu", "catboost": "catboost"}
 # Files of the bundle that are there as they are; they import CODE_FOLDER, so they are no module of ours.
 BUNDLED = Path(__file__).with_name("bundled")
+# A higher level takes three times as long and saves a fifth: for what is small only.
+COMPRESSION, SMALL_COMPRESSION, SMALL_BYTES = 1, 6, 48 << 20
+# Comparing the graph with its model is part of the search's time, and is worth this much of it.
+COMPARING_SHARE, MOST_SECONDS = 0.02, 3.0
 # The date in the ZIP is fixed, so that the same model gives the same file.
-# A higher level takes three times as long and saves a fifth.
-COMPRESSION = 1
 ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 
 
@@ -69,6 +71,8 @@ def package(args: Mapping[str, Any]) -> dict[str, Any]:
     schema = json.loads((prepared.folder / "schema.json").read_text(encoding="utf-8"))
     texts = load_texts(prepared.folder / "texts.skops")
     members = [read_member(member["dir"], float(member["weight"])) for member in args["members"]]
+    for fitted in (fitted for member in members for fitted in member.models):
+        slim(fitted.estimator)
     y, oof, folds = combined_predictions(prepared, args["members"])
     temperature = 1.0
     if prepared.profile.classes:
@@ -143,10 +147,13 @@ def _files(
 ) -> dict[str, bytes]:
     from skops.io import dumps
 
+    # Here, as ONNX Runtime starts a thread when it is imported, and a seat must have none when it forks.
+    from automl.engine.onnx.offer import offer
+
     schema = model.encoder.schema
     model_file = dumps(_stored(model))
     check_types(model_file)  # what the list lacks would be refused where the bundle is used
-    graph = offer(model, prepared.X, prepared.y)
+    graph = offer(model, prepared.X, prepared.y, seconds=_seconds_to_compare(args["experiment"]))
     requirements = _requirements({member["family"] for member in args["members"]})
     if graph.model is not None:
         requirements.append(f"onnxruntime=={importlib.metadata.version('onnxruntime')}")
@@ -170,6 +177,12 @@ def _files(
         "metrics.json": _json({**metrics, "provenance": provenance}),
         "leaderboard.csv": leaderboard_csv(args["leaderboard"]).encode(),
     }
+
+
+def _seconds_to_compare(experiment: Mapping[str, Any]) -> float:
+    """Who waits ten seconds for a search does not wait three more for its package."""
+    budget = experiment.get("time_budget")
+    return MOST_SECONDS if budget is None else min(max(COMPARING_SHARE * budget, 0.3), MOST_SECONDS)
 
 
 def _stored(model: Model) -> dict[str, Any]:
@@ -275,7 +288,8 @@ def _write_zip(out: Path, files: Mapping[str, bytes]) -> tuple[str, int]:
                 entry = zipfile.ZipInfo(name, ZIP_DATE)
                 entry.external_attr = 0o644 << 16
                 entry.compress_type = zipfile.ZIP_DEFLATED
-                archive.writestr(entry, data, compresslevel=COMPRESSION)
+                level = SMALL_COMPRESSION if len(data) <= SMALL_BYTES else COMPRESSION
+                archive.writestr(entry, data, compresslevel=level)
         sealed = seal_of(draft)
         draft.replace(out)
         sync_folder(out.parent)

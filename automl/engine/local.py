@@ -97,6 +97,7 @@ class LocalTrial:
             "dir": str(self.folder),
             "score": self.result["score"],
             "seconds": self.seconds,
+            "size": self.result["size"],
             "weight": weight,
         }
 

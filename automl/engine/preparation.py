@@ -35,6 +35,7 @@ CLASS_VALUES = 15
 TEXT_COMPONENTS = 16
 TEXT_WORDS = 5_000
 TEXT_ROWS = 50_000
+LEAST_SINGULAR = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -316,7 +317,12 @@ def _fit_text(values: pd.Series, seed: int) -> Any | None:
     if width < 3:
         return None
     components = TruncatedSVD(min(TEXT_COMPONENTS, width - 1), random_state=seed)
-    return make_pipeline(words, components).fit(texts)
+    fitted = make_pipeline(words, components).fit(texts)
+    # What is left of texts that say little is rounding: another machine would have other numbers there.
+    told = components.singular_values_ > LEAST_SINGULAR * components.singular_values_[0]
+    components.n_components = max(int(told.sum()), 1)
+    components.components_ = components.components_[: components.n_components]
+    return fitted
 
 
 def _features(column: Mapping[str, Any], texts: Sequence[Any]) -> list[dict[str, Any]]:

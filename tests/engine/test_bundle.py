@@ -1,5 +1,6 @@
 import csv
 import hashlib
+import importlib.util
 import io
 import json
 import subprocess
@@ -63,6 +64,8 @@ def test_a_bundle_holds_what_it_must(binary):
     code = {f"bakeoff_model/{path.name}" for path in Path(inference.__file__).parent.glob("*.py")}
     assert names == {
         "model.skops",
+        "model.onnx",
+        "onnx.json",
         "predict.py",
         "requirements.txt",
         "model_card.md",
@@ -134,7 +137,7 @@ def test_a_loaded_model_imports_nothing_of_ours(binary):
 def test_every_task_predicts_what_its_members_predict(tmp_path, target, metric, labels):
     _, folder = packaged(tmp_path, target, metric, families=["linear"])
 
-    model = inference.load(folder)
+    model = inference.load(folder, runtime="skops")
     frame = people()
 
     found = open_prepared(tmp_path / "prepared")
@@ -156,9 +159,11 @@ def test_every_family_predicts_the_same_after_storing(tmp_path, family):
     member = read_member(tmp_path / "trial-0")
     mean = member.predict(np.asarray(found.X), classes=2, categorical=found.profile.categorical)
 
-    model = inference.load(folder)
+    model = inference.load(folder, runtime="skops")
+    expected = inference.temper(mean, model.temperature)
 
-    assert model.predict_proba(people()) == pytest.approx(inference.temper(mean, model.temperature), abs=1e-6)
+    assert model.predict_proba(people()) == pytest.approx(expected, abs=1e-6)
+    assert inference.load(folder, runtime="onnx").predict_proba(people()) == pytest.approx(expected, abs=1e-5)
     assert inference.verify_bundle(folder).verdict == "identical"
 
 
@@ -169,7 +174,8 @@ def test_a_model_of_a_logarithm_predicts_the_same_after_storing(tmp_path):
     expected = member.predict(np.asarray(found.X), classes=0, categorical=())
 
     assert member.models[0].log_bounds is not None
-    assert inference.load(folder).predict(people()) == pytest.approx(expected, rel=1e-6)
+    assert inference.load(folder, runtime="skops").predict(people()) == pytest.approx(expected, rel=1e-6)
+    assert inference.load(folder, runtime="onnx").predict(people()) == pytest.approx(expected, rel=1e-5)
 
 
 def test_probabilities_of_a_bundle_are_calibrated_on_rows_that_no_fold_model_saw(tmp_path):
@@ -180,7 +186,7 @@ def test_probabilities_of_a_bundle_are_calibrated_on_rows_that_no_fold_model_saw
     from automl.engine.metrics import METRICS
 
     oof, y = read_predictions(tmp_path / "trial-0"), np.asarray(found.y)
-    temperature = inference.load(folder).temperature
+    temperature = inference.load(folder, runtime="skops").temperature
 
     assert temperature == pytest.approx(fit_temperature(y, oof))
     assert result["metrics"]["validation"]["log_loss"]["value"] <= METRICS["log_loss"].value(y, oof)
@@ -257,10 +263,12 @@ def test_tables_in_another_dialect_are_read(binary, tmp_path, delimiter):
     assert model.predict_proba(found) == pytest.approx(model.predict_proba(frame), abs=1e-6)
 
 
-def test_a_model_predicts_no_rows_one_row_and_more_rows_than_a_chunk(binary, monkeypatch):
+@pytest.mark.parametrize("runtime", ["skops", "onnx"])
+def test_a_model_predicts_no_rows_one_row_and_more_rows_than_a_chunk(binary, monkeypatch, runtime):
     _, folder = binary
-    model = inference.load(folder)
+    model = inference.load(folder, runtime=runtime)
     monkeypatch.setattr(inference.model, "CHUNK_ROWS", 50)
+    monkeypatch.setattr(inference.onnx_model, "CHUNK_ROWS", 50)
 
     assert model.predict_proba(people().head(0)).shape == (0, 2)
     whole = model.predict_proba(people())
@@ -289,5 +297,47 @@ def test_requirements_pin_what_the_model_needs_and_no_more(tmp_path):
     _, folder = packaged(tmp_path, "bought", "roc_auc", families=["linear"])
 
     lines = (folder / "requirements.txt").read_text().split()
-    assert [line.split("==")[0] for line in lines] == ["numpy", "pandas", "scikit-learn", "skops"]
+    assert [line.split("==")[0] for line in lines] == [
+        "numpy", "pandas", "scikit-learn", "skops", "onnxruntime",
+    ]  # fmt: skip
     assert all("==" in line for line in lines)
+
+
+def test_a_bundle_predicts_with_its_graph_where_onnx_runtime_is_installed(binary, monkeypatch):
+    _, folder = binary
+    assert inference.load(folder).runtime == "onnx"
+
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert inference.load(folder).runtime == "skops"
+    with pytest.raises(inference.WrongVersion, match="onnxruntime is not installed"):
+        inference.load(folder, runtime="onnx")
+
+
+def test_a_bundle_without_a_graph_says_why_and_predicts_all_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr("automl.engine.onnx.parity.TOLERANCE", -1.0)
+    _, folder = packaged(tmp_path, "bought", "roc_auc", families=["linear"])
+
+    assert not (folder / "model.onnx").exists()
+    assert "onnxruntime" not in (folder / "requirements.txt").read_text()
+    assert inference.load(folder).runtime == "skops"
+    with pytest.raises(inference.InputError, match="has no ONNX model: it differs from the trained model"):
+        inference.load(folder, runtime="onnx")
+
+
+@pytest.mark.parametrize("runtime", ["skops", "onnx"])
+def test_rows_and_frames_are_predicted_the_same(binary, runtime):
+    _, folder = binary
+    model = inference.load(folder, runtime=runtime)
+    frame = people(40, seed=8)
+    rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
+
+    found = model.predict_rows(rows)
+
+    assert np.allclose(found["probabilities"], model.predict_proba(frame), atol=1e-9)
+    assert found["predictions"] == model.predict(frame).tolist()
+    assert model.predict_rows(rows[3:4])["probabilities"][0] == pytest.approx(
+        found["probabilities"][3], abs=1e-7
+    )
+    with pytest.raises(inference.InputError, match="'city', 'joined', 'note'"):
+        model.predict_rows([{"age": 3}])

@@ -67,7 +67,7 @@ def test_a_bundle_whose_model_would_run_code_through_a_trusted_library_is_refuse
     reseal(bundle, "model.skops")
 
     with pytest.raises(Damaged, match=r"do not belong in a model: numpy\.testing.*runstring"):
-        load(bundle)
+        load(bundle, runtime="skops")
 
     assert not marker.exists()
 
@@ -88,7 +88,7 @@ def test_a_pickle_in_place_of_the_model_is_refused_unopened(bundle, tmp_path, re
     reseal(bundle, "model.skops")
 
     with pytest.raises(Damaged, match="no skops file"):
-        load(bundle)
+        load(bundle, runtime="skops")
 
     assert not marker.exists()
     pickle.loads(pickle.dumps(Bomb(marker))).close()
@@ -213,7 +213,7 @@ def test_a_flipped_bit_in_any_file_is_found(bundle):
 def test_a_file_that_is_gone_is_named(bundle):
     (bundle / "schema.json").unlink()
     with pytest.raises(Damaged, match=r"lacks schema\.json"):
-        load(bundle)
+        load(bundle, runtime="skops")
 
 
 def test_tables_may_lie_beside_a_bundle_but_nothing_among_its_code(bundle):

@@ -92,7 +92,11 @@ class Model(Uncertain):
     temperature : float
         See `temper`.
     feature_names_in_ : list of str
+    runtime : {"skops", "onnx"}
+        What predicts.
     """
+
+    runtime = "skops"
 
     def __init__(
         self,

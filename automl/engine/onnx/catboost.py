@@ -76,13 +76,14 @@ class _Fold:
         answers = self._answers(thresholds)
         questions = np.zeros((depth, len(trees)), dtype=np.int64)
         table: list[Array] = []
-        first = np.zeros(len(trees), dtype=np.float32)
+        first, start_of_tree = np.zeros(len(trees), dtype=np.float32), 0
         for number, tree in enumerate(trees):
             splits = [split["split_index"] for split in tree.get("splits") or []]
             # A question that a shallower tree lacks is the last one, to which the answer is always no.
             questions[:, number] = [*splits, *[-1] * (depth - len(splits))]
-            first[number] = sum(len(part) for part in table)
+            first[number] = start_of_tree
             table.append(np.asarray(tree["leaf_values"], dtype=np.float64).reshape(-1, width))
+            start_of_tree += len(table[-1])
         questions[questions < 0] = self.count
         found = graph.add("Gather", answers, graph.constant(questions), axis=0)
         flat = graph.reshape(found, depth, -1)

@@ -89,8 +89,7 @@ def _numbers(graph: Graph, names: Sequence[str]) -> str:
 
 
 def _category(graph: Graph, column: Mapping[str, Any], encoder: Encoder) -> str:
-    lookup = dict(encoder.lookup(column["name"]))
-    lookup[""] = encoder.code_of_missing(column)
+    lookup: dict[str, float] = {**encoder.lookup(column["name"]), "": encoder.code_of_missing(dict(column))}
     return graph.add(
         "LabelEncoder",
         input_name(column["name"]),

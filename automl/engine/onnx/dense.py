@@ -37,6 +37,10 @@ class Layers:
 def add_dense(inputs: Inputs, models: Sequence[FittedModel]) -> tuple[str, list[int]]:
     """Add what the models compute last, as float64 side by side; and how many outputs each has."""
     folds = [_layers(model.estimator) for model in models]
+    if len({fold.biases[-1].shape for fold in folds}) > 1:
+        # Some have not seen all classes, so that their blocks are of other shapes.
+        alone = [add_dense(inputs, [model]) for model in models]
+        return inputs.graph.concat([found for found, _ in alone]), [count for _, (count,) in alone]
     # Networks are trained in 32 bits; the others lose digits with them where numbers are large.
     kind = FLOAT if len(folds[0].weights) > 1 else DOUBLE
     graph = inputs.graph
@@ -87,7 +91,7 @@ class _First:
         self.steps = [_steps(model.preprocess) for model in models]
         self.weights = [np.asarray(fold.weights[0], dtype=np.float64) for fold in folds]
         self.biases = [np.asarray(fold.biases[0], dtype=np.float64) for fold in folds]
-        self.slices = [model.preprocess.output_indices_ for model in models]
+        self.slices = [getattr(model.preprocess, "output_indices_", {}) for model in models]
         self.kind = kind
 
     def add(self) -> str:

@@ -96,7 +96,9 @@ class TreeMatrix:
         graph = self._inputs.graph
         if not self._order:
             return self._inputs.matrix
-        blocks, places, start = [], {}, self._inputs.width
+        blocks: list[str] = []
+        places: dict[tuple[int, int], int] = {}
+        start = self._inputs.width
         for column, vectors in self._tables.items():
             blocks.append(self._inputs.look_up(column, np.stack(vectors, axis=1)))
             places |= {(column, number): start + number for number in range(len(vectors))}

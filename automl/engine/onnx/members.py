@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-# Sums of 32-bit numbers lose a digit with some hundred of them: the rest is added up in 64 bits.
-TREES_A_SUM = 128
 NARROW = ("XGB", "RandomForest", "ExtraTrees")
 SPLIT_POINTS = 20_000
+# Some ten bytes each: more would be over what a graph may have, and take long to read.
+MOST_NODES = {"rows": 2_000_000, "numbers": 5_000_000}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ def _add_boosted(
     sums: list[str] = []
     starts: list[Array] = []
     for fold in folds:
-        trees, outputs, start = _centred(fold)
+        trees, outputs, start = _without_constants(fold)
         _note(thresholds, trees, inputs.width)
         sums.append(_sum_up(inputs, matrix, trees, outputs, len(start)))
         starts.append(start)
@@ -105,16 +105,15 @@ def _add_boosted(
     return _finish(inputs, raw, [len(start) for start in starts], models, task)
 
 
-def _centred(fold: Boosted) -> tuple[list[Tree], list[int], Array]:
-    """Trees whose leaves lie about zero, their outputs, and what that takes from them: 32 bits go further."""
+def _without_constants(fold: Boosted) -> tuple[list[Tree], list[int], Array]:
+    """The trees that ask something, their outputs, and what is added to each output."""
     start = fold.start.copy()
     trees: list[Tree] = []
     outputs: list[int] = []
     for tree, output in zip(fold.trees, fold.outputs, strict=True):
-        middle = float(tree.leaves.mean())
-        start[output] += middle
-        if not tree.is_constant:
-            tree.leaves = tree.leaves - middle
+        if tree.is_constant:
+            start[output] += tree.leaves[0]
+        else:
             trees.append(tree)
             outputs.append(output)
     return trees, outputs, start
@@ -122,17 +121,9 @@ def _centred(fold: Boosted) -> tuple[list[Tree], list[int], Array]:
 
 def _sum_up(inputs: Inputs, matrix: str, trees: list[Tree], outputs: list[int], width: int) -> str:
     """Sums of trees by output, as float64 of shape (rows, width)."""
-    graph = inputs.graph
-    if not trees:
-        first = graph.cast(graph.take(inputs.matrix, [0] * width), DOUBLE)
-        return graph.add("Where", graph.add("IsNaN", first), *[graph.constant(0.0, np.float64)] * 2)
-    blocks = -(-len(trees) // (TREES_A_SUM * width))
-    targets = [output * blocks + number * blocks // len(trees) for number, output in enumerate(outputs)]
-    found = graph.cast(ensemble(graph, matrix, trees, targets, width * blocks), DOUBLE)
-    if blocks == 1:
-        return found
-    parts = graph.reshape(found, 0, width, blocks)
-    return graph.add("ReduceSum", parts, graph.constant([2], np.int64), keepdims=0)
+    if trees:
+        return ensemble(inputs.graph, matrix, trees, outputs, width)
+    return inputs.graph.add("Expand", inputs.graph.constant(np.zeros((1, width))), _shape(inputs, width))
 
 
 def _note(thresholds: list[tuple[int, float]], trees: Sequence[Tree], width: int) -> None:
@@ -150,39 +141,39 @@ def _note(thresholds: list[tuple[int, float]], trees: Sequence[Tree], width: int
 def _add_forest(
     inputs: Inputs, models: Sequence[FittedModel], task: Task, thresholds: list[tuple[int, float]]
 ) -> str:
-    """Add forests: the mean of all trees is the mean of the folds, unless logarithms are learned."""
-    graph, shared = inputs.graph, TreeMatrix(inputs)
-    trees: list[Tree] = []
-    owners: list[int] = []
+    """Add forests."""
+    shared = TreeMatrix(inputs)
+    count = sum(tree.tree_.node_count for model in models for tree in model.estimator.estimators_)
+    if count > MOST_NODES["rows" if task.classes > 2 else "numbers"]:
+        raise Unsupported(f"its trees have {count:,} nodes, which would make too large a graph")
+    forests: list[list[Tree]] = []
     tables: list[Array] = []
-    for number, model in enumerate(models):
-        columns = Columns(shared, _sources(inputs, model))
-        codes = _fold(model, task).classes
-        for estimator in model.estimator.estimators_:
-            trees.append(columns.tree(_forest_tree(estimator.tree_, codes, task, tables)))
-            owners.append(number)
+    for model in models:
+        columns, codes = Columns(shared, _sources(inputs, model)), _fold(model, task).classes
+        found = [_forest_tree(each.tree_, codes, task, tables) for each in model.estimator.estimators_]
+        forests.append([columns.tree(tree) for tree in found])
     matrix = shared.name()
-    _note(thresholds, trees, inputs.width)
-    counts = np.bincount(owners)
+    for forest in forests:
+        _note(thresholds, forest, inputs.width)
     if task.classes > 2:
-        return _mean_rows(inputs, matrix, trees, 1.0 / (counts[owners] * len(models)), tables)
-    weighted = [
-        Boosted([tree for tree, owner in zip(trees, owners, strict=True) if owner == number], [], np.zeros(1))
-        for number in range(len(models))
-    ]
+        return _mean_rows(inputs, matrix, forests, tables)
+    numbers = mean_number(
+        inputs.graph, _mean_leaves(inputs, matrix, forests), [_fold(model, task) for model in models]
+    )
+    return both_chances(inputs.graph, numbers) if task.classes else numbers
+
+
+def _mean_leaves(inputs: Inputs, matrix: str, forests: Sequence[Sequence[Tree]]) -> str:
+    """The mean of each forest's leaves: float64 of shape (rows, forests)."""
     parts: list[str] = []
     starts: list[Array] = []
-    for fold, count in zip(weighted, counts, strict=True):
-        for tree in fold.trees:
-            tree.leaves = tree.leaves / count
-        fold.outputs = [0] * len(fold.trees)
-        own, outputs, start = _centred(fold)
-        parts.append(_sum_up(inputs, matrix, own, outputs, 1))
+    for forest in forests:
+        for tree in forest:
+            tree.leaves = tree.leaves / len(forest)
+        trees, outputs, start = _without_constants(Boosted(list(forest), [0] * len(forest), np.zeros(1)))
+        parts.append(_sum_up(inputs, matrix, trees, outputs, 1))
         starts.append(start)
-    raw = graph.add("Add", graph.concat(parts), graph.constant(np.concatenate(starts)))
-    folds = [_fold(model, task) for model in models]
-    found = mean_number(graph, raw, folds)
-    return both_chances(graph, found) if task.classes else found
+    return inputs.graph.add("Add", inputs.graph.concat(parts), inputs.graph.constant(np.concatenate(starts)))
 
 
 def _forest_tree(found: Any, codes: Sequence[int], task: Task, tables: list[Array]) -> Tree:
@@ -210,8 +201,8 @@ def _forest_tree(found: Any, codes: Sequence[int], task: Task, tables: list[Arra
     )
 
 
-def _mean_rows(inputs: Inputs, matrix: str, trees: list[Tree], weights: Array, tables: list[Array]) -> str:
-    """The weighted mean of the rows of a table that the leaves of trees name."""
+def _mean_rows(inputs: Inputs, matrix: str, forests: Sequence[Sequence[Tree]], tables: list[Array]) -> str:
+    """The mean of the rows of the tables that the leaves of trees name."""
     graph = inputs.graph
     rows, numbers = np.unique(np.concatenate(tables), axis=0, return_inverse=True)
     numbers = numbers.ravel()
@@ -220,7 +211,8 @@ def _mean_rows(inputs: Inputs, matrix: str, trees: list[Tree], weights: Array, t
     growing: list[Tree] = []
     start = np.zeros(rows.shape[1])
     chosen: list[float] = []
-    for tree, weight in zip(trees, weights, strict=True):
+    weighted = [(tree, 1.0 / (len(forest) * len(forests))) for forest in forests for tree in forest]
+    for tree, weight in weighted:
         tree.leaves = numbers[tree.leaves.astype(np.int64)].astype(np.float64)
         if tree.is_constant:
             start += weight * rows[int(tree.leaves[0])]

@@ -12,7 +12,7 @@ from automl.engine.inference.onnx_model import OnnxModel, session_of
 from automl.engine.onnx.columns import describe_inputs
 from automl.engine.onnx.export import export
 from automl.engine.onnx.graph import ML_OPSET, OPSET, Unsupported
-from automl.engine.onnx.parity import TOLERANCE, Parity, check
+from automl.engine.onnx.parity import SECONDS, TOLERANCE, Parity, check
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,7 +38,7 @@ class Offer:
     model: OnnxModel | None = None
 
 
-def offer(model: Model, X: Array, y: Array) -> Offer:
+def offer(model: Model, X: Array, y: Array, *, seconds: float = SECONDS) -> Offer:
     """Write a model as a graph and compare the two; what fails only means that no graph is offered.
 
     Parameters
@@ -46,13 +46,15 @@ def offer(model: Model, X: Array, y: Array) -> Offer:
     model : Model
     X, y : arrays
         The encoded training table.
+    seconds : float
+        For comparing.
     """
     parity: Parity | None = None
     try:
         exported = export(model)
         data = exported.whole.SerializeToString()
-        graph = OnnxModel(model.encoder.schema, session_of(data, threads=1))
-        parity = check(model, exported, graph, X, y)
+        graph = OnnxModel(model.encoder.schema, session_of(data))
+        parity = check(model, exported, graph, X, y, seconds)
     except Unsupported as error:
         reason: str | None = str(error)
     except Exception as error:

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnxruntime
 import pandas as pd
 from onnx import ModelProto
 
-from automl.engine.inference import Model
+from automl.engine.inference import Model, categorical_positions
 from automl.engine.inference.onnx_model import OnnxModel, session_of
 from automl.engine.onnx.export import MATRIX, Exported
 
@@ -66,7 +65,9 @@ class Parity:
         self.largest_difference = max(self.largest_difference, largest)
 
 
-def check(model: Model, exported: Exported, graph: OnnxModel, X: Array, y: Array) -> Parity:
+def check(
+    model: Model, exported: Exported, graph: OnnxModel, X: Array, y: Array, seconds: float = SECONDS
+) -> Parity:
     """Compare a graph with its model.
 
     Parameters
@@ -75,15 +76,20 @@ def check(model: Model, exported: Exported, graph: OnnxModel, X: Array, y: Array
         Of the whole graph.
     X, y : arrays
         The encoded table; it is read in parts, in random order, until there was enough or time is over.
+    seconds : float
+        For comparing; some rows are compared in any case.
     """
     spread = None if model.encoder.schema.get("classes") else float(np.std(y)) or 1.0
     generator = np.random.default_rng(0x0A11)
     parity = Parity()
     compare_matrix = _comparison(model, exported.core, spread, parity)
-    ends = time.monotonic() + SECONDS
-    for rows in _near_splits(exported, X, generator):
+    ends = time.monotonic() + seconds
+    # Between codes there is nothing, and each encoding makes something else of that.
+    codes = set(categorical_positions(model.encoder.schema))
+    thresholds = [found for found in exported.thresholds if found[0] not in codes]
+    for rows in _near_splits(thresholds, X, generator):
         compare_matrix(rows)
-        if time.monotonic() > ends - SECONDS / 2:
+        if time.monotonic() > ends - seconds / 2:
             break
     order = np.sort(generator.choice(len(X), min(len(X), MOST_ROWS), replace=False))
     generator.shuffle(order)
@@ -99,7 +105,7 @@ def check(model: Model, exported: Exported, graph: OnnxModel, X: Array, y: Array
 def _comparison(
     model: Model, core: ModelProto, spread: float | None, parity: Parity
 ) -> Callable[[Array], None]:
-    session: onnxruntime.InferenceSession = session_of(core.SerializeToString(), threads=1)
+    session = session_of(core.SerializeToString(), threads=1)
 
     def compare(rows: Array) -> None:
         parity.add(model.predict_matrix(rows), session.run(None, {MATRIX: rows})[0], spread)
@@ -107,14 +113,16 @@ def _comparison(
     return compare
 
 
-def _near_splits(exported: Exported, X: Array, generator: np.random.Generator) -> Iterator[Array]:
+def _near_splits(
+    thresholds: list[tuple[int, float]], X: Array, generator: np.random.Generator
+) -> Iterator[Array]:
     """Rows with one number moved to where a tree splits, or to the next number on either side of it."""
-    count = min(NEAR_ROWS, 3 * len(exported.thresholds))
+    count = min(NEAR_ROWS, 3 * len(thresholds))
     for start in range(0, count, ROWS_AT_ONCE):
         size = min(ROWS_AT_ONCE, count - start)
         rows = np.array(X[np.sort(generator.integers(0, len(X), size))])
-        for row, chosen in zip(rows, generator.integers(0, len(exported.thresholds), size), strict=True):
-            column, value = exported.thresholds[chosen]
+        for row, chosen in zip(rows, generator.integers(0, len(thresholds), size), strict=True):
+            column, value = thresholds[chosen]
             side = generator.choice([-np.inf, 0.0, np.inf])
             near = np.float32(value) if side == 0.0 else np.nextafter(np.float32(value), np.float32(side))
             if abs(near) < 1e38:

@@ -83,13 +83,15 @@ def _find(graph: Graph, value: str, columns: Sequence[Pieces]) -> str:
     """Places of the pieces of all columns in one table of all rows: int64 of shape (rows, columns)."""
     trees: list[Tree] = []
     targets: list[int] = []
-    first = np.cumsum([0, *(len(pieces.rows) for pieces in columns)])[:-1].astype(np.float32)
+    first = np.cumsum([0, *(len(pieces.rows) for pieces in columns)])[:-1].astype(np.float64)
     for number, pieces in enumerate(columns):
         if len(pieces.thresholds):
             trees.append(_search_tree(pieces.thresholds, number))
             targets.append(number)
     if not trees:
-        zero = graph.add("Mul", graph.cast(graph.add("IsNaN", value), FLOAT), graph.constant(0.0, np.float32))
+        zero = graph.add(
+            "Mul", graph.cast(graph.add("IsNaN", value), DOUBLE), graph.constant(0.0, np.float64)
+        )
         return graph.cast(graph.add("Add", zero, graph.constant(first)), INT64)
     found = ensemble(graph, value, trees, targets, len(columns))
     return graph.cast(graph.add("Add", found, graph.constant(first)), INT64)

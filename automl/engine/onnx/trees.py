@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from automl.engine.onnx.graph import ML, Graph
+from automl.engine.onnx.graph import DOUBLE, ML, Graph
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -70,45 +70,51 @@ def round_below(thresholds: Any) -> Array:
 
 
 def ensemble(graph: Graph, matrix: str, trees: Sequence[Tree], targets: Sequence[int], count: int) -> str:
-    """Add trees up, each to its target; a float32 of shape (rows, count).
+    """Add trees up, each to its target: float64 of shape (rows, count); each tree has an inner node.
 
-    Trees without an inner node are not to be among them.
+    Sums are of 64 bits, which takes no longer. What is summed up and compared has 32, which pack better.
     """
     nodes = np.array([len(tree.feature) for tree in trees], dtype=np.int64)
     leaves = np.array([len(tree.leaves) for tree in trees], dtype=np.int64)
     first_node, first_leaf = np.cumsum(nodes) - nodes, np.cumsum(leaves) - leaves
     true, true_leaf = _children([tree.true for tree in trees], nodes, first_node, first_leaf)
     false, false_leaf = _children([tree.false for tree in trees], nodes, first_node, first_leaf)
-    modes = np.zeros(int(nodes.sum()), dtype=np.uint8)
-    members: list[float] = []
-    for tree, start in zip(trees, first_node, strict=True):
-        for node in sorted(tree.members):
-            modes[start + node] = MEMBER
-            members += [*sorted(tree.members[node]), np.nan]
+    modes, members = _sets(trees, first_node)
     missing = np.concatenate([tree.missing_true for tree in trees]).astype(np.int64)
     optional: dict[str, Any] = {}
     if missing.any():
         optional["nodes_missing_value_tracks_true"] = missing
-    if members:
-        optional["membership_values"] = np.array(members, dtype=np.float32)
+    if len(members):
+        optional["membership_values"] = members
     return graph.add(
         "TreeEnsemble",
-        matrix,
+        graph.cast(matrix, DOUBLE),
         domain=ML,
         tree_roots=first_node,
         n_targets=count,
         aggregate_function=SUM,
         nodes_featureids=np.concatenate([tree.feature for tree in trees]).astype(np.int64),
-        nodes_splits=np.concatenate([tree.threshold for tree in trees]).astype(np.float32),
+        nodes_splits=np.concatenate([tree.threshold for tree in trees]).astype(np.float64),
         nodes_modes=modes,
         nodes_truenodeids=true,
         nodes_trueleafs=true_leaf,
         nodes_falsenodeids=false,
         nodes_falseleafs=false_leaf,
         leaf_targetids=np.repeat(np.asarray(targets, dtype=np.int64), leaves),
-        leaf_weights=np.concatenate([tree.leaves for tree in trees]).astype(np.float32),
+        leaf_weights=np.concatenate([tree.leaves for tree in trees]).astype(np.float32).astype(np.float64),
         **optional,
     )
+
+
+def _sets(trees: Sequence[Tree], first_node: Array) -> tuple[Array, Array]:
+    """How each node compares, and the sets of those that ask for one, a NaN after each."""
+    modes = np.full(sum(len(tree.feature) for tree in trees), LEQ, dtype=np.uint8)
+    members: list[float] = []
+    for tree, start in zip(trees, first_node, strict=True):
+        for node in sorted(tree.members):
+            modes[start + node] = MEMBER
+            members += [*sorted(tree.members[node]), np.nan]
+    return modes, np.array(members)
 
 
 def _children(

@@ -1,0 +1,357 @@
+"""Graphs of models say what the models say."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from catboost import CatBoostClassifier
+from sklearn.linear_model import SGDClassifier
+from sklearn.preprocessing import QuantileTransformer, SplineTransformer
+
+from automl.engine.inference import Encoder, FittedModel, Member, Model
+from automl.engine.inference.onnx_model import OnnxModel, session_of
+from automl.engine.learners import LEARNERS
+from automl.engine.onnx import graph as graphs
+from automl.engine.onnx import parity as parities
+from automl.engine.onnx.catboost import text_hash
+from automl.engine.onnx.columns import add_columns, input_ports
+from automl.engine.onnx.export import MATRIX, export
+from automl.engine.onnx.graph import FLOAT, Graph, Port, Unsupported
+from automl.engine.onnx.offer import offer
+from automl.engine.onnx.scaling import _bend, _spread_by_rank
+from automl.engine.onnx.trees import round_below, round_down
+from automl.engine.testing import Table, fit_fold, make_table
+from automl.engine.trial import TaskType
+
+FAMILIES = [key for key, learner in LEARNERS.items() if not learner.keeps_rows]
+LARGE, SMALL = 120, 4
+
+
+def schema_of(table: Table) -> dict:
+    """The schema of `make_table`'s columns: numbers, and two categories at 2 and 3."""
+    columns, features = [], []
+    for place in range(table.X.shape[1]):
+        name = f"column {place}"
+        if place in table.data.categorical:
+            count = table.data.cardinalities[table.data.categorical.index(place)]
+            levels = [f"level {code}" for code in range(count)]
+            columns.append({"name": name, "kind": "categorical", "categories": levels, "missing": 1})
+            features.append({"name": name, "column": name, "kind": "category", "levels": count})
+        else:
+            columns.append({"name": name, "kind": "numeric"})
+            features.append({"name": name, "column": name, "kind": "number"})
+    return {
+        "task_type": table.data.task_type.value,
+        "classes": [f"class {code}" for code in range(table.data.classes)] or None,
+        "columns": columns,
+        "features": features,
+        "missing_values": [],
+    }
+
+
+def member_of(family, table, *, folds=2, weight=1.0, **params) -> Member:
+    learner = LEARNERS[family]
+    chosen = learner.space(table.data).validate({**learner.first(table.data), **params})
+    models = []
+    for seed in range(folds):
+        # Each on other rows, so that each has other splits and other encodings.
+        rows = np.flatnonzero(np.arange(len(table.y)) % (folds + 1) != seed)
+        part = replace(table, X=table.X[rows], y=table.y[rows])
+        fold = fit_fold(learner, part, chosen, seed=seed)
+        learner.thin(fold.fit.estimator, models=folds)
+        models.append(FittedModel(fold.transformer, fold.fit.estimator, learner.layout))
+    return Member(weight, models)
+
+
+def model_of(family, task, **params) -> tuple[Model, Table]:
+    table = make_table(TaskType(task))
+    return Model(Encoder(schema_of(table)), [member_of(family, table, **params)]), table
+
+
+def graph_of(model) -> OnnxModel:
+    return OnnxModel(model.encoder.schema, session_of(export(model).whole.SerializeToString(), threads=1))
+
+
+def run(graph, inputs, outputs, feed):
+    model = graph.model(inputs, outputs)
+    return session_of(model.SerializeToString(), threads=1).run(None, feed)
+
+
+@pytest.mark.parametrize("task", [task.value for task in TaskType])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_graph_says_what_its_model_says(family, task):
+    model, table = model_of(family, task)
+    rows = np.concatenate([table.X, table.X_valid])
+
+    offered = offer(model, rows, np.concatenate([table.y, table.y_valid]))
+
+    described = json.loads(offered.files["onnx.json"])
+    assert described["reason"] is None
+    assert described["parity"]["largest_difference"] < 2e-6
+    assert described["parity"]["rows"] >= len(rows)
+
+
+@pytest.mark.parametrize("params", [
+    {"numeric": "quantile"},
+    {"numeric": "splines"},
+    {"categories": "one_hot"},
+    {"penalty": "elasticnet", "l1_ratio": 0.5},
+])  # fmt: skip
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_a_linear_model_is_the_same_however_its_columns_are_prepared(task, params):
+    model, table = model_of("linear", task, **params)
+    found = offer(model, table.X, table.y)
+    assert json.loads(found.files["onnx.json"])["parity"]["largest_difference"] < 1e-6
+
+
+@pytest.mark.parametrize("family", ["lightgbm", "xgboost", "hist_boosting", "random_forest", "catboost"])
+def test_numbers_beside_a_split_point_go_where_the_library_puts_them(family):
+    model, table = model_of(family, "binary")
+    exported = export(model)
+    thresholds = [(column, value) for column, value in exported.thresholds if abs(value) < 1e30][:400]
+    rows = np.repeat(table.X_valid[:1], 3 * len(thresholds), axis=0)
+    for place, (column, value) in enumerate(thresholds):
+        near = np.float32(value)
+        rows[3 * place : 3 * place + 3, column] = [
+            np.nextafter(near, np.float32(-np.inf)), near, np.nextafter(near, np.float32(np.inf)),
+        ]  # fmt: skip
+    session = session_of(exported.core.SerializeToString(), threads=1)
+
+    assert len(thresholds) > 20
+    found = session.run(None, {MATRIX: rows})[0]
+    assert np.abs(found - model.predict_matrix(rows)).max() < 1e-6
+
+
+def test_thresholds_are_rounded_to_where_they_decide_the_same():
+    numbers = np.float32([0.1, -0.1, 1e-35, 16_777_217, 0.0])
+    wide = np.array([0.1, -0.1, 1.0000000180025095e-35, 16_777_217.5, 0.0])
+    for number, threshold in zip(numbers, wide, strict=True):
+        for near in (number, np.nextafter(number, np.float32(9e9)), np.nextafter(number, np.float32(-9e9))):
+            assert (near <= round_down(threshold)) == (float(near) <= threshold)
+            assert (near <= round_below(threshold)) == (float(near) < threshold)
+    assert round_down(np.inf) == np.inf
+    assert round_down(1e300) == np.finfo(np.float32).max
+
+
+def test_tiny_numbers_are_zeros_to_lightgbm():
+    table = make_table(TaskType.BINARY)
+    # Where zero is the least of the positive numbers, a split lies between them and zero.
+    X = np.where(np.abs(table.X) < 0.4, 0.0, table.X).astype(np.float32)
+    model = Model(Encoder(schema_of(table)), [member_of("lightgbm", replace(table, X=X))])
+    rows = np.repeat(X[:1], 6, axis=0)
+    tiny = np.float32(1e-35)
+    rows[:, 0] = [
+        tiny,
+        -tiny,
+        np.nextafter(tiny, np.float32(1)),
+        -np.nextafter(tiny, np.float32(1)),
+        0,
+        1e-40,
+    ]
+
+    found = session_of(export(model).core.SerializeToString(), threads=1).run(None, {MATRIX: rows})[0]
+
+    assert np.abs(found - model.predict_matrix(rows)).max() < 1e-6
+
+
+def test_an_ensemble_weighs_and_tempers_its_members():
+    table = make_table(TaskType.MULTICLASS)
+    members = [
+        replace(member_of("linear", table, weight=0.7), temperature=0.6),
+        member_of("extra_trees", table, weight=0.3),
+    ]
+    model = Model(Encoder(schema_of(table)), members, 1.4)
+    assert json.loads(offer(model, table.X, table.y).files["onnx.json"])["offered"]
+
+
+def test_logarithms_are_bounded_and_multiplied():
+    table = make_table(TaskType.REGRESSION)
+    logs = replace(table, y=table.y / 50, y_valid=table.y_valid / 50)
+    member = member_of("lightgbm", logs)
+    bounded = [replace(found, log_bounds=(1.0 + n, 3.0)) for n, found in enumerate(member.models)]
+    model = Model(Encoder(schema_of(table)), [replace(member, models=bounded, factor=1.1)])
+    found = json.loads(offer(model, table.X, np.exp(logs.y)).files["onnx.json"])
+    assert found["offered"]
+
+
+@pytest.mark.parametrize("family", ["linear", "extra_trees", "lightgbm", "hist_boosting", "xgboost"])
+def test_a_class_that_a_fold_never_saw_gets_no_chance_from_it(family):
+    table = make_table(TaskType.MULTICLASS, rows=400, classes=4)
+    whole = member_of(family, table)
+    kept, held = table.y != 3, table.y_valid != 3
+    seen = {"X": table.X[kept], "y": table.y[kept]}
+    seen |= {"X_valid": table.X_valid[held], "y_valid": table.y_valid[held]}
+    three = member_of(family, replace(table, **seen), folds=1)
+    model = Model(Encoder(schema_of(table)), [replace(whole, models=[*whole.models, *three.models])])
+    assert list(three.models[0].estimator.classes_) == [0, 1, 2]
+
+    found = session_of(export(model).core.SerializeToString(), threads=1).run(None, {MATRIX: table.X})[0]
+
+    assert np.abs(found - model.predict_matrix(table.X)).max() < 2e-6
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-7, 1e6])
+def test_ranks_are_those_of_scikit_learn_also_at_repeated_and_outermost_quantiles(scale):
+    chance = np.random.default_rng(0)
+    fitted_on = np.column_stack([
+        np.round(chance.normal(size=500), 1) * scale,
+        np.where(chance.random(500) < 0.4, 0.0, chance.random(500)) * scale,
+        np.minimum(chance.random(500), 0.7) * scale,
+    ]).astype(np.float32)  # fmt: skip
+    steps = QuantileTransformer(n_quantiles=30, output_distribution="normal", subsample=None).fit(fitted_on)
+    near = [fitted_on, *(np.nextafter(fitted_on, np.float32(side)) for side in (-9e9, 9e9))]
+    rows = np.concatenate([*near, steps.quantiles_.astype(np.float32), fitted_on * 3, -fitted_on])
+    graph = Graph()
+    graph.rename(_spread_by_rank(graph, "X", [steps]), "found")
+
+    (found,) = run(graph, [Port("X", FLOAT, ("n", 3))], [Port("found", FLOAT, ("n", 3))], {"X": rows})
+
+    assert np.abs(found - steps.transform(rows)).max() < 2e-6
+
+
+def test_splines_are_those_of_scikit_learn_also_at_and_beyond_their_knots():
+    chance = np.random.default_rng(0)
+    fitted_on = np.column_stack([chance.normal(size=400), chance.integers(0, 3, 400)]).astype(np.float32)
+    steps = SplineTransformer(n_knots=4, degree=2, knots="quantile", include_bias=False).fit(fitted_on)
+    knots = np.column_stack([spline.t[2:-2] for spline in steps.bsplines_]).astype(np.float32)
+    rows = np.concatenate([fitted_on, knots, knots * 5, -9 * np.abs(knots)])
+    graph = Graph()
+    graph.rename(_bend(graph, "X", [steps]), "found")
+    wanted = steps.transform(rows)
+
+    ports = [Port("X", FLOAT, ("n", 2))], [Port("found", FLOAT, ("n", wanted.shape[1]))]
+    (found,) = run(graph, *ports, {"X": rows})
+
+    assert np.abs(found - wanted).max() < 1e-6
+
+
+def test_columns_are_encoded_as_the_encoder_encodes_them():
+    schema = {
+        "task_type": "regression",
+        "columns": [
+            {"name": "label", "kind": "categorical", "categories": ["5", "None", "x"], "missing": 0},
+            {"name": "number", "kind": "numeric"},
+            {"name": "day", "kind": "datetime", "format": None,
+             "parts": ["days", "year", "month", "day", "weekday", "hour"]},
+            {"name": "flag", "kind": "boolean", "categories": ["True", "False"], "missing": 0},
+        ],
+        "features": [],
+        "missing_values": [],
+    }  # fmt: skip
+    moments = [
+        "1899-12-31 23:59:59", "1900-02-28", "1900-03-01", "1969-12-31 23:59:59.999999", "1970-01-01",
+        "1999-12-31 12:30", "2000-02-29 06:59:59", "2000-03-01", "2023-12-31", "2024-02-29 00:00:01",
+        "2100-02-28", "2100-03-01 23:59", "2255-01-01", None, "nonsense",
+    ]  # fmt: skip
+    count = len(moments)
+    frame = pd.DataFrame({
+        "label": (["5", 5.0, "x", None, "new", " ", "None"] * 3)[:count],
+        "number": ([1.5, np.inf, -np.inf, None, 3.4e38, -1e300, 16_777_217.0, 0.1] * 2)[:count],
+        "day": moments,
+        "flag": (["true", True, "FALSE", None, "no"] * 3)[:count],
+    })  # fmt: skip
+    encoder = Encoder(schema)
+    graph = Graph()
+    graph.rename(add_columns(graph, encoder), "found")
+    ports = input_ports(schema)
+    wanted = encoder.transform(frame)
+    model = graph.model(ports, [Port("found", FLOAT, ("rows", wanted.shape[1]))])
+    # OnnxModel knows how cells become inputs; what it asks for does not matter to that.
+    cells = OnnxModel({**schema, "classes": None}, session_of(model.SerializeToString(), threads=1))
+
+    feed = {column.input: column.values(frame[column.name]) for column in cells._columns}
+
+    assert np.array_equal(cells.session.run(None, feed)[0], wanted, equal_nan=True)
+
+
+def test_an_input_is_not_named_as_an_output():
+    table = make_table(TaskType.BINARY)
+    schema = schema_of(table)
+    for place, name in enumerate(["label", "probabilities", "prediction"]):
+        schema["columns"][place]["name"] = schema["features"][place]["name"] = name
+    model = Model(Encoder(schema), [member_of("linear", table)])
+    offered = offer(model, table.X, table.y)
+    inputs = json.loads(offered.files["onnx.json"])["inputs"]
+    assert [found["name"] for found in inputs[:3]] == [
+        "column label",
+        "column probabilities",
+        "column prediction",
+    ]
+    assert offered.model is not None
+
+
+def test_a_graph_that_differs_is_not_offered_and_says_by_how_much(monkeypatch):
+    model, table = model_of("linear", "binary")
+    truth = model.predict_matrix
+    monkeypatch.setattr(model, "predict_matrix", lambda X: truth(X) + 2e-5)
+
+    offered = offer(model, table.X, table.y)
+
+    assert list(offered.files) == ["onnx.json"]
+    assert offered.model is None
+    assert "differs from the trained model by up to 2e-05" in json.loads(offered.files["onnx.json"])["reason"]
+
+
+def test_predictions_that_are_no_numbers_are_a_difference():
+    found = parities.Parity()
+    found.add(np.array([1.0, np.nan]), np.array([1.0, 1.0]), 1.0)
+    assert not found.holds
+
+
+def test_what_is_not_known_is_named_and_no_error():
+    model, table = model_of("linear", "binary")
+    fold = model.members[0].models[0]
+    strange = SGDClassifier(loss="log_loss").fit(fold.preprocess.transform(table.X), table.y)
+    odd = Model(model.encoder, [Member(1.0, [FittedModel(fold.preprocess, strange)])])
+
+    described = json.loads(offer(odd, table.X, table.y).files["onnx.json"])
+
+    assert (described["offered"], described["reason"]) == (False, "SGDClassifier is not known")
+
+
+def test_a_graph_that_is_too_large_is_given_up(monkeypatch):
+    monkeypatch.setattr(graphs, "MOST_BYTES", 1 << 20)
+    graph = Graph()
+    with pytest.raises(Unsupported, match="over 1 MB"):
+        graph.constant(np.arange(1e6))
+
+
+def test_rows_are_predicted_as_frames_are_however_json_writes_them():
+    model, _ = model_of("lightgbm", "binary")
+    graph = graph_of(model)
+    cells = [
+        {"column 0": 1, "column 2": "level 1", "column 3": None},
+        {"column 0": "1.5", "column 2": "never seen", "column 3": "level 7 "},
+        {"column 0": " 1,234 ", "column 2": None, "column 3": "level 119"},
+        {"column 0": None, "column 2": 3, "column 3": 4.0},
+        {"column 0": 10**400, "column 1": "words", "column 2": True},
+    ]
+    rows = [{f"column {place}": None for place in range(6)} | row for row in cells]
+
+    found = graph.predict_rows(rows)
+
+    for row, chances in zip(rows, found["probabilities"], strict=True):
+        alone = {name: ["inf" if cell == 10**400 else cell] for name, cell in row.items()}
+        assert model.predict_proba(pd.DataFrame(alone))[0] == pytest.approx(chances, abs=1e-6)
+        assert graph.predict_rows([row])["probabilities"][0] == pytest.approx(chances, abs=1e-9)
+    assert found["classes"] == ["class 0", "class 1"]
+    assert set(found["predictions"]) <= set(found["classes"])
+    assert graph.predict_rows([]) == {"predictions": [], "classes": found["classes"], "probabilities": []}
+
+
+def test_codes_are_hashed_as_catboost_hashes_them(tmp_path):
+    frame = pd.DataFrame({"code": [-1, 0, 99, 1234, 4999] * 8})
+    fitted = CatBoostClassifier(iterations=2, one_hot_max_size=9, allow_writing_files=False, silent=True)
+    fitted.fit(frame, [0, 1, 0, 1, 1] * 8, cat_features=[0])
+    fitted.save_model(str(tmp_path / "model.json"), format="json")
+    stored = json.loads((tmp_path / "model.json").read_text())
+    asked = {
+        int(value) & 0xFFFFFFFF for value in stored["features_info"]["categorical_features"][0]["values"]
+    }
+
+    assert asked
+    assert asked <= {text_hash(str(code)) & 0xFFFFFFFF for code in frame["code"]}
