@@ -155,6 +155,7 @@ def board_of(found: Board, query: BoardQuery) -> dict[str, Any]:
         "stamp": board_stamp(experiment, query),
         "metric": metric,
         "metric_label": label,
+        "led_by_ensemble": _led_by_ensemble(found, metric),
         "query": query,
         "headings": [_heading(column, query.sort) for column in columns],
         "rows": _rows(found, window, query, metric),
@@ -251,6 +252,15 @@ def _rows(
             }
         )
     return rows
+
+
+def _led_by_ensemble(found: Board, metric: Metric | None) -> bool:
+    """Whether an ensemble stands before a trial whose value is better."""
+    trial = next((entry for entry in found.ranked if entry.number is not None), None)
+    first = found.ranked[0] if found.ranked else None
+    if metric is None or trial is None or first is None or first.number is not None or first.value is None:
+        return False
+    return metric.score_of(first.value) < (trial.score or 0.0)
 
 
 def _finding(entry: Entry) -> str:
