@@ -90,8 +90,8 @@ def _response(found: DialResponse, turn: Turn) -> dict[str, Any]:
         )
     dangers = [
         {
-            "low": _value_at(found, danger.low),
-            "high": _value_at(found, danger.high),
+            "low": danger.values[0],
+            "high": danger.values[1],
             "ruined": danger.ruined,
             "trials": danger.trials,
             "summary": danger.sentence,
@@ -99,11 +99,6 @@ def _response(found: DialResponse, turn: Turn) -> dict[str, Any]:
         for danger in found.dangers
     ]
     return {"name": found.name, "summary": found.sentence, "curve": curve, "dangers": dangers}
-
-
-def _value_at(found: DialResponse, position: float) -> Any:
-    """The value of the curve's step that is nearest to a position."""
-    return min(found.curve, key=lambda step: abs(step.position - position)).value
 
 
 def _worth(tuning: TuningWorth, turn: Turn) -> dict[str, Any]:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from automl.engine.ensemble import Blend, blend
 from automl.engine.errors import Damaged
-from automl.engine.evaluation import read_predictions
+from automl.engine.evaluation import read_predictions, write_predictions
 from automl.engine.inference import finish_probabilities
 from automl.engine.intervals import interval, is_tie
 from automl.engine.learners import get_learner
-from automl.engine.metrics import METRICS
+from automl.engine.metrics import METRICS, Metric
 from automl.engine.preparation import open_prepared
 
 if TYPE_CHECKING:
@@ -28,6 +31,8 @@ MOST_BYTES = 1 << 30
 SHARE = 4
 # A member as large as this makes a bundle that nobody wants to download for a gain in the fourth digit.
 LARGEST_MEMBER = 96 << 20
+# For holding the trials that are no candidates against the best: an answer is waited for.
+TESTING_SECONDS = 5.0
 
 
 def blend_trials(args: Mapping[str, Any]) -> dict[str, Any]:
@@ -37,6 +42,7 @@ def blend_trials(args: Mapping[str, Any]) -> dict[str, Any]:
     truth = np.asarray(prepared.y)
     most = min(MOST_BYTES, args.get("memory_bytes", SHARE * MOST_BYTES) // SHARE)
     width = max(prepared.profile.classes, 1)
+    given = [*args["trials"], *args.get("others", [])]
     trials = choose_candidates(args["trials"], rows=len(truth), width=width, most_bytes=most)
     trials, predictions, validated, damaged = _read(trials)
     truth = truth[validated]
@@ -56,14 +62,56 @@ def blend_trials(args: Mapping[str, Any]) -> dict[str, Any]:
             # It goes before the single trials, whose scores are those of the best of many.
             answer = {"weights": weights, "score": max(metric.score_of(value), best), "value": value}
             answer |= {"score_low": low, "score_high": high}
+            answer["gain"] = metric.score_of(value - metric.value(truth, alone))
             chosen = honest
-    answer["damaged"] = damaged
+            if args.get("out"):
+                _store(Path(args["out"]), honest, validated)
     answer["tied"] = [
         trial["id"]
         for trial, prediction in zip(trials, predictions, strict=True)
         if is_tie(metric, truth, prediction, chosen)
     ]
+    seen = {trial["id"] for trial in trials} | set(damaged)
+    others = [trial for trial in given if trial["id"] not in seen]
+    tested = _Others(metric, truth, chosen, validated)
+    answer["tied"] += tested.tied(others, damaged)
+    answer["untested"] = len(others) - tested.count
+    answer["damaged"] = damaged
     return answer
+
+
+@dataclass
+class _Others:
+    """Holds trials that are no candidates against the best, one at a time, as long as that may take."""
+
+    metric: Metric
+    truth: Array
+    chosen: Array
+    validated: Array
+    count: int = 0
+
+    def tied(self, trials: Sequence[Mapping[str, Any]], damaged: dict[str, str]) -> list[str]:
+        found = []
+        ends = time.monotonic() + TESTING_SECONDS
+        for trial in trials:
+            if time.monotonic() > ends:
+                break
+            self.count += 1
+            try:
+                prediction = read_predictions(trial["dir"])[self.validated]
+            except Damaged as error:
+                damaged[trial["id"]] = str(error)
+                continue
+            if np.isfinite(prediction).all() and is_tie(self.metric, self.truth, prediction, self.chosen):
+                found.append(trial["id"])
+        return found
+
+
+def _store(out: Path, honest: Array, validated: Array) -> None:
+    """Keep what the ensemble is judged by, as a trial's predictions are kept."""
+    every = np.full((len(validated), *honest.shape[1:]), np.nan)
+    every[validated] = honest
+    write_predictions(out, every)
 
 
 def _read(

@@ -14,7 +14,7 @@ from automl.engine.diagnostics.figures import short
 from automl.engine.diagnostics.overall import as_packaged
 from automl.engine.diagnostics.rows import Table, losses, said
 from automl.engine.errors import UserError
-from automl.engine.intervals import difference, interval
+from automl.engine.intervals import difference, interval, ties_of_many
 from automl.engine.metrics import METRICS
 from automl.engine.preparation import Prepared, open_prepared
 from automl.engine.reading import check_table
@@ -46,10 +46,12 @@ def compare_models(args: Mapping[str, Any]) -> dict[str, Any]:
     for entry, prediction in zip(entries, predictions, strict=True):
         value, low, high = interval(metric, y, prediction)
         figures = {"value": short(value), "low": short(low), "high": short(high)}
-        found.append({"id": entry["id"], "name": entry["name"], **figures})
+        told = {"id": entry["id"], "name": entry["name"], "flattered": bool(entry.get("flattered"))}
+        found.append({**told, **figures})
+    both = list(combinations(range(len(entries)), 2))
+    gaps = [difference(metric, y, predictions[one], predictions[other]) for one, other in both]
     pairs = []
-    for one, other in combinations(range(len(entries)), 2):
-        gap = difference(metric, y, predictions[one], predictions[other])
+    for (one, other), gap, tied in zip(both, gaps, ties_of_many(gaps), strict=True):
         pairs.append(
             {
                 "one": entries[one]["id"],
@@ -57,7 +59,8 @@ def compare_models(args: Mapping[str, Any]) -> dict[str, Any]:
                 "gain": short(gap.gain),
                 "low": short(gap.low),
                 "high": short(gap.high),
-                "tied": gap.is_tie,
+                "tied": tied,
+                "tied_alone": gap.is_tie,
                 "agreement": short(agreement(predictions[one], predictions[other])),
             }
         )

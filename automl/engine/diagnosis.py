@@ -123,7 +123,8 @@ def _read(curve: Mapping[str, Any] | None) -> _Curve | str | None:
     if len(valid) < LEAST_POINTS:
         return None
     x = list(curve["x"])
-    best = min(range(len(x)), key=lambda i: (abs(x[i] - curve.get("best", x[-1])), i))
+    kept = curve.get("best") or x[-1]
+    best = min(range(len(x)), key=lambda i: (abs(x[i] - kept), i))
     # Where it is not said, training is judged by its loss, whatever validation is judged by.
     by = METRICS.get(str(curve.get("train_metric")))
     sign = -1.0 if by is not None and by.higher_is_better else 1.0
@@ -133,20 +134,18 @@ def _read(curve: Mapping[str, Any] | None) -> _Curve | str | None:
 
 def _diverged(curve: _Curve, rate: float | None) -> str | None:
     """Training itself gets worse, or nothing after the first steps is as good as they were."""
-    climbs = False
-    if len(curve.train) == len(curve.x) and _falls(curve.train):
-        climbs = curve.train[-1] - min(curve.train) > 0.5 * abs(curve.train[0] - min(curve.train)) + 1e-12
     at_once = curve.x[curve.best] <= max(2, AT_ONCE * curve.x[-1])
     worse = curve.valid[-1] - curve.valid[0] > max(4 * curve.noise, 0.02 * abs(curve.valid[0]))
     fast = rate is None or rate > 0.1 or curve.unit == "epochs"
-    if climbs or (at_once and worse and fast):
-        steps = (
-            f"the learning rate of {rate:.3g} is too high" if rate is not None else "its steps are too large"
-        )
+    steps = f"the learning rate of {rate:.3g} is too high" if rate is not None else "its steps are too large"
+    if at_once and worse and fast:
         return (
             f"Diverged. Validation was best after {_unit(curve, curve.x[curve.best])} and ends worse than it "
             f"began: {steps}."
         )
+    if _climbs(curve):
+        lowest = curve.x[min(range(len(curve.x)), key=lambda i: curve.train[i])]
+        return f"Diverged. Its training loss rises from {_one(curve)} {lowest}: {steps}."
     if at_once and curve.gained <= 2 * curve.noise and curve.lost > 2 * curve.noise:
         return (
             f"Learns nothing. Nothing after {_unit(curve, curve.x[curve.best])} was better: "
@@ -155,9 +154,12 @@ def _diverged(curve: _Curve, rate: float | None) -> str | None:
     return None
 
 
-def _falls(losses: Sequence[float]) -> bool:
-    """Whether a training curve is a loss: areas and shares rise where training succeeds."""
-    return min(losses) < losses[0] or losses[-1] > losses[0]
+def _climbs(curve: _Curve) -> bool:
+    """Whether the training loss ends far above its lowest point."""
+    if len(curve.train) != len(curve.x) or not all(map(math.isfinite, curve.train)):
+        return False
+    least = min(curve.train)
+    return curve.train[-1] - least > 0.5 * abs(curve.train[0] - least) + 1e-12
 
 
 def _overfitted(curve: _Curve, rate: float | None, params: Params) -> str | None:

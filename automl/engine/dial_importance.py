@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from automl.engine.evidence import Evidence, in_range
+from automl.engine.evidence import Evidence, in_range, shuffled
 from automl.engine.space import Choice, Dimension, Space
 
 if TYPE_CHECKING:
@@ -86,8 +86,9 @@ def dial_importance(space: Space, evidence: Evidence, *, seed: int = 0) -> Impor
     Notes
     -----
     With few trials any dial diverges a little. So what a dial shows after its scores were shuffled is
-    taken off, and the interval comes from resampled trials. A dial that is not always in use is judged
-    among the trials in which it is, and counts by their share.
+    taken off, and the interval comes from resampled trials. Scores are shuffled within each fifth of the
+    search: one that narrows all its dials while its scores rise would make any of them look decisive.
+    A dial that is not always in use is judged among the trials in which it is, and counts by their share.
     """
     import numpy as np
 
@@ -101,12 +102,15 @@ def dial_importance(space: Space, evidence: Evidence, *, seed: int = 0) -> Impor
     for name, dimension in space.dimensions.items():
         places = [in_range(space, name, trial.record.params) for trial in ranked]
         known = np.asarray([place for place in places if place is not None])
+        numbers = [
+            trial.record.number for trial, place in zip(ranked, places, strict=True) if place is not None
+        ]
         used[name] = len(known)
         if len(known) < LEAST_TRIALS or np.ptp(known) == 0:
             points[name], drawn[name], beyond[name] = 0.0, np.zeros(RESAMPLES), False
             continue
         weight = len(known) / len(ranked)
-        excess, resampled, certain = _divergence(_densities(dimension, known), rng)
+        excess, resampled, certain = _divergence(_densities(dimension, known), numbers, rng)
         points[name], drawn[name], beyond[name] = weight * excess, weight * resampled, certain
     total, totals = sum(points.values()), sum(drawn.values())
     dials = []
@@ -136,7 +140,9 @@ def _densities(dimension: Dimension, places: Array) -> Array:
     return np.asarray(rows / rows.sum(axis=1, keepdims=True))
 
 
-def _divergence(densities: Array, rng: np.random.Generator) -> tuple[float, Array, bool]:
+def _divergence(
+    densities: Array, numbers: Sequence[int], rng: np.random.Generator
+) -> tuple[float, Array, bool]:
     """What a dial shows beyond chance, the same over resampled trials, and whether it is certain.
 
     The rows are the trials, best first.
@@ -146,16 +152,16 @@ def _divergence(densities: Array, rng: np.random.Generator) -> tuple[float, Arra
     count, top = len(densities), _top(len(densities))
     ones = np.ones((1, count))
     plain = float(_pearson(ones, densities, top)[0])
-    shuffled = np.stack([rng.permutation(count) for _ in range(RESAMPLES)])
+    places = shuffled(numbers, RESAMPLES, rng)
     picked = np.zeros((RESAMPLES, count))
-    np.put_along_axis(picked, shuffled[:, :top], 1.0, axis=1)
+    np.put_along_axis(picked, places[:, :top], 1.0, axis=1)
     by_chance = _pearson(np.ones((RESAMPLES, count)), densities, top, picked)
     counts = rng.multinomial(count, np.full(count, 1.0 / count), size=RESAMPLES).astype(float)
     resampled = _pearson(counts, densities, top)
     # Resampling alone makes groups differ: its own chance is measured in the same way.
-    orders = np.take_along_axis(counts, shuffled, axis=1)
+    orders = np.take_along_axis(counts, places, axis=1)
     luck = np.zeros((RESAMPLES, count))
-    np.put_along_axis(luck, shuffled, _first(orders, top), axis=1)
+    np.put_along_axis(luck, places, _first(orders, top), axis=1)
     resampled_by_chance = _pearson(counts, densities, top, luck)
     excess = max(0.0, plain - float(by_chance.mean()))
     certain = bool(plain > np.quantile(by_chance, 0.95))

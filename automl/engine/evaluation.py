@@ -7,7 +7,8 @@ import os
 import pickle
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -255,23 +256,36 @@ def _fold_value(metric: Any, y: Array, predicted: Array, *, is_log: bool) -> flo
 def _write(
     out: Path, oof: Array, models: list[FittedModel], scales: tuple[float, float], fitting: Fitting
 ) -> int:
-    """Store predictions and models so that a reader finds all or nothing; the models' size in bytes."""
-    draft = out.with_name(f".{out.name}.{os.getpid()}")
+    """Store predictions and models; the models' size in bytes."""
     parts = [(model.preprocess, model.estimator, model.layout, model.log_bounds) for model in models]
-    try:
-        draft.mkdir(parents=True, exist_ok=True)
+    with _whole(out) as draft:
         np.save(draft / "oof.npy", oof.astype(np.float32))
         (draft / FITTING).write_text(json.dumps(fitting), encoding="utf-8")
         with (draft / "models.pkl").open("wb") as file:
             pickle.dump((parts, scales), file, protocol=pickle.HIGHEST_PROTOCOL)
             size = file.tell()
+    return size
+
+
+def write_predictions(out: Path, oof: Array) -> None:
+    """Store out-of-fold predictions for `read_predictions`."""
+    with _whole(out) as draft:
+        np.save(draft / "oof.npy", oof.astype(np.float32))
+
+
+@contextmanager
+def _whole(out: Path) -> Iterator[Path]:
+    """Give a folder to write in that takes its place, sealed, when all is written: all or nothing."""
+    draft = out.with_name(f".{out.name}.{os.getpid()}")
+    try:
+        draft.mkdir(parents=True, exist_ok=True)
+        yield draft
         seal_folder(draft)
         draft.rename(out)
         sync_folder(out.parent)
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
-    return size
 
 
 def read_member(folder: str | Path, weight: float = 1.0) -> Member:

@@ -5,14 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median, stdev
+from typing import TYPE_CHECKING, Any
 
 from automl.engine.space import Space
 from automl.engine.trial import Origin, ParamValue, TrialRecord, TrialState
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
 
 # Who loses this part of all that the reference has learned over guessing has not lost by chance.
 RUINED_PART = 0.1
 # Or so many times the usual distance between good settings.
 RUINED_SPREADS = 4.0
+# Trials are shuffled among those of the same part of the search, a part having at least so many.
+ERAS, LEAST_OF_AN_ERA = 5, 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,3 +145,31 @@ def in_range(space: Space, name: str, params: Mapping[str, ParamValue]) -> float
     except (TypeError, ValueError, StopIteration):
         return None
     return position if -1e-9 <= position <= 1 + 1e-9 else None
+
+
+def shuffled(numbers: Sequence[int], times: int, rng: np.random.Generator) -> Array:
+    """Shuffle trials within each fifth of the search.
+
+    A search narrows all its dials while its scores rise: across its whole length every dial goes with
+    the score. Neighbours in time are what a dial that does nothing would not tell apart.
+
+    Parameters
+    ----------
+    numbers : sequence of int
+        Of the trials, in any order.
+    times : int
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    array of shape (times, trials)
+        Each row says which trial takes the place of each.
+    """
+    import numpy as np
+
+    order = np.argsort(numbers, kind="stable")
+    eras = np.array_split(order, max(1, min(ERAS, len(order) // LEAST_OF_AN_ERA)))
+    found = np.empty((times, len(order)), dtype=np.intp)
+    for era in eras:
+        found[:, era] = rng.permuted(np.tile(era, (times, 1)), axis=1)
+    return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -77,6 +79,13 @@ class Difference:
         """Whether it could be luck, at 95 %."""
         return abs(self.gain) <= Z * self.error
 
+    @property
+    def chance(self) -> float:
+        """How often two equals would be so far apart."""
+        if self.error <= 0:
+            return float(self.gain == 0)
+        return math.erfc(abs(self.gain) / self.error / math.sqrt(2))
+
 
 def difference(metric: Metric, y: Array, one: Array, other: Array) -> Difference:
     """Compare two models on the same rows, row by row where the metric allows it."""
@@ -90,6 +99,17 @@ def difference(metric: Metric, y: Array, one: Array, other: Array) -> Difference
         roots = max(float(np.sqrt(a.mean()) + np.sqrt(b.mean())), np.finfo(float).tiny)
         gap, error = gap / roots, error / roots
     return Difference(metric.score_of(gap), error)
+
+
+def ties_of_many(differences: Sequence[Difference]) -> list[bool]:
+    """Whether each of several differences could be luck, at 95 % for all of them together (Holm 1979)."""
+    order = sorted(range(len(differences)), key=lambda place: differences[place].chance)
+    tied = [True] * len(differences)
+    for rank, place in enumerate(order):
+        if differences[place].chance >= 0.05 / (len(differences) - rank):
+            break
+        tied[place] = False
+    return tied
 
 
 def is_tie(metric: Metric, y: Array, one: Array, other: Array) -> bool:

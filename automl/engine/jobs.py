@@ -94,13 +94,15 @@ class Candidate(TypedDict):
 
 
 class BlendArgs(TypedDict):
-    """Trials to blend, best first."""
+    """Trials to blend, best first, and others that may only be tied; `out` keeps what it is judged by."""
 
     prepared: str
     metric: str
     seed: int
     trials: list[Candidate]
     memory_bytes: NotRequired[int]
+    others: NotRequired[list[dict[str, Any]]]  # best first, of each its id and dir
+    out: NotRequired[str]
 
 
 class BlendResult(TypedDict):
@@ -115,7 +117,9 @@ class BlendResult(TypedDict):
     value: float
     score_low: float
     score_high: float
+    gain: NotRequired[float]  # over the best trial, which too was chosen without the rows it is judged by
     tied: list[str]
+    untested: NotRequired[int]  # trials, the last of all, that there was no time to hold against the best
     damaged: NotRequired[dict[str, str]]  # by trial id: its predictions are not as they were written
 
 
@@ -196,6 +200,7 @@ class Compared(TypedDict):
     name: str
     prepared: str
     members: list[Candidate]
+    flattered: NotRequired[bool]  # its weights were chosen on the very rows that it is compared on
 
 
 class CompareArgs(TypedDict):
@@ -207,7 +212,10 @@ class CompareArgs(TypedDict):
 
 
 class CompareResult(TypedDict):
-    """Scores on the rows that all have predicted, paired differences, and where they disagree."""
+    """Scores on the rows that all have predicted, paired differences, and where they disagree.
+
+    Pairs are tied where their difference could be luck at 95 %, for all pairs together (Holm 1979).
+    """
 
     rows: int
     task_type: str

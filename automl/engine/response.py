@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from automl.engine.evidence import Evidence, in_range
+from automl.engine.evidence import Evidence, in_range, shuffled
 from automl.engine.space import Choice, Dimension, Space
 from automl.engine.trial import ParamValue, TrialRecord
 
@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 STEPS = 41
 LEAST_TRIALS = 8
 Z = 1.96
-# A zone is dangerous if at least this part of its trials is ruined, and no luck in twenty does that.
+# A zone is dangerous if at least this part of its trials is ruined, and if with the ruined ones shuffled
+# no zone of the dial, wherever it were cut, parts them as well in more than one of twenty shuffles.
 DANGER_SHARE, DANGER_TRIALS, DANGER_CHANCE = 0.6, 3, 0.05
+SHUFFLES = 199
 # A best region that covers more than this of what was tried says that the dial hardly matters.
 FLAT = 0.8
 
@@ -51,13 +53,35 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Danger:
-    """A part of the range whose settings mostly ruin the result."""
+    """A part of the range whose settings mostly ruin the result.
+
+    Attributes
+    ----------
+    low, high : float
+        Its ends as positions.
+    values : tuple of ParamValue
+        Its ends as the sentence tells them; of a choice, the choice twice.
+    ruined, trials : int
+    sentence : str
+    """
 
     low: float
     high: float
+    values: tuple[ParamValue, ParamValue]
     ruined: int
     trials: int
     sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Zones:
+    """Places where a danger may be: each choice, or each cut from both ends.
+
+    `holds` says how many of the ruined trials each has, for each row of marks of the trials.
+    """
+
+    trials: Array  # of each zone
+    holds: Callable[[Array], Array]
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,52 +238,87 @@ def _best(curve: Sequence[Step]) -> tuple[float, float] | None:
 
 
 def _dangers(dimension: Dimension, points: Sequence[Point]) -> list[Danger]:
-    if isinstance(dimension, Choice):
-        groups = [
-            [p for p in points if abs(p.position - dimension.position(c)) < 1e-6] for c in dimension.choices
-        ]
-        half = 0.5 / len(dimension.choices)
-        found = []
-        for choice, inside in zip(dimension.choices, groups, strict=True):
-            ruined = sum(point.ruined for point in inside)
-            if _is_dangerous(ruined, len(inside), sum(p.ruined for p in points), len(points)):
-                place = dimension.position(choice)
-                words = f"With {told(choice)} it {_how_often(ruined, len(inside))}."
-                found.append(Danger(place - half, place + half, ruined, len(inside), words))
-        return found
-    ends = (_tail(dimension, points, upper=False), _tail(dimension, points, upper=True))
-    dangers = [danger for danger in ends if danger is not None]
-    if len(dangers) == 2 and dangers[0].high >= dangers[1].low:
-        # Two halves of a range that is bad all over say nothing of the dial.
+    import numpy as np
+
+    ruined = np.asarray([point.ruined for point in points], dtype=np.int32)
+    if not ruined.any() or ruined.all():
         return []
-    return dangers
+    places = np.asarray([point.position for point in points])
+    zones = _choices(dimension, places) if isinstance(dimension, Choice) else _tails(places)
+    parted = _parted(zones, ruined[None])[0]
+    if not parted.any():
+        return []
+    rows = shuffled([point.number for point in points], SHUFFLES, np.random.default_rng(len(points)))
+    # The best of many cuts is held against the best of as many of each shuffle.
+    by_chance = np.sort(_parted(zones, ruined[rows]).max(axis=1))[::-1]
+    certain = np.where(parted > by_chance[int(DANGER_CHANCE * (1 + SHUFFLES)) - 1], parted, 0.0)
+    counts = zones.holds(ruined[None])[0]
+    if isinstance(dimension, Choice):
+        return [
+            _of_choice(dimension, choice, int(counts[at]), int(zones.trials[at]))
+            for at, choice in enumerate(dimension.choices)
+            if certain[at]
+        ]
+    dangers = []
+    half = len(places)
+    for upper, part in ((False, slice(0, half)), (True, slice(half, None))):
+        if certain[part].any():
+            at = int(np.argmax(certain[part])) + (half if upper else 0)
+            dangers.append(_tail(dimension, places, int(counts[at]), int(zones.trials[at]), upper=upper))
+    # Two halves of a range that is bad all over say nothing of the dial.
+    return [] if len(dangers) == 2 and dangers[0].high >= dangers[1].low else dangers
 
 
-def _tail(dimension: Dimension, points: Sequence[Point], *, upper: bool) -> Danger | None:
-    """The end of the range where the ruined trials are, cut where it parts them best from the others."""
-    ordered = sorted(points, key=lambda point: point.position, reverse=upper)
-    every, fine = sum(p.ruined for p in ordered), sum(not p.ruined for p in ordered)
-    if not every or not fine:
-        return None
-    chosen, most, ruined = 0, 0.0, 0
-    for count, point in enumerate(ordered, start=1):
-        ruined += point.ruined
-        if count < len(ordered) and ordered[count].position == point.position:
-            continue
-        parted = ruined / every - (count - ruined) / fine
-        if parted > most and _is_dangerous(ruined, count, every, len(ordered)):
-            chosen, most = count, parted
-    if not chosen:
-        return None
-    ruined = sum(p.ruined for p in ordered[:chosen])
-    edge = ordered[chosen - 1]
-    beyond = ordered[chosen] if chosen < len(ordered) else edge
-    cut = (edge.position + beyond.position) / 2
-    words = (
-        f"{'Above' if upper else 'Below'} {told(_rounded(dimension, cut))} it {_how_often(ruined, chosen)}."
+def _choices(dimension: Choice, places: Array) -> _Zones:
+    import numpy as np
+
+    at = np.asarray([dimension.position(choice) for choice in dimension.choices])
+    inside = (np.abs(places[:, None] - at) < 1e-6).astype(np.int32)
+    return _Zones(inside.sum(axis=0), lambda marks: marks @ inside)
+
+
+def _tails(places: Array) -> _Zones:
+    """The first trials from below, however many, and then those from above; none parts equal values."""
+    import numpy as np
+
+    trials, orders = [], []
+    for order in (np.argsort(places, kind="stable"), np.argsort(-places, kind="stable")):
+        ordered = places[order]
+        ends = np.append(ordered[1:] != ordered[:-1], False)
+        trials.append(np.where(ends, np.arange(1, len(places) + 1), 0))
+        orders.append(order)
+    return _Zones(
+        np.concatenate(trials),
+        lambda marks: np.concatenate([marks[:, order].cumsum(axis=1) for order in orders], axis=1),
     )
-    low, high = (cut, 1.0) if upper else (0.0, cut)
-    return Danger(low, high, ruined, chosen, words)
+
+
+def _parted(zones: _Zones, marks: Array) -> Array:
+    """How well each zone parts the ruined trials from the others, 0 where it is none that may be a danger."""
+    import numpy as np
+
+    counts = zones.holds(marks)
+    every = marks.sum(axis=1, keepdims=True)
+    parted = counts / every - (zones.trials - counts) / (marks.shape[1] - every)
+    mostly = (counts >= DANGER_TRIALS) & (counts >= DANGER_SHARE * zones.trials) & (zones.trials > 0)
+    return np.where(mostly, np.maximum(parted, 0.0), 0.0)
+
+
+def _of_choice(dimension: Choice, choice: ParamValue, ruined: int, trials: int) -> Danger:
+    place, half = dimension.position(choice), 0.5 / len(dimension.choices)
+    words = f"With {told(choice)} it {_how_often(ruined, trials)}."
+    return Danger(place - half, place + half, (choice, choice), ruined, trials, words)
+
+
+def _tail(dimension: Dimension, places: Array, ruined: int, trials: int, *, upper: bool) -> Danger:
+    """The end of the range that holds so many trials."""
+    ordered = sorted((float(place) for place in places), reverse=upper)
+    cut = (ordered[trials - 1] + ordered[trials]) / 2
+    edge = _rounded(dimension, cut)
+    words = f"{'Above' if upper else 'Below'} {told(edge)} it {_how_often(ruined, trials)}."
+    if upper:
+        return Danger(cut, 1.0, (edge, dimension.at(1.0)), ruined, trials, words)
+    return Danger(0.0, cut, (dimension.at(0.0), edge), ruined, trials, words)
 
 
 def _rounded(dimension: Dimension, position: float) -> ParamValue:
@@ -271,21 +330,6 @@ def _how_often(ruined: int, trials: int) -> str:
     if ruined == trials:
         return f"has always ruined the result (all {trials} trials)"
     return f"usually ruins the result ({ruined} of {trials} trials)"
-
-
-def _is_dangerous(ruined: int, inside: int, every: int, trials: int) -> bool:
-    """Whether so many ruined ones in one place are no luck (Fisher's exact test)."""
-    if ruined < DANGER_TRIALS or ruined < DANGER_SHARE * inside or inside == trials:
-        return False
-    # An enumeration of thousands would be slow, and such numbers leave no doubt.
-    if trials > 400:
-        return ruined / inside > 2 * (every - ruined) / max(trials - inside, 1)
-    ways = math.comb(trials, inside)
-    chance = sum(
-        math.comb(every, hit) * math.comb(trials - every, inside - hit)
-        for hit in range(ruined, min(every, inside) + 1)
-    )
-    return chance / ways < DANGER_CHANCE
 
 
 def _sentence(

@@ -154,7 +154,8 @@ class TuningWorth:
     default, tuned : UUID or None
         The rows of the two trials that it compares.
     ensemble : float or None
-        How much the ensemble is better than the best trial; higher is better.
+        How much the ensemble is better than the best trial, both chosen without the rows they are judged
+        by; negative where it is worse, within chance. None of one from before this was kept.
     """
 
     worth: Worth
@@ -172,13 +173,12 @@ def _worth_of(experiment: Experiment) -> TuningWorth:
     rows = read_trials(experiment)
     found = tuning_worth([row.record(params=False, folds=row.state == "complete") for row in rows])
     ids = {row.number: row.id for row in rows}
-    blended = max(experiment.ensembles.values_list("score", flat=True), default=None)
-    scores = [row.score for row in rows if row.state == TrialState.COMPLETE.value and row.score is not None]
+    ensemble = experiment.ensembles.order_by("-score", "-created_at").first()
     return TuningWorth(
         worth=found,
         default=ids[found.default.number] if found.default else None,
         tuned=ids[found.tuned.number] if found.tuned else None,
-        ensemble=blended - max(scores) if blended is not None and scores else None,
+        ensemble=ensemble.gain if ensemble else None,
     )
 
 

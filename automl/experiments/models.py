@@ -183,6 +183,8 @@ class Ensemble(Identified):
     value = models.FloatField()
     value_low = models.FloatField()
     value_high = models.FloatField()
+    # Over the best trial, both chosen without the rows they are judged by; higher is better.
+    gain = models.FloatField(null=True)
     tied_with_best = models.BooleanField(default=False)
     fit_time = models.FloatField()
     predict_time = models.FloatField()
@@ -194,6 +196,11 @@ class Ensemble(Identified):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def folder(self) -> str:
+        """Key of the folder of the predictions that `value` is of; earlier ensembles have none."""
+        return f"experiments/{self.experiment_id}/ensembles/{self.id}"
 
 
 class ModelState(models.TextChoices):

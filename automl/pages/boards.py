@@ -156,6 +156,7 @@ def board_of(found: Board, query: BoardQuery) -> dict[str, Any]:
         "stamp": board_stamp(experiment, query),
         "metric": metric,
         "metric_label": label,
+        "led_by_ensemble": _led_by_ensemble(found, metric),
         "query": query,
         "headings": [_heading(column, query.sort) for column in columns],
         "rows": _rows(found, window, query, metric),
@@ -265,6 +266,15 @@ def _bundle(entry: Entry, model: PackagedModel | None) -> str:
     if model is not None:
         return model.state
     return "none" if entry.state == COMPLETE and not keeps_rows(entry.family) else ""
+
+
+def _led_by_ensemble(found: Board, metric: Metric | None) -> bool:
+    """Whether an ensemble stands before a trial whose value is better."""
+    trial = next((entry for entry in found.ranked if entry.number is not None), None)
+    first = found.ranked[0] if found.ranked else None
+    if metric is None or trial is None or first is None or first.number is not None or first.value is None:
+        return False
+    return metric.score_of(first.value) < (trial.score or 0.0)
 
 
 def _finding(entry: Entry) -> str:

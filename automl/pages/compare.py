@@ -22,6 +22,8 @@ from automl.pages.live import fragment, stamp_of
 from automl.pages.templatetags import show
 
 OFFERED = 60
+# The best of so many trials owes a part of its lead to luck.
+MANY = 10
 MOST_EXPERIMENTS = 6
 # Two scores that are no further apart than this are the same: the rest is rounding.
 SAME = 1e-12
@@ -44,6 +46,7 @@ def trials(request: SignedInRequest, id: UUID) -> HttpResponse:
     }
     if len(entries) >= 2:
         context |= {
+            "best_of_many": _best_of_many(choice),
             "facts": _facts(experiment, entries),
             "dials": _dials(entries),
             "curves": _curves(entries),
@@ -129,6 +132,13 @@ def _offered(choice: comparing.Choice) -> list[dict[str, Any]]:
     ]
 
 
+def _best_of_many(choice: comparing.Choice) -> str:
+    """The name of the trial among them that is the best of its search, if that tried many."""
+    trials = [row for row in choice.offered if isinstance(row, Trial)]
+    first = trials[0] if len(trials) >= MANY else None
+    return selectors.entry_name(first) if first in choice.entries and first else ""
+
+
 def _facts(experiment: Experiment, entries: Sequence[Entry]) -> list[Row]:
     label = selectors.metric_label(experiment)
     rows = [
@@ -208,6 +218,11 @@ def _told(diagnosis: Diagnosis, entries: Sequence[Entry], names: Sequence[str] =
         result = diagnosis.result
         shown |= {
             "result": result,
+            "flattered": [
+                name
+                for name, each in zip(names, result.get("entries", []), strict=False)
+                if each.get("flattered")
+            ],
             "verdicts": verdicts(result, dict(zip(diagnosis.entries, names, strict=True))),
             "is_number": result["task_type"] == "regression",
             "rows": result["disagreements"]["rows"],
@@ -228,6 +243,7 @@ def verdicts(result: Mapping[str, Any], names: Mapping[str, str]) -> list[dict[s
                 "better": names[pair["one" if ahead else "other"]],
                 "worse": names[pair["other" if ahead else "one"]],
                 "tied": pair["tied"],
+                "one_of_many": pair["tied"] and not pair.get("tied_alone", True),
                 "same": max(abs(low), abs(high)) <= SAME,
                 "gain": abs(pair["gain"]),
                 "low": low,

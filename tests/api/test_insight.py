@@ -13,10 +13,29 @@ def test_it_tells_what_decided_and_what_tuning_was_worth(api, alice):
     assert body["family"] == "lightgbm"
     assert body["importance"]["dials"][0]["name"] == "learning_rate"
     (rate,) = [each for each in body["responses"] if each["name"] == "learning_rate"]
-    (high,) = [each for each in rate["dangers"] if each["summary"].startswith("Above 0.")]
-    assert 0.15 < high["low"] < 0.3
+    (danger,) = [each for each in rate["dangers"] if each["summary"].startswith("Above")]
+    assert danger["summary"].startswith(f"Above {danger['low']} it ")
+    assert 0.15 < danger["low"] < 0.3
     assert body["worth"]["verdict"] in ("better", "worse", "within chance")
     assert body["worth"]["outlook"]["chance"] is not None
+
+
+def test_a_danger_of_a_choice_names_the_choice(api, alice):
+    experiment = ExperimentFactory(owner=alice, state="complete")
+    for number in range(30):
+        penalty = ("l2", "elasticnet")[number % 2]
+        TrialFactory(
+            experiment=experiment,
+            number=number,
+            family="linear",
+            state="failed" if penalty == "elasticnet" else "complete",
+            score=None if penalty == "elasticnet" else 0.8 + number / 1000,
+            hyperparameters={"penalty": penalty},
+        )
+    body = api.get(f"experiments/{experiment.id}/insight/?family=linear").json()
+    (penalty,) = [each for each in body["responses"] if each["name"] == "penalty"]
+    (danger,) = penalty["dangers"]
+    assert (danger["low"], danger["high"]) == ("elasticnet", "elasticnet")
 
 
 def test_scores_are_in_the_metrics_own_unit(api, alice):

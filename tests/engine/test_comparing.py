@@ -8,7 +8,7 @@ import pytest
 
 from automl.engine.comparing import compare_models
 from automl.engine.errors import UserError
-from automl.engine.intervals import difference, is_tie
+from automl.engine.intervals import Difference, difference, is_tie, ties_of_many
 from automl.engine.metrics import METRICS
 from tests.engine.tables import people, stored
 from tests.engine.test_diagnostics import fitted
@@ -102,6 +102,32 @@ def test_the_interval_of_a_difference_covers_the_truth_about_nineteen_times_in_t
         found = difference(metric, y, *(np.column_stack([1 - p, p]) for p in scaled))
         covered += found.low <= 0.0 <= found.high
     assert 52 <= covered <= 60
+
+
+def test_of_many_pairs_a_difference_that_luck_would_show_somewhere_is_a_tie():
+    once_in_thirty = Difference(2.13, 1.0)
+    assert not once_in_thirty.is_tie
+    assert ties_of_many([once_in_thirty]) == [False]
+    assert ties_of_many([once_in_thirty, Difference(0.5, 1.0), Difference(5.0, 1.0)]) == [True, True, False]
+    assert ties_of_many([Difference(0.0, 0.0), Difference(0.1, 0.0)]) == [True, False]
+
+
+def test_equals_are_seldom_told_apart_however_many_are_compared():
+    wrong = 0
+    for seed in range(200):
+        scores = np.random.default_rng(seed).normal(size=8)
+        gaps = [Difference(a - b, 2**0.5) for at, a in enumerate(scores) for b in scores[:at]]
+        wrong += not all(ties_of_many(gaps))
+    assert wrong <= 18
+
+
+def test_an_ensemble_that_was_chosen_on_these_rows_is_marked(tmp_path):
+    meta, (linear, dummy) = fitted(tmp_path, "bought", "linear", "dummy")
+    entries = [entry(tmp_path, "A", linear), {**entry(tmp_path, "B", dummy), "flattered": True}]
+    found = compare_models(
+        {"metric": meta["metric"], "table": str(stored(tmp_path, people())), "entries": entries}
+    )
+    assert [each["flattered"] for each in found["entries"]] == [False, True]
 
 
 def test_columns_beyond_the_table_do_no_harm(tmp_path):

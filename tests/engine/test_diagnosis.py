@@ -63,7 +63,14 @@ def test_the_same_with_a_metric_that_rises():
 def test_training_that_gets_worse_itself_has_diverged():
     valid = 0.5 + 0.02 * np.sin(ROUNDS) + 0.001 * ROUNDS
     train = 0.7 - 0.3 * np.exp(-(((ROUNDS - 5) / 5.0) ** 2))
-    assert tag_of(diagnose(curve(valid, train=list(train)), {"learning_rate": 0.02})) == "Diverged"
+    words = diagnose(curve(valid, train=list(train)), {"learning_rate": 0.02})
+    assert words == "Diverged. Its training loss rises from round 5: the learning rate of 0.02 is too high."
+
+
+@pytest.mark.parametrize("best", [None, 0])
+def test_a_curve_that_does_not_say_which_point_was_kept_is_read_to_its_end(best):
+    falling = list(0.3 + 0.4 * 0.9**ROUNDS)
+    assert tag_of(diagnose({**curve(falling), "best": best}, {})) == "Converged"
 
 
 def test_training_that_is_told_as_a_rising_metric_has_not_diverged():

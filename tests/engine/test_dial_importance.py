@@ -9,6 +9,7 @@ import pytest
 
 from automl.engine.dial_importance import LEAST_TRIALS, dial_importance, most_important
 from automl.engine.evidence import gather
+from automl.engine.samplers import TPESampler
 from automl.engine.space import Choice, Float, Int, Space
 from automl.engine.trial import Origin, TrialRecord, TrialState
 
@@ -70,6 +71,47 @@ def test_where_nothing_decides_hardly_anything_is_called_certain():
         records = trials_of(lambda _, rng: rng.normal(0.8, 0.01), 40, seed)
         certain += sum(d.is_beyond_chance for d in dial_importance(SPACE, gather(records)).dials)
     assert certain <= 10  # of 80; one in twenty would be 4
+
+
+def test_a_search_that_narrows_while_its_scores_rise_makes_no_dial_look_decisive():
+    space = Space({name: Float(0.0, 1.0, 0.5) for name in ("one", "other")})
+    certain = 0
+    for seed in range(20):
+        luck = np.random.default_rng(seed)
+        records = []
+        for number in range(100):
+            width = 1.0 - 0.009 * number
+            params = {name: 0.6 + width * (luck.random() - 0.6) for name in space.dimensions}
+            score = 0.8 - 0.1 * width + luck.normal(0, 0.01)
+            records.append(
+                TrialRecord(number, "tree", params, Origin.SEARCH, TrialState.COMPLETE, score, (score,))
+            )
+        certain += sum(d.is_beyond_chance for d in dial_importance(space, gather(records)).dials)
+    assert certain <= 8  # of 40; across the whole length of the search nearly all would be
+
+
+def test_dials_that_do_nothing_in_a_modelled_search_are_seldom_called_certain():
+    space = Space({name: Float(0.0, 1.0, 0.5) for name in ("deciding", "idle", "other")})
+    certain = 0
+    for seed in range(8):
+        luck = np.random.default_rng(seed)
+        records = []
+        while len(records) < 40:
+            found = TPESampler().propose({"tree": space}, records, count=4, seed=1_000 * seed + len(records))
+            for proposal in found:
+                score = -((float(proposal.params["deciding"]) - 0.8) ** 2) + luck.normal(0, 0.01)
+                records.append(
+                    TrialRecord(
+                        len(records), "tree", proposal.params, Origin.SEARCH, TrialState.COMPLETE, score,
+                        (score,),
+                    )
+                )  # fmt: skip
+        certain += sum(
+            dial.is_beyond_chance
+            for dial in dial_importance(space, gather(records)).dials
+            if dial.name != "deciding"
+        )
+    assert certain <= 3  # of 16
 
 
 def test_the_interval_narrows_with_more_trials():

@@ -258,6 +258,37 @@ def test_trials_are_blended_with_ties_told(tmp_path):
         assert sum(found["weights"].values()) == pytest.approx(1)
 
 
+def test_trials_that_are_no_candidates_are_held_against_the_best_too(tmp_path, monkeypatch):
+    prepared(tmp_path, people(), "bought")
+    trials = [evaluated(tmp_path, "linear", number) for number in range(3)]
+    trials.append(evaluated(tmp_path, "dummy", 3))
+    args = {"prepared": str(tmp_path / "prepared"), "metric": "roc_auc", "seed": 0, "trials": trials[:2]}
+    args["others"] = [{"id": trial["id"], "dir": trial["dir"]} for trial in trials[2:]]
+
+    found = blend_trials(args)
+    assert set(found["tied"]) == {"0", "1", "2"}
+    assert found["untested"] == 0
+
+    monkeypatch.setattr("automl.engine.blending.TESTING_SECONDS", -1.0)
+    found = blend_trials(args)
+    assert set(found["tied"]) == {"0", "1"}
+    assert found["untested"] == 2
+
+
+def test_what_an_ensemble_is_judged_by_is_kept(tmp_path):
+    prepared(tmp_path, people(), "bought")
+    trials = [evaluated(tmp_path, family, n) for n, family in enumerate(["linear", "extra_trees"])]
+    args = {"prepared": str(tmp_path / "prepared"), "metric": "roc_auc", "seed": 0, "trials": trials}
+
+    found = blend_trials({**args, "out": str(tmp_path / "honest")})
+
+    assert found["weights"]
+    kept = read_predictions(tmp_path / "honest")
+    truth = np.asarray(open_prepared(tmp_path / "prepared").y)
+    assert METRICS["roc_auc"].value(truth, kept) == pytest.approx(found["value"], abs=1e-6)
+    assert found["gain"] <= found["value"] - 0.5
+
+
 def test_candidates_are_the_best_with_each_family_and_none_that_cannot_be_shipped():
     trials = [
         {"id": str(number), "number": number, "family": family, "score": score, "size": size}
@@ -290,6 +321,7 @@ def test_as_many_candidates_as_a_quarter_of_the_memory_holds(tmp_path, monkeypat
         return read_predictions(folder)
 
     monkeypatch.setattr("automl.engine.blending.read_predictions", counting)
+    monkeypatch.setattr("automl.engine.blending.TESTING_SECONDS", -1.0)
     rows = len(open_prepared(tmp_path / "prepared").y)
     args = {"prepared": str(tmp_path / "prepared"), "metric": "roc_auc", "seed": 0, "trials": trials}
 

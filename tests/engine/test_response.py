@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from automl.engine.evidence import gather
+from automl.engine.evidence import Evidence, Judged, gather
 from automl.engine.response import response, told
 from automl.engine.space import Choice, Float, Int, Space
 from automl.engine.trial import Origin, TrialRecord, TrialState
@@ -34,6 +34,8 @@ def test_the_danger_zone_is_found_and_told():
     assert danger.ruined >= 0.9 * danger.trials
     assert danger.sentence.startswith("Above 0.")
     assert f"{danger.trials} trials" in danger.sentence
+    assert danger.sentence.startswith(f"Above {told(danger.values[0])} it")
+    assert danger.values[1] == 1.0
 
 
 def test_a_danger_at_the_low_end():
@@ -61,7 +63,33 @@ def test_a_choice_that_fails_is_a_danger():
     found = response(SPACE, "kind", gather(records))
     (danger,) = found.dangers
     assert danger.sentence.startswith("With c it has always ruined the result")
+    assert danger.values == ("c", "c")
     assert found.sentence == "b is better than the others."
+
+
+@pytest.mark.parametrize(("count", "share"), [(30, 0.5), (60, 0.3), (450, 0.3)])
+def test_a_dial_that_does_nothing_is_called_dangerous_no_more_often_than_chance_allows(count, share):
+    space = Space({"idle": Float(0.0, 1.0, 0.5), "steps": Int(1, 8, 4), "kind": Choice(("a", "b"), "a")})
+    seen = 0
+    for seed in range(30):
+        luck = np.random.default_rng(seed)
+        trials = tuple(
+            Judged(TrialRecord(number, "tree", space.sample(luck)), 0.8, bool(luck.random() < share))
+            for number in range(count)
+        )
+        evidence = Evidence(trials, 0.8, 0.5)
+        seen += sum(bool(response(space, name, evidence).dangers) for name in space.dimensions)
+    assert seen <= 9  # of 90; one in twenty would be 4.5, and more than 9 come once in fifty
+
+
+def test_a_danger_that_few_trials_show_plainly_is_found():
+    space = Space({"rate": Float(0.0, 1.0, 0.5)})
+    trials = tuple(
+        Judged(TrialRecord(number, "tree", {"rate": number / 12}), 0.8, number >= 8) for number in range(12)
+    )
+    (danger,) = response(space, "rate", Evidence(trials, 0.8, 0.5)).dangers
+    assert (danger.ruined, danger.trials) == (4, 4)
+    assert danger.sentence == "Above 0.62 it has always ruined the result (all 4 trials)."
 
 
 def test_where_it_is_the_same_all_over_no_stretch_is_named():

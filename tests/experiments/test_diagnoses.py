@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from automl.core import storage
 from automl.core.errors import Conflict
 from automl.core.models import Worker
 from automl.experiments.models import Diagnosis
@@ -53,6 +54,21 @@ def test_an_ensemble_is_diagnosed_by_its_weighted_members(seat):
     compute_diagnosis(request_diagnosis(ensemble).id)
     (_, args) = seat.calls[0]
     assert [(member["number"], member["weight"]) for member in args["members"]] == [(0, 0.25), (1, 0.75)]
+
+
+def test_an_ensemble_is_compared_by_the_predictions_that_it_is_judged_by(seat):
+    experiment = ExperimentFactory()
+    trial = TrialFactory(experiment=experiment)
+    ensemble = EnsembleFactory(experiment=experiment, weights={str(trial.id): 1.0})
+    compute_diagnosis(request_comparison(experiment, [trial, ensemble]).id)
+    (_, before) = seat.calls[0]
+    assert [each.get("flattered", False) for each in before["entries"]] == [False, True]
+
+    storage.path_of(ensemble.folder).mkdir(parents=True)
+    compute_diagnosis(request_comparison(experiment, [ensemble, trial]).id)
+    (_, after) = seat.calls[1]
+    assert "flattered" not in after["entries"][0]
+    assert after["entries"][0]["members"] == [{"dir": str(storage.path_of(ensemble.folder)), "weight": 1.0}]
 
 
 @pytest.mark.parametrize("state", ["waiting", "running", "pruned", "failed", "cancelled"])

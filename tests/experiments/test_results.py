@@ -3,7 +3,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from automl.core import seats
+from automl.core import seats, storage
 from automl.core.errors import Conflict
 from automl.experiments.models import TrainedModel
 from automl.experiments.selectors import best_model_id
@@ -38,6 +38,34 @@ def test_finishing_blends_packages_and_completes(seat):
     assert model.state == "ready"
     assert model.ensemble is not None
     assert best_model_id(experiment) == str(model.id)
+
+
+def test_trials_below_the_candidates_are_tested_for_a_tie_as_well(seat):
+    experiment = stopping(trials=43)
+
+    def blended(*, args, **_):
+        tied = [args["trials"][0]["id"], args["others"][-1]["id"]]
+        found = {"weights": {}, "score": 0, "value": 0, "score_low": 0, "score_high": 0}
+        return outcome(result={**found, "tied": tied, "untested": 1})
+
+    seat.answers["blend"] = blended
+    finish_experiment(experiment.id)
+
+    (_, args), *_ = seat.calls
+    assert (len(args["trials"]), len(args["others"])) == (40, 3)
+    assert set(experiment.trials.filter(tied_with_best=True).values_list("number", flat=True)) == {0, 42}
+    experiment.refresh_from_db()
+    said = "There was time to test only 42 of 43 complete trials, the best ones, for a tie."
+    assert experiment.warnings == [said]
+
+
+def test_an_ensemble_knows_where_what_it_is_judged_by_lies(seat):
+    experiment = stopping()
+
+    finish_experiment(experiment.id)
+
+    ensemble = experiment.ensembles.get()
+    assert seat.calls[0][1]["out"] == str(storage.path_of(ensemble.folder))
 
 
 def test_the_best_trial_is_the_answer_where_no_ensemble_beats_it(seat):

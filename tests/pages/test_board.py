@@ -53,6 +53,14 @@ def test_ties_share_a_rank_and_the_ensemble_leads(show, experiment):
     assert page.count('class="ensemble"') == 1
 
 
+@pytest.mark.parametrize(("value", "is_said"), [(0.90, True), (0.92, False)])
+def test_an_ensemble_that_leads_with_a_worse_figure_says_why(show, experiment, value, is_said):
+    TrialFactory(experiment=experiment, score=0.91)
+    EnsembleFactory(experiment=experiment, score=0.92, value=value)
+    _, page = show()
+    assert ("judged on rows that its weights did not see" in page) is is_said
+
+
 def test_every_row_says_where_it_comes_from(show, experiment):
     for origin in ("default", "search", "sweep", "manual"):
         TrialFactory(experiment=experiment, origin=origin)

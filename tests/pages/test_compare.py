@@ -61,6 +61,29 @@ def test_two_trials_are_compared_and_what_differs_stands_first(browser_client, w
     assert "Where they disagree most" in done.text
 
 
+def test_the_best_of_many_is_told_to_owe_a_part_to_luck(browser_client, world):
+    one, other = two(world)
+    assert "a part of its lead is luck" not in browser_client.get(address(world, one.id, other.id)).text
+    best = TrialFactory(experiment=world.experiment, score=0.99)
+    for number in range(10):
+        TrialFactory(experiment=world.experiment, score=0.5 + number / 100)
+    said = f"{entry_name(best)} is the best of many trials"
+    assert said in browser_client.get(address(world, one.id, best.id)).text
+    assert said not in browser_client.get(address(world, one.id, other.id)).text
+
+
+def test_an_ensemble_and_a_tie_among_many_say_what_limits_them(browser_client, world):
+    one, other = two(world)
+    pairs = comparison((str(one.id), entry_name(one)), (str(other.id), entry_name(other)))
+    browser_client.get(address(world, one.id, other.id))
+    pairs["pairs"][0] |= {"tied": True, "tied_alone": False}
+    pairs["entries"][0]["flattered"] = True
+    Diagnosis.objects.update(state="ready", result=pairs, version=1)
+    page = browser_client.get(address(world, one.id, other.id)).text
+    assert f"The weights of {entry_name(one)} were chosen on these same rows" in page
+    assert "though not alone" in page
+
+
 def test_ties_are_told_as_ties_and_the_worse_one_second(browser_client, world):
     one, other = two(world)
     third = TrialFactory(experiment=world.experiment)

@@ -102,12 +102,12 @@ def test_tuning_that_paid_says_so_with_its_cost(browser_client, alice):
             fold_scores=[score + 0.001 * ((number + fold) % 3) for fold in range(5)],
             seconds=2.0,
         )
-    EnsembleFactory(experiment=experiment, score=0.97)
+    EnsembleFactory(experiment=experiment, score=0.97, gain=-0.0123)
     page = shown(browser_client, experiment, "worth").content.decode()
     assert "<strong>Yes.</strong>" in page
     assert "48 s" in page
     assert "24 tuned" in page
-    assert "+0.0200" in page
+    assert "0.0123 <span" in page and "+0.0123" not in page
 
 
 def test_tuning_that_made_it_worse_gives_its_interval_without_signs(browser_client, alice):

@@ -79,7 +79,9 @@ class WorthSerializer(serializers.Serializer[Any]):
     gain_low = serializers.FloatField(allow_null=True, help_text="95 % interval.")
     gain_high = serializers.FloatField(allow_null=True)
     plain_gain = serializers.FloatField(allow_null=True, help_text="The difference on the board.")
-    ensemble_gain = serializers.FloatField(allow_null=True, help_text="Over the best trial.")
+    ensemble_gain = serializers.FloatField(
+        allow_null=True, help_text="Over the best trial, both chosen without the rows they are judged by."
+    )
     default = ComparedSerializer()
     tuned = ComparedSerializer()
     default_trials = serializers.IntegerField()

@@ -33,7 +33,7 @@ from automl.experiments.services.results import candidate_of
 
 log = structlog.get_logger(__name__)
 # Raised when answers take another form: what was found before is then found anew.
-FORM = 1
+FORM = 2
 # For predicting rows again, which is what takes time; and for all of it.
 PREDICTING_SECONDS, LONGEST_SECONDS = 9.0, 120.0
 MOST_COMPARED = 8
@@ -161,7 +161,8 @@ def _arguments(diagnosis: Diagnosis) -> dict[str, Any] | None:
     if any(len(one["members"]) == 0 for one in described):
         return None
     if diagnosis.kind == DiagnosisKind.COMPARE:
-        return {**common, "entries": described}
+        judged = [_judged(entry, one) for entry, one in zip(entries, described, strict=True)]
+        return {**common, "entries": judged}
     (one,) = described
     return {
         **common,
@@ -184,6 +185,19 @@ def _described(entry: Entry) -> dict[str, Any]:
         "prepared": str(storage.path_of(entry.experiment.folder) / "prepared"),
         "members": [{**candidate_of(trial), "weight": weights[str(trial.id)]} for trial in members],
     }
+
+
+def _judged(entry: Entry, described: dict[str, Any]) -> dict[str, Any]:
+    """The same by the predictions that its score is of: an ensemble's weights were chosen without these rows.
+
+    Of ensembles from before these were kept there are only those of the weights chosen on all rows.
+    """
+    if isinstance(entry, Trial):
+        return described
+    honest = storage.path_of(entry.folder)
+    if not honest.is_dir():
+        return {**described, "flattered": True}
+    return {**described, "members": [{"dir": str(honest), "weight": 1.0}]}
 
 
 def reap_diagnoses() -> None:

@@ -126,6 +126,8 @@ def _blend(
     held: QuerySet[Experiment],
 ) -> None:
     """Store the ensemble where it is better than the best trial; a failure costs only the ensemble."""
+    ensemble = Ensemble(experiment=experiment)
+    others = _complete(experiment).only("number", "attempt", "experiment_id")[CANDIDATES:]
     outcome = seats.run(
         "blend",
         {
@@ -133,6 +135,8 @@ def _blend(
             "metric": experiment.metric,
             "seed": experiment.seed,
             "trials": [candidate_of(trial) for trial in trials],
+            "others": [{"id": str(trial.id), "dir": str(storage.path_of(trial.folder))} for trial in others],
+            "out": str(storage.path_of(ensemble.folder)),
             "memory_bytes": seats.memory_of("blend"),
         },
         seconds=60.0,
@@ -145,6 +149,10 @@ def _blend(
         experiment.warnings = [*experiment.warnings, f"No ensemble could be made: {outcome.error}"]
         return
     found = outcome.result
+    if found.get("untested"):
+        every = len(trials) + len(others)
+        tested = f"{every - found['untested']} of {every} complete trials, the best ones,"
+        experiment.warnings = [*experiment.warnings, f"There was time to test only {tested} for a tie."]
     for trial_id, sentence in found.get("damaged", {}).items():
         # Whose files can't be read can be no answer.
         log.warning("trial_damaged", experiment=str(experiment.id), trial=trial_id, error=sentence)
@@ -156,22 +164,27 @@ def _blend(
             tied_with_best=False
         )
         experiment.trials.filter(id__in=found["tied"]).update(tied_with_best=True)
-        experiment.ensembles.filter(model=None).delete()
+        for unused in experiment.ensembles.filter(model=None):
+            storage.remove(unused.folder)
+            unused.delete()
         if found["weights"]:
-            _store_ensemble(experiment, [t for t in trials if str(t.id) in found["weights"]], found)
+            _store_ensemble(ensemble, [t for t in trials if str(t.id) in found["weights"]], found)
 
 
-def _store_ensemble(experiment: Experiment, members: list[Trial], found: dict[str, Any]) -> None:
+def _store_ensemble(ensemble: Ensemble, members: list[Trial], found: dict[str, Any]) -> None:
     """Add the ensemble to those of earlier ends, which keep their models; the same again is no other."""
+    experiment = ensemble.experiment
     earlier = list(experiment.ensembles.all())
-    if any(ensemble.weights == found["weights"] for ensemble in earlier):
+    if any(other.weights == found["weights"] for other in earlier):
+        storage.remove(ensemble.folder)
         return
-    for ensemble in earlier:
-        ensemble.tied_with_best = found["score_low"] <= ensemble.value <= found["score_high"]
-        ensemble.save(update_fields=["tied_with_best"])
+    for other in earlier:
+        other.tied_with_best = found["score_low"] <= other.value <= found["score_high"]
+        other.save(update_fields=["tied_with_best"])
     # Numbered as trials are, so that two of the same size can be told apart.
     number = f" #{len(earlier) + 1}" if earlier else ""
     Ensemble.objects.create(
+        id=ensemble.id,
         experiment=experiment,
         name=f"Ensemble of {len(members)}{number}",
         weights=found["weights"],
@@ -179,6 +192,7 @@ def _store_ensemble(experiment: Experiment, members: list[Trial], found: dict[st
         value=found["value"],
         value_low=found["score_low"],
         value_high=found["score_high"],
+        gain=found.get("gain"),
         tied_with_best=True,
         fit_time=sum(trial.fit_time or 0 for trial in members),
         predict_time=sum(trial.predict_time or 0 for trial in members),

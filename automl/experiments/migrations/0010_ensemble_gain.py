@@ -1,0 +1,9 @@
+from __future__ import annotations
+
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    dependencies = [("experiments", "0007_sweeps_and_trials_by_hand")]
+
+    operations = [migrations.AddField("ensemble", "gain", models.FloatField(null=True))]
