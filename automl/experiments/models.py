@@ -117,6 +117,7 @@ class Trial(Identified):
     hyperparameters = models.JSONField(default=dict)
     sweep = models.ForeignKey(Sweep, null=True, on_delete=models.SET_NULL, related_name="trials")
     prediction = models.JSONField(null=True)  # of one by hand: what was expected of it when it was added
+    reason = models.CharField(max_length=200, blank=True)  # why it was tried, by what was known then
     state = models.CharField(
         max_length=16, choices=[(s.value, s.value) for s in TrialState], default=TrialState.WAITING.value
     )

@@ -47,6 +47,7 @@ class TrialRow(NamedTuple):
     error: str | None  # these three of what people asked for
     prediction: str | None
     sweep: str | None
+    reason: str | None  # of one that is under way
 
     @property
     def id(self) -> UUID:
@@ -121,5 +122,6 @@ def read_trials(experiment: Experiment, where: Q | None = None) -> list[TrialRow
         Case(When(asked_for, then=F("error")), output_field=TextField()),
         Case(When(asked_for, then=Cast("prediction", TextField())), output_field=TextField()),
         Case(When(asked_for, then=Cast("sweep", TextField())), output_field=TextField()),
+        Case(When(state__in=GOING, then=F("reason")), output_field=TextField()),
     )
     return [TrialRow._make(row) for row in rows]

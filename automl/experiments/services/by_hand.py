@@ -15,6 +15,7 @@ from automl.core.dispatch import dispatcher
 from automl.core.errors import Conflict, InvalidInput
 from automl.engine.errors import UserError
 from automl.engine.learners import LEARNERS, get_learner
+from automl.engine.reasons import WHY_ASKED
 from automl.engine.samplers.base import signature
 from automl.engine.space import InvalidValue, Space
 from automl.engine.sweeping import combinations, grid_errors
@@ -74,6 +75,7 @@ def add_trial(experiment: Experiment, *, family: str, hyperparameters: Mapping[s
             origin=Origin.MANUAL.value,
             hyperparameters=params,
             prediction=found.as_json(),
+            reason=WHY_ASKED[Origin.MANUAL],
         )
         _send([trial])
     return trial
@@ -114,6 +116,7 @@ def add_sweep(
                 origin=Origin.SWEEP.value,
                 hyperparameters=params,
                 sweep=sweep,
+                reason=WHY_ASKED[Origin.SWEEP],
             )
             for place, params in enumerate(new)
         )

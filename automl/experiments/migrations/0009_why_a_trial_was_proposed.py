@@ -1,0 +1,11 @@
+from __future__ import annotations
+
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    dependencies = [("experiments", "0007_sweeps_and_trials_by_hand")]
+
+    operations = [
+        migrations.AddField("trial", "reason", models.CharField(blank=True, max_length=200)),
+    ]
