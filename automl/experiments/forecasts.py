@@ -134,15 +134,21 @@ class Outlook:
         )
 
     def same_as(self, family: str, params: Mapping[str, Any]) -> TrialRow | None:
-        """The trial that has tried this already; a cancelled one has not."""
+        """The first trial that has a score for this already, else the first that has tried it.
+
+        A cancelled one has not.
+        """
         wanted, plain = signature(family, params), dict(params)
+        found = None
         for row, record in zip(self.of(family), self.records(family), strict=True):
             # Equal texts have equal values, which are compared much sooner.
             if record.params != plain or record.state is TrialState.CANCELLED:
                 continue
             if signature(family, record.params) == wanted:
-                return row
-        return None
+                if row.is_complete:
+                    return row
+                found = found or row
+        return found
 
     def starts_in(self, origin: Origin) -> float:
         """Seconds until a seat of this search is free for it; other searches may come first."""

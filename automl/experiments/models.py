@@ -145,6 +145,7 @@ class Trial(Identified):
     learning_curve = models.JSONField(null=True)
     diagnosis = models.TextField(blank=True)
     error = models.TextField(blank=True)
+    own_fault = models.BooleanField(default=False)  # it failed by its settings: once more, it would again
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
     ended_after = models.FloatField(null=True)  # seconds on the clock of its search

@@ -27,7 +27,7 @@ from automl.experiments.forecasts import Outlook
 from automl.experiments.models import Experiment, Sweep
 from automl.experiments.records import profile_of
 from automl.experiments.rows import TrialRow, read_trials
-from automl.experiments.services.by_hand import THERE, add_sweep, grid_of
+from automl.experiments.services.by_hand import add_sweep, grid_of
 from automl.experiments.states import FINAL
 from automl.pages import charts
 from automl.pages.access import SignedInRequest, page
@@ -267,7 +267,7 @@ def _counted(outlook: Outlook, family: str, form: QueryDict) -> dict[str, Any]:
         found = grid_of(outlook.experiment, family=family, grid=grid, base=base)
     except InvalidInput as error:
         return {"count_error": str(error), "combos": 0}
-    there = {signature(family, row.params) for row in outlook.of(family) if row.state in THERE}
+    there = {signature(family, row.params) for row in outlook.of(family) if row.would_tell_nothing_new}
     new = [params for params in found if signature(family, params) not in there]
     time = outlook.seconds_of(family, new) if new else 0.0
     left = outlook.time_left()

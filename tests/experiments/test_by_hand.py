@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from automl.core.errors import Conflict, InvalidInput, QuotaExceeded
+from automl.experiments.forecasts import Outlook
 from automl.experiments.models import Experiment, Sweep, TrainedModel
 from automl.experiments.selectors import best_model_id
 from automl.experiments.services.by_hand import add_sweep, add_trial
@@ -52,6 +53,24 @@ def test_what_was_tried_before_is_skipped_and_counted():
     third = add_sweep(experiment, family="lightgbm", grid={"num_leaves": [15]})
     assert (third.trials, third.sweep.skipped, Sweep.objects.count()) == ([], 1, 3)
     assert again(stopped).state == "waiting"
+
+
+@pytest.mark.parametrize(("status", "skipped"), [("error", 1), ("timeout", 0), ("memory", 0)])
+def test_what_failed_is_tried_again_unless_its_settings_were_at_fault(seat, status, skipped):
+    experiment = ExperimentFactory()
+    first = add_sweep(experiment, family="lightgbm", grid={"num_leaves": [15]})
+    seat.answers["evaluate"] = lambda **_: outcome(status, error="It broke.")
+    evaluate_trial("here")
+    assert again(first.trials[0]).state == "failed"
+    assert add_sweep(experiment, family="lightgbm", grid={"num_leaves": [15]}).sweep.skipped == skipped
+
+
+def test_of_several_that_tried_the_same_one_with_a_score_is_named():
+    experiment = ExperimentFactory()
+    for state in ("cancelled", "failed", "complete", "complete"):
+        TrialFactory(experiment=experiment, state=state, hyperparameters={"num_leaves": 20})
+    found = Outlook(experiment).same_as("lightgbm", {"num_leaves": 20})
+    assert (found.number, found.state) == (2, "complete")
 
 
 @pytest.mark.parametrize(

@@ -360,7 +360,8 @@ def _outcome_fields(outcome: Outcome, *, out_of_time: bool) -> tuple[TrialState,
         error += (
             " A seat has more with a higher AUTOML_MEMORY_PER_SEAT_MB, or with fewer seats (AUTOML_SEATS)."
         )
-    return TrialState.FAILED, {"error": error}
+    # What ran into a limit, or died, may fare better on another day; what raised would raise again.
+    return TrialState.FAILED, {"error": error, "own_fault": outcome.status == "error"}
 
 
 def give_back(trials: QuerySet[Trial]) -> int:

@@ -8,4 +8,5 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.AddField("trial", "reason", models.CharField(blank=True, max_length=200)),
+        migrations.AddField("trial", "own_fault", models.BooleanField(default=False)),
     ]
