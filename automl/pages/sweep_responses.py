@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from automl.engine.glossary import guide
@@ -19,6 +19,9 @@ from automl.pages import charts
 from automl.pages.live import stamp_of
 from automl.pages.panels import label_of
 from automl.pages.templatetags.show import NOTHING
+
+# Where the values of others leave a dial out of use.
+UNUSED = "not in use"
 
 
 def response_of(experiment: Experiment, sweep: Sweep, trials: Sequence[TrialRow]) -> dict[str, Any]:
@@ -43,8 +46,8 @@ def response_of(experiment: Experiment, sweep: Sweep, trials: Sequence[TrialRow]
         rows, across = sorted(names, key=lambda name: (len(sweep.grid[name]), -names.index(name)))[-2:]
         drawn["heat"] = charts.heat_map(
             entries,
-            rows=(rows, [label_of(value) for value in _ordered(space, sweep, rows)]),
-            across=(across, [label_of(value) for value in _ordered(space, sweep, across)]),
+            rows=(rows, _steps(space, sweep, rows, entries)),
+            across=(across, _steps(space, sweep, across, entries)),
             labels=labels,
         )
         drawn["heat_over"] = [labels[name] for name in names if name not in (rows, across)]
@@ -54,6 +57,7 @@ def response_of(experiment: Experiment, sweep: Sweep, trials: Sequence[TrialRow]
         "entries": sorted(entries, key=lambda each: each["place"]),
         "sweep_labels": list(labels.values()),
         "sweep_best": best,
+        "sweep_unused": unused_dials(sweep.family, space, sweep.grid, [each["params"] for each in entries]),
         "sweep_done": len(entries) - going,
         "sweep_size": len(entries),
         "going": going,
@@ -74,6 +78,27 @@ def _ordered(space: Space, sweep: Sweep, name: str) -> list[Any]:
     values = [space.dimensions[name].check(name, value) for value in sweep.grid[name]]
     unique = list(dict.fromkeys(values))
     return unique if isinstance(space.dimensions[name], Choice) else sorted(unique, key=float)
+
+
+def _steps(space: Space, sweep: Sweep, name: str, entries: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The values of a dial along an edge of the map, with a place for where it is out of use."""
+    unused = [UNUSED] if any(name not in each["params"] for each in entries) else []
+    return unused + [label_of(value) for value in _ordered(space, sweep, name)]
+
+
+def unused_dials(
+    family: str, space: Space, names: Iterable[str], tried: Sequence[Mapping[str, Any]]
+) -> list[str]:
+    """Which dials some of the combinations have no use for, and why."""
+    said = []
+    for name in names:
+        condition = space.dimensions[name].condition
+        if condition is not None and any(name not in params for params in tried):
+            label = guide(family, name, space.dimensions[name]).label
+            needed = guide(family, condition["name"], space.dimensions[condition["name"]]).label.lower()
+            values = " or ".join(label_of(value) for value in condition["values"])
+            said.append(f"{label} is in use only where {needed} is {values}.")
+    return said
 
 
 def _states(entries: list[dict[str, Any]]) -> list[str]:
@@ -111,7 +136,7 @@ def _entry(sweep: Sweep, place: int, params: Mapping[str, Any], row: TrialRow | 
     return {
         "place": place,
         "params": params,
-        "labels": {name: label_of(params[name]) if name in params else NOTHING for name in sweep.grid},
+        "labels": {name: label_of(params[name]) if name in params else UNUSED for name in sweep.grid},
         "cells": [label_of(params[name]) if name in params else NOTHING for name in sweep.grid],
         "trial": row,
         "name": selectors.name_of(row.family, row.number) if row else "",

@@ -29,7 +29,7 @@ from automl.experiments.states import FINAL
 from automl.pages.access import SignedInRequest, page
 from automl.pages.live import fragment
 from automl.pages.panels import Dial, decoded, families_of, label_of, panel_of
-from automl.pages.sweep_responses import response_of
+from automl.pages.sweep_responses import response_of, unused_dials
 
 SWEEPS_SHOWN = 20
 STEPS = 5
@@ -270,6 +270,7 @@ def _counted(outlook: Outlook, family: str, form: QueryDict) -> dict[str, Any]:
         "combos": len(found),
         "combos_new": len(new),
         "combos_before": len(found) - len(new),
+        "combos_unused": unused_dials(family, outlook.space(family), grid, found),
         "combos_seconds": time,
         "combos_left": left,
         "combos_late": left is not None and bool(new) and time > left,
