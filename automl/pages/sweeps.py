@@ -20,14 +20,14 @@ from automl.engine.glossary import guide
 from automl.engine.samplers.base import signature
 from automl.engine.space import Choice, Dimension
 from automl.engine.sweeping import spread_values
-from automl.experiments import selectors
+from automl.experiments import kept, selectors
 from automl.experiments.forecasts import Outlook
 from automl.experiments.models import Sweep
 from automl.experiments.rows import read_trials
 from automl.experiments.services.by_hand import add_sweep, grid_of
 from automl.experiments.states import FINAL
 from automl.pages.access import SignedInRequest, page
-from automl.pages.live import fragment
+from automl.pages.live import fragment, is_current
 from automl.pages.panels import Dial, decoded, families_of, label_of, panel_of
 from automl.pages.sweep_responses import response_of, unused_dials
 
@@ -99,8 +99,15 @@ def response(request: SignedInRequest, id: UUID, sweep: UUID) -> HttpResponse:
     """What a sweep has found so far: polled, and sent only when one of its trials has moved."""
     found = selectors.get_experiment(user=request.user, id=id)
     chosen = _among(found.sweeps.filter(id=sweep), str(sweep))
+    # Of a version of the experiment that was looked at before it is known what it shows.
+    stamp = kept.recall(found, f"sweep:{sweep}")
+    if stamp is not None and is_current(request, stamp):
+        return fragment(request, "", {"stamp": stamp}, final=False)
     shown = response_of(found, chosen, read_trials(found, Q(family=chosen.family)))
-    return fragment(request, "pages/_sweep.html", shown, final=found.state in FINAL or shown["done"])
+    final = found.state in FINAL or shown["done"]
+    if not final:
+        kept.keep(found, f"sweep:{sweep}", shown["stamp"])
+    return fragment(request, "pages/_sweep.html", shown, final=final)
 
 
 def _is_offered(outlook: Outlook, family: str) -> bool:

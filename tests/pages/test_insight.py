@@ -35,6 +35,13 @@ def test_without_a_family_it_shows_that_of_the_best_trial(browser_client, alice)
     assert shown(browser_client, experiment).context["found"].family == "catboost"
 
 
+def test_what_is_drawn_already_is_not_drawn_again(browser_client, alice, monkeypatch):
+    experiment = long_search(alice, 60)
+    stamp = shown(browser_client, experiment, family="linear").context["stamp"]
+    monkeypatch.setattr("automl.pages.insight._drawn", None)
+    assert shown(browser_client, experiment, family="linear", version=stamp).status_code == 204
+
+
 def test_a_family_that_there_is_not_is_no_error(browser_client, alice):
     experiment = long_search(alice, 60)
     assert shown(browser_client, experiment, family="<script>").status_code == 200

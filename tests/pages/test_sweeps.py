@@ -141,6 +141,18 @@ def test_one_dial_gives_a_curve_that_fills_in(browser_client, alice):
     assert shown(version=stamp).status_code == 286
 
 
+def test_a_poll_of_a_sweep_where_nothing_moved_reads_no_trial(
+    browser_client, alice, django_assert_num_queries
+):
+    experiment = ExperimentFactory(owner=alice)
+    added = add_sweep(experiment, family=FAMILY, grid={"learning_rate": [0.01, 0.03, 0.1]})
+    address = reverse("pages:sweep_response", args=[experiment.id, added.sweep.id])
+    stamp = browser_client.get(address).context["stamp"]
+    with django_assert_num_queries(4):  # session, user, experiment, sweep
+        assert browser_client.get(address, {"version": stamp}).status_code == 204
+    assert browser_client.get(address, {"version": "another"}).status_code == 200
+
+
 def test_two_dials_give_a_map_and_three_are_folded(browser_client, alice):
     experiment = ExperimentFactory(owner=alice)
     grid = {"learning_rate": [0.01, 0.1], "num_leaves": [15, 31, 63]}
