@@ -278,6 +278,8 @@ def _fit(_: HttpRequest, result: Mapping[str, Any]) -> dict[str, Any]:
     sample = found["sample"]
     return {
         "regression": found,
+        # A thousandth of a usual error is rounding.
+        "unbiased": abs(found["bias"]) <= 1e-3 * found["median_error"],
         "charts": quality.against_actual(found),
         "table": sample[:: max(1, len(sample) // FIT_ROWS)],
     }

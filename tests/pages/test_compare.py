@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from django.urls import reverse
 
-from automl.experiments.models import Diagnosis
+from automl.experiments.models import Diagnosis, Trial
 from automl.experiments.selectors import entry_name
 from tests.diagnoses import comparison
 from tests.factories import EnsembleFactory, ExperimentFactory, TrialFactory
@@ -59,6 +59,13 @@ def test_two_trials_are_compared_and_what_differs_stands_first(browser_client, w
     assert done.status_code == 286
     assert "is better than" in done.text
     assert "Where they disagree most" in done.text
+
+
+def test_who_asked_for_a_trial_is_told_as_on_the_board(browser_client, world):
+    one, other = two(world)
+    Trial.objects.filter(id=one.id).update(origin="manual")
+    facts = browser_client.get(address(world, one.id, other.id)).context["facts"]
+    assert next(values for name, values, _ in facts if name == "Origin")[0] == "by you"
 
 
 def test_ties_are_told_as_ties_and_the_worse_one_second(browser_client, world):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.urls import reverse
 
@@ -81,6 +83,18 @@ def test_without_scripts_all_of_it_is_one_page(browser_client, world, task):
     everything = browser_client.get(f"{ready(world.trial, task)}?all").text
     assert "hx-get" not in everything
     assert everything.count("<h2") == len(PARTS[task])
+
+
+@pytest.mark.parametrize(
+    ("bias", "words"), [(0.0, "neither too high nor too low"), (-3.0, "3 too low"), (3.0, "3 too high")]
+)
+def test_a_mean_error_is_told_without_a_sign(browser_client, world, bias, words):
+    address = ready(world.trial, "regression")
+    found = Diagnosis.objects.get()
+    found.result["regression"]["bias"] = bias
+    found.save()
+    text = browser_client.get(part(address, "fit")).text
+    assert words in " ".join(re.sub("<[^>]+>", " ", text).split())
 
 
 def test_a_part_of_another_task_is_not_there(browser_client, world):

@@ -114,6 +114,7 @@ def test_tuning_that_paid_says_so_with_its_cost(browser_client, alice):
     assert "<strong>Yes.</strong>" in page
     assert "48 s" in page
     assert "24 tuned" in page
+    assert "24 more trials, about 48 s on the seats:" in page
     assert "+0.0200" in page
 
 

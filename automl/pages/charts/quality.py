@@ -124,6 +124,8 @@ def residuals(found: Found) -> list[Figure]:
 
 
 def _off(bias: float) -> str:
+    if not bias:
+        return "right"
     return f"{brief(abs(bias))} too {'high' if bias > 0 else 'low'}"
 
 
