@@ -180,6 +180,12 @@ def _curves(entries: Sequence[Entry]) -> list[dict[str, Any]]:
             "unit": unit,
             "charts": quality.overlaid(lines, unit.capitalize(), label),
             "hues": [(quality.hue(place), name) for place, (name, _, _) in enumerate(lines)],
+            "label": label,
+            "rows": [
+                (name, at, value)
+                for name, xs, ys in lines
+                for at, value in quality.points(list(zip(xs, ys, strict=True)))
+            ],
         }
         for (unit, label), lines in groups.items()
     ]

@@ -262,6 +262,17 @@ def _ranking(_: HttpRequest, result: Mapping[str, Any]) -> dict[str, Any]:
         "several": len(curves["classes"]) > quality.HUES,
         "roc": quality.roc(curves),
         "precision_recall": quality.precision_recall(curves),
+        "lines": [
+            ("ROC", "False positive rate", "True positive rate", quality.points(curves["classes"][0]["roc"])),
+            (
+                "Precision and recall",
+                "Recall",
+                "Precision",
+                quality.points(curves["classes"][0]["precision_recall"]),
+            ),
+        ]
+        if len(curves["classes"]) == 1
+        else [],
         "gain": quality.gain(lift) if lift else [],
         "lift": list(zip(lift["depth"], lift["gain"], lift["lift"], strict=True))[1::2] if lift else [],
         "positive": found.get("positive"),
@@ -291,6 +302,14 @@ def _residuals(_: HttpRequest, result: Mapping[str, Any]) -> dict[str, Any]:
         "regression": found,
         "charts": quality.residuals(found),
         "bars": quality.error_bars(found["residuals"]),
+        "counts": list(
+            zip(
+                found["residuals"]["edges"],
+                found["residuals"]["edges"][1:],
+                found["residuals"]["counts"],
+                strict=False,
+            )
+        ),
     }
 
 

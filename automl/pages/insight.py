@@ -21,8 +21,6 @@ from automl.pages import charts
 from automl.pages.access import SignedInRequest, page
 from automl.pages.live import fragment, is_current, stamp_of
 
-BEST_IN_TABLE = 10
-
 
 @require_safe
 @page
@@ -120,7 +118,7 @@ def _drawn(experiment: Experiment, found: FamilyInsight, space: Space) -> dict[s
         "best_names": order,
         "best": [
             (record, _value(record, metric), [record.params.get(name) for name in order])
-            for record in found.best[:BEST_IN_TABLE]
+            for record in found.best
         ],
         "best_count": len(found.best),
     }

@@ -51,6 +51,8 @@ def test_two_trials_are_compared_and_what_differs_stands_first(browser_client, w
     ]
     assert ["off", "on"] in [values for _, values, _ in answer.context["dials"]]
     assert len(answer.context["curves"][0]["hues"]) == 2
+    assert len(answer.context["curves"][0]["rows"]) == 2 * 4
+    assert '<th scope="col">Trial</th><th scope="col" class="right">Rounds</th>' in answer.text
     pairs = comparison((str(one.id), entry_name(one)), (str(other.id), entry_name(other)))
     Diagnosis.objects.update(state="ready", result=pairs, version=1)
     done = browser_client.get(

@@ -42,6 +42,12 @@ def test_what_is_drawn_already_is_not_drawn_again(browser_client, alice, monkeyp
     assert shown(browser_client, experiment, family="linear", version=stamp).status_code == 204
 
 
+def test_all_the_lines_of_the_best_are_in_their_table(browser_client, alice):
+    experiment = long_search(alice, 100, families=("lightgbm",))
+    context = shown(browser_client, experiment, family="lightgbm").context
+    assert len(context["best"]) == len(context["parallel"][0].threads) > 10
+
+
 def test_a_family_that_there_is_not_is_no_error(browser_client, alice):
     experiment = long_search(alice, 60)
     assert shown(browser_client, experiment, family="<script>").status_code == 200

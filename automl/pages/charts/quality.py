@@ -8,6 +8,8 @@ from typing import Any
 from automl.pages.charts.figure import Axis, Band, Bar, Dot, Figure, Stroke, axis, brief, figures
 
 HUES = 6
+# So many points of a line are read as a table.
+TOLD = 20
 # Between the values of these there is nothing, so no line.
 STEPPED = ("categorical", "boolean")
 Found = Mapping[str, Any]
@@ -20,6 +22,13 @@ def hue(place: int) -> str:
 
 def _rows(count: int) -> str:
     return f"{count:,} row{'' if count == 1 else 's'}"
+
+
+def points(line: Sequence[Sequence[float]]) -> list[Sequence[float]]:
+    """The points of a line for the table beside it: of many some, evenly, with both ends."""
+    if len(line) <= TOLD:
+        return list(line)
+    return [line[round(place * (len(line) - 1) / (TOLD - 1))] for place in range(TOLD)]
 
 
 def roc(curves: Found) -> list[Figure]:
