@@ -229,6 +229,7 @@ def test_a_dial_out_of_use_has_a_place_on_the_map_and_its_best_is_framed(browser
     check(answer)
     wide = answer.context["heat"][0]
     assert len(wide.cells) == 4
+    assert wide.label_end - 7 * len("elasticnet") > 12  # where the dial's own name stands
     assert [cell.title.split(":")[0] for cell in wide.cells if cell.best] == [
         "Penalty l2, Share that drops columns not in use"
     ]
