@@ -262,17 +262,7 @@ def _ranking(_: HttpRequest, result: Mapping[str, Any]) -> dict[str, Any]:
         "several": len(curves["classes"]) > quality.HUES,
         "roc": quality.roc(curves),
         "precision_recall": quality.precision_recall(curves),
-        "lines": [
-            ("ROC", "False positive rate", "True positive rate", quality.points(curves["classes"][0]["roc"])),
-            (
-                "Precision and recall",
-                "Recall",
-                "Precision",
-                quality.points(curves["classes"][0]["precision_recall"]),
-            ),
-        ]
-        if len(curves["classes"]) == 1
-        else [],
+        "lines": quality.ranking_points(curves),
         "gain": quality.gain(lift) if lift else [],
         "lift": list(zip(lift["depth"], lift["gain"], lift["lift"], strict=True))[1::2] if lift else [],
         "positive": found.get("positive"),
@@ -302,14 +292,7 @@ def _residuals(_: HttpRequest, result: Mapping[str, Any]) -> dict[str, Any]:
         "regression": found,
         "charts": quality.residuals(found),
         "bars": quality.error_bars(found["residuals"]),
-        "counts": list(
-            zip(
-                found["residuals"]["edges"],
-                found["residuals"]["edges"][1:],
-                found["residuals"]["counts"],
-                strict=False,
-            )
-        ),
+        "counts": quality.error_counts(found["residuals"]),
     }
 
 

@@ -43,6 +43,17 @@ def precision_recall(curves: Found) -> list[Figure]:
     return _ranking(curves, "precision_recall", ("Recall", "Precision"), chance if only_one else [])
 
 
+def ranking_points(curves: Found) -> list[tuple[str, str, str, list[Sequence[float]]]]:
+    """Both curves for tables: a title, what is across and what is up, the points. Of two classes only."""
+    if len(curves["classes"]) != 1:
+        return []
+    (found,) = curves["classes"]
+    return [
+        ("ROC", "False positive rate", "True positive rate", points(found["roc"])),
+        ("Precision and recall", "Recall", "Precision", points(found["precision_recall"])),
+    ]
+
+
 def _ranking(
     curves: Found, key: str, labels: tuple[str, str], chance: Sequence[Sequence[tuple[float, float]]]
 ) -> list[Figure]:
@@ -147,6 +158,12 @@ def error_bars(histogram: Found) -> list[Figure]:
     ]
     x = Axis("Predicted less actual", edges[0], edges[-1])
     return figures(x, axis("Rows", [0.0, max(counts)]), bars=bars)
+
+
+def error_counts(histogram: Found) -> list[tuple[float, float, int]]:
+    """The same for a table: from, to, and how many rows."""
+    edges, counts = histogram["edges"], histogram["counts"]
+    return list(zip(edges, edges[1:], counts, strict=False))
 
 
 def shows_rows(curve: Found) -> bool:
