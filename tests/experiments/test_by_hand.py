@@ -146,9 +146,20 @@ def test_a_band_in_the_metrics_own_unit_begins_with_its_lower_end(metric):
     sign = -1 if metric == "rmse" else 1
     for place in range(6):
         params = {"num_leaves": 10 + 20 * place}
-        TrialFactory(experiment=experiment, hyperparameters=params, score=sign * (5 + place))
+        TrialFactory(experiment=experiment, hyperparameters=params, score=sign * (0.5 + place / 50))
     found = add_trial(experiment, family="lightgbm", hyperparameters={"num_leaves": 61}).prediction
     assert 0 < found["low"] < found["value"] < found["high"]
+
+
+@pytest.mark.parametrize(("metric", "sign"), [("roc_auc", 1), ("rmse", -1)])
+def test_a_predicted_band_stays_within_what_the_metric_can_be(metric, sign):
+    experiment = ExperimentFactory(metric=metric)
+    for place, value in enumerate((0.99, 0.992, 0.991, 0.993, 0.99, 0.5, 0.992, 0.991)):
+        params = {"num_leaves": 10 + 20 * place}
+        TrialFactory(experiment=experiment, hyperparameters=params, score=sign * value)
+    for leaves in (15, 61, 115, 250):
+        found = Outlook(experiment).forecast("lightgbm", {"num_leaves": leaves})
+        assert 0 <= found.low <= found.value <= found.high <= (1 if sign == 1 else 2)
 
 
 def test_an_end_that_was_decided_a_moment_before_is_void(monkeypatch):
