@@ -5,6 +5,7 @@ scikit-learn is imported where a value is computed: the web process lists the me
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -44,6 +45,13 @@ class Metric:
     higher_is_better: bool
     needs: Literal["probabilities", "labels", "numbers"]
     _compute: Callable[[Any, Any], float]
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The least and the most that it can be, in its own unit."""
+        if self.name in ("mcc", "r2"):
+            return (-1.0 if self.name == "mcc" else -math.inf), 1.0
+        return 0.0, (1.0 if self.higher_is_better else math.inf)
 
     @property
     def direction(self) -> Literal["maximize", "minimize"]:

@@ -8,8 +8,8 @@ from automl.engine.learners import LEARNERS
 from automl.engine.samplers.allocation import FLOOR, Merit, next_family
 from automl.engine.samplers.base import signature
 from automl.engine.samplers.tpe import Guess, next_guess, searched
-from automl.engine.study import Study
-from automl.engine.trial import Origin, TrialRecord, TrialState
+from automl.engine.study import LAG, Study
+from automl.engine.trial import Origin, Proposal, TrialRecord, TrialState
 
 GUESSES = {
     Guess.DEFAULTS: "the family's defaults, as it has no score yet",
@@ -18,6 +18,7 @@ GUESSES = {
     Guess.NEAR: "a small step from the family's best, to refine it",
     Guess.MODEL: "values that are frequent among the family's good trials and rare among its others (TPE)",
 }
+WHY_ASKED = {Origin.MANUAL: "Asked for by hand.", Origin.SWEEP: "A point of a sweep."}
 
 
 def why_tried(study: Study, record: TrialRecord, history: Sequence[TrialRecord]) -> str:
@@ -28,12 +29,10 @@ def why_tried(study: Study, record: TrialRecord, history: Sequence[TrialRecord])
     study : Study
     record : TrialRecord
     history : sequence of TrialRecord
-        At least the trials of its family; only those before it count.
+        At least the trials of its family, as they stood when it was proposed; only those before it count.
     """
-    if record.origin is Origin.MANUAL:
-        return "Asked for by hand."
-    if record.origin is Origin.SWEEP:
-        return "A point of a sweep."
+    if record.origin in WHY_ASKED:
+        return WHY_ASKED[record.origin]
     if record.origin is Origin.DEFAULT:
         entries = study.portfolio.entries
         known = [signature(entry.family, entry.params) for entry in entries]
@@ -48,7 +47,28 @@ def why_tried(study: Study, record: TrialRecord, history: Sequence[TrialRecord])
     if study.search == "grid":
         return "The next point of its family's grid."
     own = [other for other in history if other.family == record.family and other.number < record.number]
-    return _capital(f"{GUESSES[next_guess(len(own), _usable(own))]}.")
+    # What the sampler did not know of the latest trials is no reason either: see `Study.settled`.
+    latest = record.number if study.budget.max_trials is None else record.number - LAG
+    return _capital(f"{GUESSES[next_guess(len(own), _usable([r for r in own if r.number < latest]))]}.")
+
+
+def why_proposed(study: Study, proposals: Sequence[Proposal], history: Sequence[TrialRecord]) -> list[str]:
+    """Say why each was proposed, by the trials that were there then.
+
+    Parameters
+    ----------
+    study : Study
+    proposals : sequence of Proposal
+        In the order of their numbers, from one `Study.ask`.
+    history : sequence of TrialRecord
+        What they were asked for with.
+    """
+    told, reasons = list(history), []
+    for number, found in enumerate(proposals, start=1 + max((r.number for r in told), default=-1)):
+        record = TrialRecord(number, found.family, found.params, found.origin)
+        reasons.append(found.reason or why_tried(study, record, told))
+        told.append(record)
+    return reasons
 
 
 def what_is_next(

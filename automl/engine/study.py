@@ -40,6 +40,8 @@ SAMPLERS: dict[Search, Callable[[], Sampler]] = {
 # With a budget in trials, trial n is chosen knowing only the trials before n - LAG. So up to LAG seats
 # can work at once and the choices do not depend on how many there are, or on which is faster.
 LAG = 8
+CHEAPER = "Near what the search would have tried next, which could not have ended in time."
+CHEAP = "Something new that can still end in the time that is left."
 # A prediction of time is off by this factor often enough; a trial cut off at the end is time lost.
 SAFETY = 1.25
 # One default may take this share of what is left, as long as there are others that take less.
@@ -256,7 +258,7 @@ class Study:
                 return found
             params = self._cheaper(found, told, model, limit, rng)
             if params is not None:
-                return replace(found, params=params)
+                return replace(found, params=params, reason=CHEAPER)
         return self._cheap(told, model, limit, rng)
 
     def _entry_in_time(self, told: Sequence[TrialRecord], model: CostModel, limit: float) -> Proposal | None:
@@ -304,9 +306,9 @@ class Study:
             space = self.spaces[family]
             first = space.validate(get_learner(family).first(self.data))
             if signature(family, first) not in seen and model.seconds(family, first) <= limit:
-                return Proposal(family, first)
+                return Proposal(family, first, reason=CHEAP)
             for _ in range(ATTEMPTS):
                 params = fresh(space, family, seen, rng, around=first if space.dimensions else None)
                 if params is not None and model.seconds(family, params) <= limit:
-                    return Proposal(family, params)
+                    return Proposal(family, params, reason=CHEAP)
         return None

@@ -88,6 +88,10 @@ class Surrogate:
         scores = np.array([score for _, score in points])
         self._middle = float(np.median(scores))
         self._scale = _spread(scores)
+        # Squeezing is undone by an exponential: beyond what was seen it would lead anywhere.
+        worst, best = float(scores.min()), float(scores.max())
+        reach = max(best - worst, 4.0 * self._scale)
+        self._ends = (worst - reach, best + reach)
         warped = np.arcsinh((scores - self._middle) / self._scale)
         self._mean, self._deviation = float(warped.mean()), float(warped.std()) or 1.0
         self._x = np.array([self._placed(params) for params, _ in points])
@@ -132,7 +136,7 @@ class Surrogate:
 
     def _unwarped(self, value: float) -> float:
         squeezed = min(max(value * self._deviation + self._mean, -30.0), 30.0)
-        return self._middle + self._scale * math.sinh(squeezed)
+        return min(max(self._middle + self._scale * math.sinh(squeezed), self._ends[0]), self._ends[1])
 
     def _placed(self, params: Params) -> list[float]:
         row: list[float] = []

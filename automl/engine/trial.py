@@ -49,11 +49,12 @@ class Origin(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A configuration that a sampler asks to be tried."""
+    """A configuration that a sampler asks to be tried; a reason where it is not the sampler's usual one."""
 
     family: str
     params: Params
     origin: Origin = Origin.SEARCH
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

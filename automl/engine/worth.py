@@ -79,6 +79,11 @@ class Worth:
     step: float | None
     families: tuple[Family, ...]
 
+    @property
+    def next_seconds(self) -> float | None:
+        """What as many more trials would take on the seats, if they take as long as the tuned ones did."""
+        return self.next_trials * self.tuned_seconds / self.tuned_trials if self.tuned_trials else None
+
 
 def tuning_worth(records: Sequence[TrialRecord]) -> Worth:
     """Say what tuning added over the best default, and how likely more of it is to help.

@@ -66,6 +66,7 @@ class Entry(NamedTuple):
     fold_scores_text: str | None
     diagnosis: str | None
     began: str | datetime | None
+    reason: str | None
     title: str = ""
 
     @property
@@ -249,6 +250,7 @@ def _trials(trials: QuerySet[Trial], opened: Collection[UUID] = ()) -> list[Entr
         _only("fold_scores", is_open | UNDER_WAY, TextField()),
         _only("diagnosis", is_open | ~Q(diagnosis__startswith=AS_IT_SHOULD), TextField()),
         _only("started_at", UNDER_WAY, TextField()),
+        _only("reason", is_open, TextField()),
     )  # fmt: skip
     return [Entry(*row) for row in rows]
 
@@ -269,7 +271,7 @@ def _ensembles(experiment: Experiment) -> list[Entry]:
         Entry(
             each.id, None, "ensemble", Origin.ENSEMBLE.value, COMPLETE, each.score, each.value,
             each.value_low, each.value_high, int(each.tied_with_best), each.fit_time,
-            each.predict_time, each.size, "", each.made_after, 0, None, None, None, None, each.name,
+            each.predict_time, each.size, "", each.made_after, 0, None, None, None, None, None, each.name,
         )
         for each in experiment.ensembles.order_by("-created_at")
     ]  # fmt: skip

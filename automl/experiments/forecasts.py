@@ -106,6 +106,13 @@ class Outlook:
         """A score in the metric's own unit."""
         return self.metric.score_of(score) if self.metric and score is not None else score
 
+    def _allowed(self, score: float) -> float:
+        """A predicted score in the metric's own unit, within what the metric can be."""
+        if self.metric is None:
+            return score
+        low, high = self.metric.bounds
+        return min(max(self.metric.score_of(score), low), high)
+
     def seconds(self, family: str, params: Params) -> float:
         """How long a trial should take on its seat."""
         return self.costs.seconds(family, self.space(family).clip(params))
@@ -120,12 +127,14 @@ class Outlook:
     def forecast(self, family: str, params: Params) -> Expected:
         """What to expect of a valid configuration."""
         guess = self._guess(family, params)
-        ends = [self.value_of(guess.low), self.value_of(guess.high)] if guess else [None, None]
+        value, *ends = (
+            [self._allowed(each) for each in (guess.score, guess.low, guess.high)] if guess else [None] * 3
+        )
         if guess and (ends[0] or 0.0) > (ends[1] or 0.0):
             ends.reverse()
         return Expected(
             score=guess,
-            value=self.value_of(guess.score) if guess else None,
+            value=value,
             low=ends[0],
             high=ends[1],
             seconds=self.seconds(family, params),
@@ -134,15 +143,21 @@ class Outlook:
         )
 
     def same_as(self, family: str, params: Mapping[str, Any]) -> TrialRow | None:
-        """The trial that has tried this already; a cancelled one has not."""
+        """The first trial that has a score for this already, else the first that has tried it.
+
+        A cancelled one has not.
+        """
         wanted, plain = signature(family, params), dict(params)
+        found = None
         for row, record in zip(self.of(family), self.records(family), strict=True):
             # Equal texts have equal values, which are compared much sooner.
             if record.params != plain or record.state is TrialState.CANCELLED:
                 continue
             if signature(family, record.params) == wanted:
-                return row
-        return None
+                if row.is_complete:
+                    return row
+                found = found or row
+        return found
 
     def starts_in(self, origin: Origin) -> float:
         """Seconds until a seat of this search is free for it; other searches may come first."""

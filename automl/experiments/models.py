@@ -117,6 +117,7 @@ class Trial(Identified):
     hyperparameters = models.JSONField(default=dict)
     sweep = models.ForeignKey(Sweep, null=True, on_delete=models.SET_NULL, related_name="trials")
     prediction = models.JSONField(null=True)  # of one by hand: what was expected of it when it was added
+    reason = models.CharField(max_length=200, blank=True)  # why it was tried, by what was known then
     state = models.CharField(
         max_length=16, choices=[(s.value, s.value) for s in TrialState], default=TrialState.WAITING.value
     )
@@ -144,6 +145,7 @@ class Trial(Identified):
     learning_curve = models.JSONField(null=True)
     diagnosis = models.TextField(blank=True)
     error = models.TextField(blank=True)
+    own_fault = models.BooleanField(default=False)  # it failed by its settings: once more, it would again
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
     ended_after = models.FloatField(null=True)  # seconds on the clock of its search

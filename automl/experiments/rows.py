@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db.models import Case, F, Q, TextField, When
+from django.db.models import Case, F, IntegerField, Q, TextField, When
 from django.db.models.functions import Cast
 
 from automl.engine.trial import Origin, TrialRecord, TrialState
@@ -20,7 +20,9 @@ from automl.experiments.models import Experiment
 # Thousands of rows are turned into records: a look-up is a fifth of what calling an enumeration takes.
 ORIGINS = {origin.value: origin for origin in Origin}
 STATES = {state.value: state for state in TrialState}
-COMPLETE, PRUNED = TrialState.COMPLETE.value, TrialState.PRUNED.value
+COMPLETE, PRUNED, FAILED = (
+    each.value for each in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAILED)
+)
 GOING = (TrialState.RUNNING.value, TrialState.WAITING.value)
 ASKED_FOR = (Origin.MANUAL.value, Origin.SWEEP.value)
 NO_FOLDS = "[]"
@@ -47,6 +49,8 @@ class TrialRow(NamedTuple):
     error: str | None  # these three of what people asked for
     prediction: str | None
     sweep: str | None
+    reason: str | None  # of one that is under way
+    own_fault: int  # or a bool, as the driver has it
 
     @property
     def id(self) -> UUID:
@@ -76,6 +80,11 @@ class TrialRow(NamedTuple):
     @property
     def is_complete(self) -> bool:
         return self.state == COMPLETE and self.score is not None
+
+    @property
+    def would_tell_nothing_new(self) -> bool:
+        """Whether to try the same once more is of no use to a sweep."""
+        return self.state in (*GOING, COMPLETE) or (self.state == FAILED and bool(self.own_fault))
 
     @property
     def is_timed(self) -> bool:
@@ -121,5 +130,7 @@ def read_trials(experiment: Experiment, where: Q | None = None) -> list[TrialRow
         Case(When(asked_for, then=F("error")), output_field=TextField()),
         Case(When(asked_for, then=Cast("prediction", TextField())), output_field=TextField()),
         Case(When(asked_for, then=Cast("sweep", TextField())), output_field=TextField()),
+        Case(When(state__in=GOING, then=F("reason")), output_field=TextField()),
+        Cast("own_fault", IntegerField()),
     )
     return [TrialRow._make(row) for row in rows]

@@ -301,6 +301,7 @@ def _details(entry: Entry, metric: Metric | None, model: UUID | None, dials: str
         "folds": [score(each) for each in folds],
         "dots": charts.dots(folds, width=DOTS_WIDTH),
         "diagnosis": entry.diagnosis,
+        "reason": entry.reason,
         "error": entry.error,
         "tweak": f"{dials}?trial={entry.id}" if dials and entry.number is not None else "",
         "model": reverse("pages:model", args=[model]) if model else "",

@@ -148,7 +148,7 @@ def _facts(experiment: Experiment, entries: Sequence[Entry]) -> list[Row]:
             [f"{show.score(each.value_low)} to {show.score(each.value_high)}" for each in entries],
         ),
         ("Family", [show.family(each.family) if isinstance(each, Trial) else "Ensemble" for each in entries]),
-        ("Origin", [each.origin if isinstance(each, Trial) else "ensemble" for each in entries]),
+        ("Origin", [show.origin(each.origin) if isinstance(each, Trial) else "ensemble" for each in entries]),
         ("Fit", [show.seconds(each.fit_time) for each in entries]),
         ("Predict, 1,000 rows", [show.seconds(each.predict_time) for each in entries]),
         ("Size", [show.size(each.size) for each in entries]),
@@ -190,6 +190,12 @@ def _curves(entries: Sequence[Entry]) -> list[dict[str, Any]]:
             "unit": unit,
             "charts": quality.overlaid(lines, unit.capitalize(), label),
             "hues": [(quality.hue(place), name) for place, (name, _, _) in enumerate(lines)],
+            "label": label,
+            "rows": [
+                (name, at, value)
+                for name, xs, ys in lines
+                for at, value in quality.points(list(zip(xs, ys, strict=True)))
+            ],
         }
         for (unit, label), lines in groups.items()
     ]

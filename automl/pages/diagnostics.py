@@ -262,6 +262,7 @@ def _ranking(_: HttpRequest, result: Mapping[str, Any]) -> dict[str, Any]:
         "several": len(curves["classes"]) > quality.HUES,
         "roc": quality.roc(curves),
         "precision_recall": quality.precision_recall(curves),
+        "lines": quality.ranking_points(curves),
         "gain": quality.gain(lift) if lift else [],
         "lift": list(zip(lift["depth"], lift["gain"], lift["lift"], strict=True))[1::2] if lift else [],
         "positive": found.get("positive"),
@@ -278,6 +279,8 @@ def _fit(_: HttpRequest, result: Mapping[str, Any]) -> dict[str, Any]:
     sample = found["sample"]
     return {
         "regression": found,
+        # A thousandth of a usual error is rounding.
+        "unbiased": abs(found["bias"]) <= 1e-3 * found["median_error"],
         "charts": quality.against_actual(found),
         "table": sample[:: max(1, len(sample) // FIT_ROWS)],
     }
@@ -289,6 +292,7 @@ def _residuals(_: HttpRequest, result: Mapping[str, Any]) -> dict[str, Any]:
         "regression": found,
         "charts": quality.residuals(found),
         "bars": quality.error_bars(found["residuals"]),
+        "counts": quality.error_counts(found["residuals"]),
     }
 
 

@@ -175,12 +175,20 @@ def _expected(outlook: Outlook, family: str, values: Mapping[str, Any]) -> dict[
         "top": outlook.value_of(best),
         "chances": _chances(outlook, expected, best),
         "scale": _scale(expected, outlook.value_of(best)),
-        "half": ((expected.high or 0.0) - (expected.low or 0.0)) / 2 if expected.score else None,
+        "half": _half(expected),
         "left": left,
         "too_late": too_late,
         "final": outlook.experiment.state in FINAL,
         "paused": outlook.experiment.state == "paused",
     }
+
+
+def _half(expected: Expected) -> float | None:
+    """Half of the band, where it lies about evenly around the value."""
+    if expected.value is None or expected.low is None or expected.high is None:
+        return None
+    below, above = expected.value - expected.low, expected.high - expected.value
+    return (below + above) / 2 if max(below, above) <= 1.5 * min(below, above) else None
 
 
 def _best_score(outlook: Outlook) -> float | None:

@@ -19,9 +19,7 @@ from automl.experiments.models import Experiment
 from automl.experiments.states import FINAL
 from automl.pages import charts
 from automl.pages.access import SignedInRequest, page
-from automl.pages.live import fragment, stamp_of
-
-BEST_IN_TABLE = 10
+from automl.pages.live import fragment, is_current, stamp_of
 
 
 @require_safe
@@ -40,8 +38,12 @@ def insight(request: SignedInRequest, id: UUID) -> HttpResponse:
 @page
 def shown(request: SignedInRequest, id: UUID) -> HttpResponse:
     experiment = selectors.get_experiment(user=request.user, id=id)
-    context = _shown(experiment, request.GET.get("family", ""))
-    return fragment(request, "pages/_insight.html", context, final=experiment.state in FINAL)
+    family, final = request.GET.get("family", ""), experiment.state in FINAL
+    # What is found is kept for a while; to draw it takes longer than to see that it is drawn already.
+    stamp = _stamp(experiment, insights.family_insight(experiment, family))
+    if not final and is_current(request, stamp):
+        return fragment(request, "", {"stamp": stamp}, final=False)
+    return fragment(request, "pages/_insight.html", _shown(experiment, family), final=final)
 
 
 @require_safe
@@ -76,11 +78,15 @@ def _shown(experiment: Experiment, family: str) -> dict[str, Any]:
         "metric_label": selectors.metric_label(experiment),
         "found": found,
         "live": experiment.state not in FINAL,
-        "stamp": stamp_of(found.family, found.trials, experiment.state) if found else "none",
+        "stamp": _stamp(experiment, found),
     }
     if found is not None:
         context.update(_drawn(experiment, found, insights.families_of(experiment)[found.family]))
     return context
+
+
+def _stamp(experiment: Experiment, found: FamilyInsight | None) -> str:
+    return stamp_of(found.family, found.trials, experiment.state) if found else "none"
 
 
 def _drawn(experiment: Experiment, found: FamilyInsight, space: Space) -> dict[str, Any]:
@@ -112,7 +118,7 @@ def _drawn(experiment: Experiment, found: FamilyInsight, space: Space) -> dict[s
         "best_names": order,
         "best": [
             (record, _value(record, metric), [record.params.get(name) for name in order])
-            for record in found.best[:BEST_IN_TABLE]
+            for record in found.best
         ],
         "best_count": len(found.best),
     }

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_safe
 
 from automl.engine.learners import LEARNERS
 from automl.engine.pruners import HalvingPruner
-from automl.engine.reasons import what_is_next, why_share, why_tried
+from automl.engine.reasons import what_is_next, why_share
 from automl.engine.samplers.allocation import family_merits
 from automl.engine.study import Study
 from automl.engine.trial import TrialRecord, TrialState
@@ -115,7 +115,7 @@ def _raced(
                 "id": row.id,
                 "name": selectors.name_of(record.family, record.number),
                 "state": record.state.value,
-                "why": why_tried(study, record, history),
+                "why": row.reason,
                 "folds": len(record.fold_scores),
                 "all_folds": study.folds,
                 "now": turn(now) if now is not None else None,

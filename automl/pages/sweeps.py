@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -17,29 +17,23 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from automl.core.errors import InvalidInput
 from automl.engine.glossary import guide
-from automl.engine.learners import get_learner
 from automl.engine.samplers.base import signature
-from automl.engine.space import Choice, Dimension, Space
-from automl.engine.sweeping import combinations, spread_values
-from automl.engine.trial import TrialState
-from automl.experiments import selectors
+from automl.engine.space import Choice, Dimension
+from automl.engine.sweeping import spread_values
+from automl.experiments import kept, selectors
 from automl.experiments.forecasts import Outlook
-from automl.experiments.models import Experiment, Sweep
-from automl.experiments.records import profile_of
-from automl.experiments.rows import TrialRow, read_trials
-from automl.experiments.services.by_hand import THERE, add_sweep, grid_of
+from automl.experiments.models import Sweep
+from automl.experiments.rows import read_trials
+from automl.experiments.services.by_hand import add_sweep, grid_of
 from automl.experiments.states import FINAL
-from automl.pages import charts
 from automl.pages.access import SignedInRequest, page
-from automl.pages.live import fragment, stamp_of
+from automl.pages.live import fragment, is_current
 from automl.pages.panels import Dial, decoded, families_of, label_of, panel_of
-from automl.pages.templatetags.show import NOTHING
+from automl.pages.sweep_responses import response_of, unused_dials
 
 SWEEPS_SHOWN = 20
 STEPS = 5
 SPACINGS = (("log", "by factor"), ("linear", "even steps"), ("list", "a list"))
-# Of what people see of a combination, the best first where several stand for one.
-UNDONE = (TrialState.WAITING.value, TrialState.RUNNING.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +99,15 @@ def response(request: SignedInRequest, id: UUID, sweep: UUID) -> HttpResponse:
     """What a sweep has found so far: polled, and sent only when one of its trials has moved."""
     found = selectors.get_experiment(user=request.user, id=id)
     chosen = _among(found.sweeps.filter(id=sweep), str(sweep))
+    # Of a version of the experiment that was looked at before it is known what it shows.
+    stamp = kept.recall(found, f"sweep:{sweep}")
+    if stamp is not None and is_current(request, stamp):
+        return fragment(request, "", {"stamp": stamp}, final=False)
     shown = response_of(found, chosen, read_trials(found, Q(family=chosen.family)))
-    return fragment(request, "pages/_sweep.html", shown, final=found.state in FINAL or shown["done"])
+    final = found.state in FINAL or shown["done"]
+    if not final:
+        kept.keep(found, f"sweep:{sweep}", shown["stamp"])
+    return fragment(request, "pages/_sweep.html", shown, final=final)
 
 
 def _is_offered(outlook: Outlook, family: str) -> bool:
@@ -267,7 +268,7 @@ def _counted(outlook: Outlook, family: str, form: QueryDict) -> dict[str, Any]:
         found = grid_of(outlook.experiment, family=family, grid=grid, base=base)
     except InvalidInput as error:
         return {"count_error": str(error), "combos": 0}
-    there = {signature(family, row.params) for row in outlook.of(family) if row.state in THERE}
+    there = {signature(family, row.params) for row in outlook.of(family) if row.would_tell_nothing_new}
     new = [params for params in found if signature(family, params) not in there]
     time = outlook.seconds_of(family, new) if new else 0.0
     left = outlook.time_left()
@@ -276,116 +277,10 @@ def _counted(outlook: Outlook, family: str, form: QueryDict) -> dict[str, Any]:
         "combos": len(found),
         "combos_new": len(new),
         "combos_before": len(found) - len(new),
+        "combos_unused": unused_dials(family, outlook.space(family), grid, found),
         "combos_seconds": time,
         "combos_left": left,
         "combos_late": left is not None and bool(new) and time > left,
         "combos_grid": [(name, [label_of(value) for value in values]) for name, values in grid.items()],
         "ended": outlook.experiment.state in FINAL,
-    }
-
-
-# --- The response -------------------------------------------------------------------------------
-
-
-def response_of(experiment: Experiment, sweep: Sweep, trials: Sequence[TrialRow]) -> dict[str, Any]:
-    """The combinations of a sweep with what became of each; `trials` are those of its family."""
-    space = _space(experiment, sweep)
-    metric = selectors.metric_of(experiment)
-    entries = _entries(sweep, space, trials)
-    done = [each for each in entries if each["value"] is not None]
-    best = max(done, key=lambda each: each["score"], default=None)
-    going = sum(1 for each in entries if each["state"] in UNDONE)
-    names = [name for name, values in sweep.grid.items() if len(values) > 1] or list(sweep.grid)
-    labels = {name: guide(sweep.family, name, space.dimensions[name]).label for name in sweep.grid}
-    drawn: dict[str, Any] = {}
-    if len(names) == 1:
-        drawn["curve"] = charts.response_curve(
-            space.dimensions[names[0]],
-            [(each["params"].get(names[0]), each["value"], each["low"], each["high"]) for each in entries],
-            x_label=labels[names[0]],
-            y_label=selectors.metric_label(experiment),
-        )
-    else:
-        rows, across = sorted(names, key=lambda name: (len(sweep.grid[name]), -names.index(name)))[-2:]
-        drawn["heat"] = charts.heat_map(
-            entries,
-            rows=(rows, [label_of(value) for value in _ordered(space, sweep, rows)]),
-            across=(across, [label_of(value) for value in _ordered(space, sweep, across)]),
-            labels=labels,
-        )
-        drawn["heat_over"] = [labels[name] for name in names if name not in (rows, across)]
-    return {
-        "experiment": experiment,
-        "sweep": sweep,
-        "entries": sorted(entries, key=lambda each: each["place"]),
-        "sweep_labels": list(labels.values()),
-        "sweep_best": best,
-        "sweep_done": len(entries) - going,
-        "sweep_size": len(entries),
-        "going": going,
-        "done": not going,
-        "better_is": "higher" if metric is None or metric.higher_is_better else "lower",
-        "metric_label": selectors.metric_label(experiment),
-        "polled": bool(going) and experiment.state not in FINAL,
-        "stamp": stamp_of("sweep", *_states(entries), experiment.state in FINAL),
-        **drawn,
-    }
-
-
-def _space(experiment: Experiment, sweep: Sweep) -> Space:
-    return get_learner(sweep.family).space(profile_of(experiment))
-
-
-def _ordered(space: Space, sweep: Sweep, name: str) -> list[Any]:
-    values = [space.dimensions[name].check(name, value) for value in sweep.grid[name]]
-    unique = list(dict.fromkeys(values))
-    return unique if isinstance(space.dimensions[name], Choice) else sorted(unique, key=float)
-
-
-def _states(entries: list[dict[str, Any]]) -> list[str]:
-    counts: dict[str, int] = {}
-    for each in entries:
-        counts[each["state"]] = counts.get(each["state"], 0) + 1
-    return [f"{state[:2]}{count}" for state, count in sorted(counts.items())]
-
-
-def _entries(sweep: Sweep, space: Space, rows: Sequence[TrialRow]) -> list[dict[str, Any]]:
-    """One for each combination, with the trial that has most to tell; some were tried before the sweep."""
-    wanted = {
-        signature(sweep.family, params): (place, params)
-        for place, params in enumerate(combinations(space, sweep.grid, sweep.base))
-    }
-    # Of thousands of trials few are on the grid, which one dial of it tells sooner than a whole text.
-    dial = next(iter(sweep.grid))
-    on_grid = {params.get(dial) for _, params in wanted.values()}
-    found: dict[str, TrialRow] = {}
-    for row in rows:
-        if (params := row.params).get(dial) not in on_grid:
-            continue
-        key = signature(row.family, params)
-        if key in wanted and (key not in found or _tells(row) > _tells(found[key])):
-            found[key] = row
-    return [_entry(sweep, place, params, found.get(key)) for key, (place, params) in wanted.items()]
-
-
-def _tells(row: TrialRow) -> int:
-    order = ("cancelled", "failed", "pruned", "waiting", "running", "complete")
-    return order.index(row.state)
-
-
-def _entry(sweep: Sweep, place: int, params: Mapping[str, Any], row: TrialRow | None) -> dict[str, Any]:
-    return {
-        "place": place,
-        "params": params,
-        "labels": {name: label_of(params[name]) if name in params else NOTHING for name in sweep.grid},
-        "cells": [label_of(params[name]) if name in params else NOTHING for name in sweep.grid],
-        "trial": row,
-        "name": selectors.name_of(row.family, row.number) if row else "",
-        "state": row.state if row else "cancelled",
-        "score": row.score if row else None,
-        "value": row.value if row else None,
-        "low": row.value_low if row else None,
-        "high": row.value_high if row else None,
-        "seconds": row.fit_time if row else None,
-        "before": row is not None and row.sweep_id != sweep.id,
     }

@@ -9,10 +9,10 @@ import pytest
 from automl.engine.budget import Budget
 from automl.engine.learners import get_learner
 from automl.engine.pruners import HalvingPruner
-from automl.engine.reasons import what_is_next, why_share, why_tried
+from automl.engine.reasons import what_is_next, why_proposed, why_share, why_tried
 from automl.engine.samplers.allocation import family_merits, family_shares
 from automl.engine.schema import DataProfile
-from automl.engine.study import Study
+from automl.engine.study import CHEAP, CHEAPER, Study
 from automl.engine.trial import Origin, TaskType, TrialRecord, TrialState
 
 DATA = DataProfile(500, 4, TaskType.BINARY, 2)
@@ -143,3 +143,23 @@ def test_the_mark_is_what_decides():
     near = replace(trial, fold_scores=(mark.level - mark.margin / 2,))
     assert not pruner.should_prune(near, leaders)
     assert pruner.mark(replace(trial, origin=Origin.MANUAL), leaders) is None
+
+
+def test_what_a_proposal_says_holds_for_what_was_known_then():
+    search, history, _ = played(30)
+    proposals = search.ask(history, 1)
+    said = why_proposed(search, proposals, history)
+    record = TrialRecord(30, proposals[0].family, proposals[0].params)
+    # Of the latest eight the sampler knew no scores, so they are no reason for what it did.
+    known = [r if r.number < 22 else TrialRecord(r.number, r.family, r.params) for r in history]
+    assert said == [why_tried(search, record, known)]
+
+
+def test_what_is_tried_because_time_is_short_says_so():
+    _, history, _ = played(30)
+    search = Study(DATA, families=["linear", "lightgbm"], budget=Budget(seconds=60.0))
+    said = set()
+    for tenths in range(5, 40):
+        found = search.ask(history, 1, remaining=tenths / 10)
+        said.update(why_proposed(search, found, history))
+    assert said & {CHEAPER, CHEAP}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from automl.core.errors import Conflict, InvalidInput, QuotaExceeded
+from automl.experiments.forecasts import Outlook
 from automl.experiments.models import Experiment, Sweep, TrainedModel
 from automl.experiments.selectors import best_model_id
 from automl.experiments.services.by_hand import add_sweep, add_trial
@@ -52,6 +53,24 @@ def test_what_was_tried_before_is_skipped_and_counted():
     third = add_sweep(experiment, family="lightgbm", grid={"num_leaves": [15]})
     assert (third.trials, third.sweep.skipped, Sweep.objects.count()) == ([], 1, 3)
     assert again(stopped).state == "waiting"
+
+
+@pytest.mark.parametrize(("status", "skipped"), [("error", 1), ("timeout", 0), ("memory", 0)])
+def test_what_failed_is_tried_again_unless_its_settings_were_at_fault(seat, status, skipped):
+    experiment = ExperimentFactory()
+    first = add_sweep(experiment, family="lightgbm", grid={"num_leaves": [15]})
+    seat.answers["evaluate"] = lambda **_: outcome(status, error="It broke.")
+    evaluate_trial("here")
+    assert again(first.trials[0]).state == "failed"
+    assert add_sweep(experiment, family="lightgbm", grid={"num_leaves": [15]}).sweep.skipped == skipped
+
+
+def test_of_several_that_tried_the_same_one_with_a_score_is_named():
+    experiment = ExperimentFactory()
+    for state in ("cancelled", "failed", "complete", "complete"):
+        TrialFactory(experiment=experiment, state=state, hyperparameters={"num_leaves": 20})
+    found = Outlook(experiment).same_as("lightgbm", {"num_leaves": 20})
+    assert (found.number, found.state) == (2, "complete")
 
 
 @pytest.mark.parametrize(
@@ -127,9 +146,20 @@ def test_a_band_in_the_metrics_own_unit_begins_with_its_lower_end(metric):
     sign = -1 if metric == "rmse" else 1
     for place in range(6):
         params = {"num_leaves": 10 + 20 * place}
-        TrialFactory(experiment=experiment, hyperparameters=params, score=sign * (5 + place))
+        TrialFactory(experiment=experiment, hyperparameters=params, score=sign * (0.5 + place / 50))
     found = add_trial(experiment, family="lightgbm", hyperparameters={"num_leaves": 61}).prediction
     assert 0 < found["low"] < found["value"] < found["high"]
+
+
+@pytest.mark.parametrize(("metric", "sign"), [("roc_auc", 1), ("rmse", -1)])
+def test_a_predicted_band_stays_within_what_the_metric_can_be(metric, sign):
+    experiment = ExperimentFactory(metric=metric)
+    for place, value in enumerate((0.99, 0.992, 0.991, 0.993, 0.99, 0.5, 0.992, 0.991)):
+        params = {"num_leaves": 10 + 20 * place}
+        TrialFactory(experiment=experiment, hyperparameters=params, score=sign * value)
+    for leaves in (15, 61, 115, 250):
+        found = Outlook(experiment).forecast("lightgbm", {"num_leaves": leaves})
+        assert 0 <= found.low <= found.value <= found.high <= (1 if sign == 1 else 2)
 
 
 def test_an_end_that_was_decided_a_moment_before_is_void(monkeypatch):

@@ -43,6 +43,14 @@ def test_the_first_trials_are_the_defaults():
     assert {trial.origin for trial in experiment.trials.all()} == {"default"}
 
 
+def test_a_trial_keeps_why_it_was_proposed():
+    experiment = ExperimentFactory(started_at=None)
+    plan_trials(experiment.id)
+    first = experiment.trials.order_by("number").first()
+    assert first.reason.startswith("Ready-made settings, number 1 of")
+    assert add_trial(experiment, family="linear", hyperparameters={}).reason == "Asked for by hand."
+
+
 def test_a_plan_after_the_budget_stops_the_search(sent, django_capture_on_commit_callbacks):
     experiment = ExperimentFactory(started_at=timezone.now() - timedelta(seconds=61))
     running = TrialFactory(experiment=experiment, state="running")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from django.urls import reverse
 
-from automl.experiments.models import Diagnosis
+from automl.experiments.models import Diagnosis, Trial
 from automl.experiments.selectors import entry_name
 from tests.diagnoses import comparison
 from tests.factories import EnsembleFactory, ExperimentFactory, TrialFactory
@@ -51,6 +51,8 @@ def test_two_trials_are_compared_and_what_differs_stands_first(browser_client, w
     ]
     assert ["off", "on"] in [values for _, values, _ in answer.context["dials"]]
     assert len(answer.context["curves"][0]["hues"]) == 2
+    assert len(answer.context["curves"][0]["rows"]) == 2 * 4
+    assert '<th scope="col">Trial</th><th scope="col" class="right">Rounds</th>' in answer.text
     pairs = comparison((str(one.id), entry_name(one)), (str(other.id), entry_name(other)))
     Diagnosis.objects.update(state="ready", result=pairs, version=1)
     done = browser_client.get(
@@ -82,6 +84,13 @@ def test_an_ensemble_and_a_tie_among_many_say_what_limits_them(browser_client, w
     page = browser_client.get(address(world, one.id, other.id)).text
     assert f"The weights of {entry_name(one)} were chosen on these same rows" in page
     assert "though not alone" in page
+
+
+def test_who_asked_for_a_trial_is_told_as_on_the_board(browser_client, world):
+    one, other = two(world)
+    Trial.objects.filter(id=one.id).update(origin="manual")
+    facts = browser_client.get(address(world, one.id, other.id)).context["facts"]
+    assert next(values for name, values, _ in facts if name == "Origin")[0] == "by you"
 
 
 def test_ties_are_told_as_ties_and_the_worse_one_second(browser_client, world):

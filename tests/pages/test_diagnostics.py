@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.urls import reverse
 
@@ -81,6 +83,36 @@ def test_without_scripts_all_of_it_is_one_page(browser_client, world, task):
     everything = browser_client.get(f"{ready(world.trial, task)}?all").text
     assert "hx-get" not in everything
     assert everything.count("<h2") == len(PARTS[task])
+
+
+@pytest.mark.parametrize(
+    ("bias", "words"), [(0.0, "neither too high nor too low"), (-3.0, "3 too low"), (3.0, "3 too high")]
+)
+def test_a_mean_error_is_told_without_a_sign(browser_client, world, bias, words):
+    address = ready(world.trial, "regression")
+    found = Diagnosis.objects.get()
+    found.result["regression"]["bias"] = bias
+    found.save()
+    text = browser_client.get(part(address, "fit")).text
+    assert words in " ".join(re.sub("<[^>]+>", " ", text).split())
+
+
+def test_curves_and_bars_have_their_points_as_tables(browser_client, world):
+    binary = browser_client.get(part(ready(world.trial), "ranking"))
+    for _, _, _, points in binary.context["found"]["lines"]:
+        assert 2 <= len(points) <= 20
+    found = Diagnosis.objects.get().result["classification"]["curves"]["classes"][0]
+    assert binary.context["found"]["lines"][0][3][-1] == found["roc"][-1]
+    assert "for two classes" not in binary.text
+    numbers = browser_client.get(part(ready(world.trial, "regression"), "residuals"))
+    counts = Diagnosis.objects.get().result["regression"]["residuals"]["counts"]
+    assert [count for _, _, count in numbers.context["found"]["counts"]] == counts
+
+
+def test_of_more_than_two_classes_it_says_that_there_is_no_threshold(browser_client, world):
+    answer = browser_client.get(part(ready(world.trial, "multiclass"), "ranking"))
+    assert "a threshold with costs are for two classes" in answer.text
+    assert answer.context["found"]["lines"] == []
 
 
 def test_a_part_of_another_task_is_not_there(browser_client, world):

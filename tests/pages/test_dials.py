@@ -276,3 +276,23 @@ def test_without_javascript_nothing_is_loaded_anew_under_what_is_typed(browser_c
     experiment = ExperimentFactory(owner=alice)
     TrialFactory(experiment=experiment, origin="manual", state="running")
     assert 'http-equiv="refresh"' not in get(browser_client, experiment, family=FAMILY).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("state", "own_fault", "words"),
+    [
+        ("failed", True, "which failed; with these settings it would again"),
+        ("failed", False, "which failed; it may fare better this time"),
+        ("pruned", False, "which was stopped early"),
+        ("running", False, "The same is under way as"),
+    ],
+)
+def test_what_was_tried_without_a_score_says_what_came_of_it(browser_client, alice, state, own_fault, words):
+    experiment = ExperimentFactory(owner=alice)
+    params = space_of(experiment).default()
+    TrialFactory(
+        experiment=experiment, family=FAMILY, state=state, own_fault=own_fault, hyperparameters=params
+    )
+    text = get(browser_client, experiment, "dials_preview", family=FAMILY).content.decode()
+    assert words in text
+    assert "how much is luck" not in text

@@ -35,6 +35,19 @@ def test_without_a_family_it_shows_that_of_the_best_trial(browser_client, alice)
     assert shown(browser_client, experiment).context["found"].family == "catboost"
 
 
+def test_what_is_drawn_already_is_not_drawn_again(browser_client, alice, monkeypatch):
+    experiment = long_search(alice, 60)
+    stamp = shown(browser_client, experiment, family="linear").context["stamp"]
+    monkeypatch.setattr("automl.pages.insight._drawn", None)
+    assert shown(browser_client, experiment, family="linear", version=stamp).status_code == 204
+
+
+def test_all_the_lines_of_the_best_are_in_their_table(browser_client, alice):
+    experiment = long_search(alice, 100, families=("lightgbm",))
+    context = shown(browser_client, experiment, family="lightgbm").context
+    assert len(context["best"]) == len(context["parallel"][0].threads) > 10
+
+
 def test_a_family_that_there_is_not_is_no_error(browser_client, alice):
     experiment = long_search(alice, 60)
     assert shown(browser_client, experiment, family="<script>").status_code == 200
@@ -107,6 +120,7 @@ def test_tuning_that_paid_says_so_with_its_cost(browser_client, alice):
     assert "<strong>Yes.</strong>" in page
     assert "48 s" in page
     assert "24 tuned" in page
+    assert "24 more trials, about 48 s on the seats:" in page
     assert "0.0123 <span" in page and "+0.0123" not in page
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from django.urls import reverse
 
+from automl.experiments.services.by_hand import add_trial
 from tests.factories import EnsembleFactory, ExperimentFactory, TrialFactory
 from tests.searches import long_search
 
@@ -21,14 +22,15 @@ def test_what_runs_says_why_and_what_it_has_to_reach(browser_client, alice):
         state="running",
         origin="search",
         fold_scores=[0.899],
+        reason="A small step.",
     )
-    TrialFactory(experiment=experiment, number=901, state="waiting", origin="manual")
+    add_trial(experiment, family="linear", hyperparameters={})
     answer = page_of(browser_client, experiment)
     first, second = answer.context["raced"]
     assert first["id"] == trial.id
     assert (first["folds"], first["all_folds"]) == (1, 5)
     assert first["mark"] is not None
-    assert "family" in first["why"]
+    assert first["why"] == "A small step."
     assert second["why"] == "Asked for by hand."
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 
 import pytest
+from django.db.models import F
 from django.urls import reverse
 
-from automl.experiments.models import Sweep, Trial
+from automl.experiments.models import Experiment, Sweep, Trial
 from automl.experiments.services.by_hand import add_sweep
 from tests.factories import ExperimentFactory, TrialFactory
 from tests.pages.test_markup import check
@@ -37,6 +38,7 @@ def finish(trial, score):
     Trial.objects.filter(id=trial.id).update(
         state="complete", score=score, value=score, value_low=score - 0.01, value_high=score + 0.01
     )
+    Experiment.objects.filter(id=trial.experiment_id).update(version=F("version") + 1)
 
 
 def test_the_builder_offers_every_dial(browser_client, alice):
@@ -139,6 +141,18 @@ def test_one_dial_gives_a_curve_that_fills_in(browser_client, alice):
     assert shown(version=stamp).status_code == 286
 
 
+def test_a_poll_of_a_sweep_where_nothing_moved_reads_no_trial(
+    browser_client, alice, django_assert_num_queries
+):
+    experiment = ExperimentFactory(owner=alice)
+    added = add_sweep(experiment, family=FAMILY, grid={"learning_rate": [0.01, 0.03, 0.1]})
+    address = reverse("pages:sweep_response", args=[experiment.id, added.sweep.id])
+    stamp = browser_client.get(address).context["stamp"]
+    with django_assert_num_queries(4):  # session, user, experiment, sweep
+        assert browser_client.get(address, {"version": stamp}).status_code == 204
+    assert browser_client.get(address, {"version": "another"}).status_code == 200
+
+
 def test_two_dials_give_a_map_and_three_are_folded(browser_client, alice):
     experiment = ExperimentFactory(owner=alice)
     grid = {"learning_rate": [0.01, 0.1], "num_leaves": [15, 31, 63]}
@@ -202,3 +216,32 @@ def test_pages_ask_the_database_little(browser_client, alice, django_assert_max_
         get(browser_client, experiment)
     with django_assert_max_num_queries(5):
         get(browser_client, experiment, "sweeps_count", **ASKED)
+
+
+def test_a_dial_out_of_use_has_a_place_on_the_map_and_its_best_is_framed(browser_client, alice):
+    experiment = ExperimentFactory(owner=alice)
+    grid = {"penalty": ["l2", "elasticnet"], "l1_ratio": [0.2, 0.5, 0.8]}
+    added = add_sweep(experiment, family="linear", grid=grid)
+    for place, trial in enumerate(added.trials):
+        finish(trial, 0.9 - place / 100)
+    assert "l1_ratio" not in added.trials[0].hyperparameters
+    answer = get(browser_client, experiment, sweep=added.sweep.id)
+    check(answer)
+    wide = answer.context["heat"][0]
+    assert len(wide.cells) == 4
+    assert wide.label_end - 7 * len("elasticnet") > 12  # where the dial's own name stands
+    assert [cell.title.split(":")[0] for cell in wide.cells if cell.best] == [
+        "Penalty l2, Share that drops columns not in use"
+    ]
+    assert "is in use only where penalty is elasticnet" in answer.content.decode()
+
+
+def test_a_dial_out_of_use_in_all_of_a_sweep_is_said(browser_client, alice):
+    experiment = ExperimentFactory(owner=alice)
+    asked = {"family": "linear", "on": "l1_ratio", "l1_ratio.spacing": "list", "l1_ratio.values": "0.2 0.5"}
+    text = get(browser_client, experiment, "sweeps_count", **asked).content.decode()
+    assert "<strong>1</strong>" in text and "is in use only where penalty is elasticnet" in text
+    added = add_sweep(experiment, family="linear", grid={"l1_ratio": [0.2, 0.5]})
+    finish(added.trials[0], 0.9)
+    text = get(browser_client, experiment, sweep=added.sweep.id).content.decode()
+    assert "out of use in all of it" in text and "No trial of it has completed" not in text

@@ -23,6 +23,15 @@ def test_a_trial_shows_what_was_tried_and_what_was_found(browser_client, world):
     assert page.count('<polyline class="line main"') == 2  # one for each width
 
 
+def test_a_trial_and_its_opened_row_say_why_it_was_tried(browser_client, alice):
+    trial = TrialFactory(experiment=ExperimentFactory(owner=alice), reason="A small step.")
+    page = browser_client.get(reverse("pages:trial", args=[trial.id])).content.decode()
+    assert "Why this one: A small step." in page
+    address = reverse("pages:experiment", args=[trial.experiment_id])
+    assert "A small step." in browser_client.get(address, {"open": str(trial.id)}).content.decode()
+    assert "A small step." not in browser_client.get(address).content.decode()
+
+
 def test_folds_are_shown_in_the_metrics_own_unit(browser_client, alice):
     experiment = ExperimentFactory(owner=alice, task_type="regression", metric="rmse")
     trial = TrialFactory(experiment=experiment, score=-2.5, value=2.5, fold_scores=[-2.4, -2.6])

@@ -9,19 +9,21 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Max
+from django.db.models import F, Max, Q
 
 from automl.core.dispatch import dispatcher
 from automl.core.errors import Conflict, InvalidInput
 from automl.engine.errors import UserError
 from automl.engine.learners import LEARNERS, get_learner
+from automl.engine.reasons import WHY_ASKED
 from automl.engine.samplers.base import signature
 from automl.engine.space import InvalidValue, Space
 from automl.engine.sweeping import combinations, grid_errors
-from automl.engine.trial import Origin, Params, ParamValue, TrialState
+from automl.engine.trial import Origin, Params, ParamValue
 from automl.experiments import forecasts
 from automl.experiments.models import Experiment, ExperimentState, Sweep, Trial
 from automl.experiments.records import history_of, profile_of, study_of
+from automl.experiments.rows import read_trials
 from automl.experiments.services.steering import begin_again, check_may_go_on, locked, spent_of
 from automl.experiments.services.trials import free_places
 from automl.experiments.states import FINAL
@@ -30,13 +32,6 @@ from automl.experiments.states import FINAL
 LEAST_SECONDS = 30.0
 # The most that is kept back of a budget for the ensemble and the package, and the share where it is less.
 MOST_KEPT_BACK, SHARE_KEPT_BACK = 15.0, 0.06
-# Trials in these states would tell nothing new; one stopped early or cancelled has no score to show.
-THERE = (
-    TrialState.WAITING.value,
-    TrialState.RUNNING.value,
-    TrialState.COMPLETE.value,
-    TrialState.FAILED.value,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +69,7 @@ def add_trial(experiment: Experiment, *, family: str, hyperparameters: Mapping[s
             origin=Origin.MANUAL.value,
             hyperparameters=params,
             prediction=found.as_json(),
+            reason=WHY_ASKED[Origin.MANUAL],
         )
         _send([trial])
     return trial
@@ -114,6 +110,7 @@ def add_sweep(
                 origin=Origin.SWEEP.value,
                 hyperparameters=params,
                 sweep=sweep,
+                reason=WHY_ASKED[Origin.SWEEP],
             )
             for place, params in enumerate(new)
         )
@@ -166,8 +163,8 @@ def _space(experiment: Experiment, family: str) -> Space:
 
 
 def _tried(experiment: Experiment, family: str) -> set[str]:
-    rows = experiment.trials.filter(family=family, state__in=THERE)
-    return {signature(family, params) for params in rows.values_list("hyperparameters", flat=True)}
+    rows = read_trials(experiment, Q(family=family))
+    return {signature(family, row.params) for row in rows if row.would_tell_nothing_new}
 
 
 def _next_number(row: Experiment) -> int:

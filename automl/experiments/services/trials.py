@@ -23,6 +23,7 @@ from automl.core.health import live_workers
 from automl.core.patience import patiently
 from automl.engine.budget import SEARCHED
 from automl.engine.isolation import Outcome
+from automl.engine.reasons import why_proposed
 from automl.engine.study import Study
 from automl.engine.trial import Origin, Proposal, TrialRecord, TrialState
 from automl.experiments import clock
@@ -66,9 +67,8 @@ def plan_trials(experiment_id: UUID) -> None:
     waiting = sum(record.state is TrialState.WAITING for record in going)
     wanted = free_places(experiment) - waiting
     if wanted > 0:
-        _add_planned(
-            experiment, study.ask(history, count=wanted, remaining=time_left(experiment)), len(history)
-        )
+        proposals = study.ask(history, count=wanted, remaining=time_left(experiment))
+        _add_planned(experiment, proposals, why_proposed(study, proposals, history), first=len(history))
 
 
 def is_hopeless(history: Sequence[TrialRecord]) -> bool:
@@ -100,7 +100,9 @@ def free_places(experiment: Experiment) -> int:
     return there if experiment.seats is None else min(there, experiment.seats)
 
 
-def _add_planned(experiment: Experiment, proposals: list[Proposal], first: int) -> None:
+def _add_planned(
+    experiment: Experiment, proposals: Sequence[Proposal], reasons: Sequence[str], *, first: int
+) -> None:
     try:
         with transaction.atomic():
             # Locks the row, so that a cancel comes wholly before or wholly after.
@@ -115,8 +117,9 @@ def _add_planned(experiment: Experiment, proposals: list[Proposal], first: int) 
                     family=proposal.family,
                     origin=proposal.origin.value,
                     hyperparameters=dict(proposal.params),
+                    reason=reason,
                 )
-                for position, proposal in enumerate(proposals)
+                for position, (proposal, reason) in enumerate(zip(proposals, reasons, strict=True))
             )
             for trial in trials:
                 transaction.on_commit(partial(dispatcher().evaluate, trial.id))
@@ -357,7 +360,8 @@ def _outcome_fields(outcome: Outcome, *, out_of_time: bool) -> tuple[TrialState,
         error += (
             " A seat has more with a higher AUTOML_MEMORY_PER_SEAT_MB, or with fewer seats (AUTOML_SEATS)."
         )
-    return TrialState.FAILED, {"error": error}
+    # What ran into a limit, or died, may fare better on another day; what raised would raise again.
+    return TrialState.FAILED, {"error": error, "own_fault": outcome.status == "error"}
 
 
 def give_back(trials: QuerySet[Trial]) -> int:

@@ -8,6 +8,8 @@ from typing import Any
 from automl.pages.charts.figure import Axis, Band, Bar, Dot, Figure, Stroke, axis, brief, figures
 
 HUES = 6
+# So many points of a line are read as a table.
+TOLD = 20
 # Between the values of these there is nothing, so no line.
 STEPPED = ("categorical", "boolean")
 Found = Mapping[str, Any]
@@ -22,6 +24,13 @@ def _rows(count: int) -> str:
     return f"{count:,} row{'' if count == 1 else 's'}"
 
 
+def points(line: Sequence[Sequence[float]]) -> list[Sequence[float]]:
+    """The points of a line for the table beside it: of many some, evenly, with both ends."""
+    if len(line) <= TOLD:
+        return list(line)
+    return [line[round(place * (len(line) - 1) / (TOLD - 1))] for place in range(TOLD)]
+
+
 def roc(curves: Found) -> list[Figure]:
     """True against false positive rate; the diagonal is chance. Of many classes only their mean is bold."""
     return _ranking(curves, "roc", ("False positive rate", "True positive rate"), [((0, 0), (1, 1))])
@@ -32,6 +41,17 @@ def precision_recall(curves: Found) -> list[Figure]:
     chance = [((0, each["share"]), (1, each["share"])) for each in curves["classes"][:1]]
     only_one = len(curves["classes"]) == 1
     return _ranking(curves, "precision_recall", ("Recall", "Precision"), chance if only_one else [])
+
+
+def ranking_points(curves: Found) -> list[tuple[str, str, str, list[Sequence[float]]]]:
+    """Both curves for tables: a title, what is across and what is up, the points. Of two classes only."""
+    if len(curves["classes"]) != 1:
+        return []
+    (found,) = curves["classes"]
+    return [
+        ("ROC", "False positive rate", "True positive rate", points(found["roc"])),
+        ("Precision and recall", "Recall", "Precision", points(found["precision_recall"])),
+    ]
 
 
 def _ranking(
@@ -124,6 +144,8 @@ def residuals(found: Found) -> list[Figure]:
 
 
 def _off(bias: float) -> str:
+    if not bias:
+        return "right"
     return f"{brief(abs(bias))} too {'high' if bias > 0 else 'low'}"
 
 
@@ -136,6 +158,12 @@ def error_bars(histogram: Found) -> list[Figure]:
     ]
     x = Axis("Predicted less actual", edges[0], edges[-1])
     return figures(x, axis("Rows", [0.0, max(counts)]), bars=bars)
+
+
+def error_counts(histogram: Found) -> list[tuple[float, float, int]]:
+    """The same for a table: from, to, and how many rows."""
+    edges, counts = histogram["edges"], histogram["counts"]
+    return list(zip(edges, edges[1:], counts, strict=False))
 
 
 def shows_rows(curve: Found) -> bool:

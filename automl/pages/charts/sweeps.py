@@ -18,7 +18,9 @@ INSET = 26
 LABEL_ROOM = 58
 SHADES = 9
 CELL_HEIGHT, CELL_GAP = 40, 3
-MAP_LEFT, MAP_BOTTOM = 74, 46
+MAP_LEFT, MOST_LEFT, MAP_BOTTOM = 74, 130, 46
+# The name of the dial stands beside the labels of its rows: room for one of them, and for a character.
+NAME_ROOM, CHARACTER = 26, 7
 # A cell narrower than this has no room for its value; the table has it.
 ROOM_FOR_TEXT = 46
 
@@ -138,6 +140,11 @@ class HeatMap:
     columns: tuple[Tick, ...]
     y_label: str
     x_label: str
+    left: int
+
+    @property
+    def label_end(self) -> int:
+        return self.left - 6
 
     @property
     def centre(self) -> float:
@@ -145,7 +152,7 @@ class HeatMap:
 
     @property
     def middle(self) -> float:
-        return round((MAP_LEFT + self.width) / 2, 1)
+        return round((self.left + self.width) / 2, 1)
 
 
 def heat_map(
@@ -178,7 +185,8 @@ def _map(
     labels: Mapping[str, str],
 ) -> HeatMap:
     name, width = size
-    room = (width - MAP_LEFT - RIGHT) / max(len(across[1]), 1)
+    left = _left_of(rows[1])
+    room = (width - left - RIGHT) / max(len(across[1]), 1)
     height = TOP + CELL_HEIGHT * len(rows[1]) + MAP_BOTTOM
     cells = []
     # The largest value on top, as on a plane.
@@ -192,7 +200,7 @@ def _map(
             pair = f"{labels[rows[0]]} {row}, {labels[across[0]]} {column}"
             cells.append(
                 Cell(
-                    x=round(MAP_LEFT + place * room, 1),
+                    x=round(left + place * room, 1),
                     y=TOP + line * CELL_HEIGHT,
                     width=round(room - CELL_GAP, 1),
                     height=CELL_HEIGHT - CELL_GAP,
@@ -202,23 +210,23 @@ def _map(
                     best=bool(scores) and entry["score"] == scores[-1],
                 )
             )
+    columns = [(round(left + (place + 0.5) * room, 1), column) for place, column in enumerate(across[1])]
     return HeatMap(
         size=name,
         width=width,
         height=height,
         cells=tuple(cells),
         rows=tuple(Tick(TOP + line * CELL_HEIGHT + CELL_HEIGHT / 2, row) for line, row in enumerate(order)),
-        columns=tuple(
-            _labels(
-                [
-                    (round(MAP_LEFT + (place + 0.5) * room, 1), column)
-                    for place, column in enumerate(across[1])
-                ]
-            )
-        ),
+        columns=tuple(_labels(columns)),
         y_label=labels[rows[0]],
         x_label=labels[across[0]],
+        left=left,
     )
+
+
+def _left_of(labels: Sequence[str]) -> int:
+    longest = max(map(len, labels), default=0)
+    return min(max(NAME_ROOM + CHARACTER * longest, MAP_LEFT), MOST_LEFT)
 
 
 def _shade(entry: Mapping[str, Any], scores: Sequence[float]) -> str:
