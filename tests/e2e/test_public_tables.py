@@ -268,7 +268,7 @@ def the_course_of_the_search(case: Case) -> None:
     page = case.page
     case.go("search", case.experiment.id)
     expect(page.locator(".shares.wide path").first).to_be_visible()
-    for heading in ("Who has the time", "What was dropped, and when", "Best score over time"):
+    for heading in ("Who had the time", "What was dropped, and when", "Best score over time"):
         expect(page.get_by_role("heading", name=heading)).to_be_visible()
     expect(page.locator("#latest-box tbody tr").first).to_be_visible()
     case.looks_right("search")

@@ -207,7 +207,7 @@ def test_a_reader_loses_nothing_when_the_board_updates(signed_in: Page, alice: U
     signed_in.get_by_label("Family").select_option("lightgbm")
     expect(signed_in.locator("tr[id^=row-]")).to_have_count(8)
     row = signed_in.locator("tr[id^=row-]").nth(5)
-    row.get_by_role("button").click()
+    row.get_by_role("button", name="Details of").click()
     expect(signed_in.locator("tr.opened")).to_have_count(1)
     signed_in.get_by_placeholder("Find a trial").fill("Light")
     kept = signed_in.locator("tr[id^=row-]").nth(3).get_by_role("link")
