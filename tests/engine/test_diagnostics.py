@@ -196,7 +196,8 @@ def test_rows_are_predicted_again_as_they_were(tmp_path, target, families):
     before = sum(member["weight"] * read_predictions(member["dir"])[rows] for member in members)
     np.testing.assert_allclose(again.predict(again.X), before, rtol=1e-4, atol=1e-5)
     twice = again.predict(np.tile(again.X, (2, 1)))
-    np.testing.assert_allclose(twice[: len(rows)], twice[len(rows) :])
+    # A matrix of another height is multiplied in other blocks, in single precision.
+    np.testing.assert_allclose(twice[: len(rows)], twice[len(rows) :], rtol=1e-5)
 
 
 def test_the_column_that_matters_is_found_and_noise_is_told_as_such(tmp_path):
