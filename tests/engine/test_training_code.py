@@ -206,15 +206,16 @@ def told(places):
 def test_the_script_of_a_trial_comes_to_its_score(told, family, target):
     _, expected, value = told[family, target]
 
-    assert value == pytest.approx(expected, abs=1e-6, rel=1e-9)
+    # A network's numbers are of single precision.
+    assert value == pytest.approx(expected, abs=1e-6, rel=1e-8 if family == "neural_network" else 1e-9)
 
 
 def test_scripts_import_nothing_of_ours_and_are_short(told):
     for path, _, _ in told.values():
         lines = path.read_text().splitlines()
-        assert imported(path.read_text()) <= LIBRARIES | sys.stdlib_module_names
+        assert imported(path.read_text()) <= {*LIBRARIES} | sys.stdlib_module_names
         # Every kind of column takes some lines, and few tables have all of them.
-        assert len(lines) <= 270
+        assert len(lines) <= 280
         assert max(map(len, lines)) <= 110
 
 

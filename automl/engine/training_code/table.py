@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from automl.engine.preparation import MOST_LEVELS, TEXT_COMPONENTS, TEXT_ROWS, TEXT_WORDS
+from automl.engine.preparation import LEAST_SINGULAR, MOST_LEVELS, TEXT_COMPONENTS, TEXT_ROWS, TEXT_WORDS
 from automl.engine.schema import MISSING_MARKS
 from automl.engine.training_code.source import literal, packed
 
@@ -78,7 +78,8 @@ def word_parts(cells):
     width = words.fit_transform(sample).shape[1]
     components = TruncatedSVD(min({TEXT_COMPONENTS}, width - 1), random_state=SEED)
     found = make_pipeline(words, components).fit(sample).transform(list(texts))
-    parts = {{f"words {{place + 1}}": found[:, place] for place in range(found.shape[1])}}
+    told = components.singular_values_ > {LEAST_SINGULAR} * components.singular_values_[0]
+    parts = {{f"words {{place + 1}}": found[:, place] for place in range(max(int(told.sum()), 1))}}
     return {{**parts, "length": texts.str.len(), "words": texts.str.count(" ") + 1}}
 '''
 STEPS = {
