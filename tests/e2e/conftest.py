@@ -84,8 +84,8 @@ class Watch:
         page.on("pageerror", lambda error: self.complaints.append(f"script: {error}"))
 
     def _heard(self, message: ConsoleMessage) -> None:
-        # An answer of 4xx to a form is what some tests ask for, and a poll is cut off where a page is left while
-        # it is under way (of one that fails the browser itself says so). Everything else in red is a fault.
+        # An answer of 4xx to a form is what some tests ask for, and a poll is cut off where a page is left
+        # while it is under way (of one that fails the browser itself says so). All else in red is a fault.
         expected = "status of 4" in message.text or message.text.startswith(LEFT)
         if message.type == "error" and not expected:
             self.complaints.append(f"{message.text} ({message.location})")
