@@ -39,7 +39,7 @@ demo: setup ## The main job in the terminal: upload, search, download, predict
 test: setup ## The tests: the fast ones on all cores, then those with real processes, then those with a browser
 	$(PY) -m pytest -q -n 2 -m "not slow and not e2e"
 	$(PY) -m pytest -q -n 2 --dist loadfile -m "slow and not e2e" --ignore=tests/faults || test $$? -eq 5
-	$(PY) -m pytest -q -n 2 --dist loadfile -m e2e || test $$? -eq 5
+	$(PY) -m pytest -q -n 2 --dist worksteal -m e2e || test $$? -eq 5
 
 faults: setup ## Kill, stop and fill up parts of a running service; mostly waits for leases and outages of 30 s
 	$(PY) -m pytest -q -n 2 --dist loadfile tests/faults
