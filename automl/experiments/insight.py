@@ -21,7 +21,7 @@ from automl.experiments.rows import TrialRow, read_trials
 
 T = TypeVar("T")
 # More trials of a family than this tell nothing new: the best and every so manyth of the others do.
-MOST_TRIALS, MOST_BEST = 600, 150
+MOST_TRIALS, MOST_BEST = 400, 100
 # While a search runs each trial moves the answer a little; that may wait.
 FRESH_SECONDS = 5.0
 MOST_POINTS = 200
