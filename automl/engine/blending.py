@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from automl.engine.ensemble import Blend, blend
+from automl.engine.ensemble import Blend, blend, bytes_for
 from automl.engine.errors import Damaged
 from automl.engine.evaluation import read_predictions, write_predictions
 from automl.engine.inference import finish_probabilities
@@ -32,7 +33,7 @@ SHARE = 4
 # A member as large as this makes a bundle that nobody wants to download for a gain in the fourth digit.
 LARGEST_MEMBER = 96 << 20
 # For holding the trials that are no candidates against the best: an answer is waited for.
-TESTING_SECONDS = 5.0
+TESTING_SECONDS, TESTING_SHARE = 5.0, 0.03
 
 
 def blend_trials(args: Mapping[str, Any]) -> dict[str, Any]:
@@ -51,7 +52,8 @@ def blend_trials(args: Mapping[str, Any]) -> dict[str, Any]:
     chosen = predictions[0]
     if len(trials) > 1:
         sizes = [trial.get("size") or 0 for trial in trials]
-        found = blend(metric, truth, predictions, sizes=sizes, seed=args["seed"])
+        most_bytes = bytes_for(args.get("time_budget"))
+        found = blend(metric, truth, predictions, sizes=sizes, most_bytes=most_bytes, seed=args["seed"])
         honest = _finished(found.honest, prepared.profile.classes)
         value, low, high = interval(metric, truth, honest)
         alone = _finished(found.honest_best, prepared.profile.classes)
@@ -73,7 +75,8 @@ def blend_trials(args: Mapping[str, Any]) -> dict[str, Any]:
     ]
     seen = {trial["id"] for trial in trials} | set(damaged)
     others = [trial for trial in given if trial["id"] not in seen]
-    tested = _Others(metric, truth, chosen, validated)
+    seconds = min(TESTING_SECONDS, TESTING_SHARE * args.get("time_budget", math.inf))
+    tested = _Others(metric, truth, chosen, validated, seconds)
     answer["tied"] += tested.tied(others, damaged)
     answer["untested"] = len(others) - tested.count
     answer["damaged"] = damaged
@@ -88,11 +91,12 @@ class _Others:
     truth: Array
     chosen: Array
     validated: Array
+    seconds: float
     count: int = 0
 
     def tied(self, trials: Sequence[Mapping[str, Any]], damaged: dict[str, str]) -> list[str]:
         found = []
-        ends = time.monotonic() + TESTING_SECONDS
+        ends = time.monotonic() + self.seconds
         for trial in trials:
             if time.monotonic() > ends:
                 break

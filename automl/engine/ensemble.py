@@ -30,6 +30,8 @@ MOST_CELLS = 60_000_000
 # 40 MB/s, before the budget's end.
 MOST_MEMBERS = 8
 MOST_BYTES = 200 << 20
+# Of what is packaged soon after a short search: checked as a graph, stored and measured, a second takes it.
+BYTES_A_SECOND, LEAST_BYTES = 2 << 20, 8 << 20
 LEAST_WEIGHT = 0.04
 JUDGES = 5
 
@@ -63,6 +65,7 @@ def blend(
     candidates: Sequence[Array],
     *,
     sizes: Sequence[int] | None = None,
+    most_bytes: int = MOST_BYTES,
     seed: int = 0,
 ) -> Blend:
     """Choose weights for candidates, and predict every row with weights chosen without it.
@@ -74,7 +77,9 @@ def blend(
     candidates : sequence of arrays
         Out-of-fold predictions, best candidate first.
     sizes : sequence of int or None
-        Bytes of each candidate's models; the members together take at most `MOST_BYTES`.
+        Bytes of each candidate's models.
+    most_bytes : int
+        What the members together take at most.
     seed : int
     """
     # Probabilities need no more than 24 bits; a target's unit may.
@@ -83,7 +88,7 @@ def blend(
     generator = np.random.default_rng([seed, 0xB1E4D])
     judge = _deal(y, generator)
     loss = fast_loss(metric)
-    room = np.zeros(len(stack)) if sizes is None else np.asarray(sizes, dtype=np.float64)
+    room = np.zeros(len(stack)) if sizes is None else np.asarray(sizes, dtype=np.float64) / most_bytes
     honest, honest_best = np.empty_like(stack[0]), np.empty_like(stack[0])
     for part in range(JUDGES):
         chosen = _sample(np.flatnonzero(judge != part), generator)
@@ -96,6 +101,13 @@ def blend(
     weights = _trim(_greedy(loss, y[rows], stack[:, rows], room))
     prediction = np.tensordot(weights, stack, axes=1)
     return Blend(tuple(float(weight) for weight in weights), prediction, honest, honest_best)
+
+
+def bytes_for(seconds: float | None) -> int:
+    """What members may take together after a search of so many seconds, so that its end is not waited for."""
+    if seconds is None:
+        return MOST_BYTES
+    return min(MOST_BYTES, max(LEAST_BYTES, int(seconds * BYTES_A_SECOND)))
 
 
 def _calibrated(metric: Metric, y: Array, prediction: Array, rows: Array) -> Array:
@@ -120,7 +132,7 @@ def _sample(rows: Array, generator: np.random.Generator) -> Array:
     return np.sort(generator.choice(rows, CHOOSING_ROWS, replace=False))
 
 
-def _greedy(loss: Callable[[Array, Array], float], y: Array, stack: Array, sizes: Array) -> Array:
+def _greedy(loss: Callable[[Array, Array], float], y: Array, stack: Array, room: Array) -> Array:
     """Add, again and again, the candidate that helps most; with replacement, from the best one on."""
     if stack.size > MOST_CELLS:
         step = -(-stack.size // MOST_CELLS)
@@ -129,7 +141,7 @@ def _greedy(loss: Callable[[Array, Array], float], y: Array, stack: Array, sizes
     total = np.zeros_like(stack[0])
     best, best_counts, since = np.inf, counts.copy(), 0
     for size in range(1, ROUNDS + 1):
-        open_ = np.flatnonzero(_may_join(counts, sizes))
+        open_ = np.flatnonzero(_may_join(counts, room))
         losses = [loss(y, (total + stack[index]) / size) for index in open_]
         least = int(np.argmin(losses))
         total += stack[open_[least]]
@@ -143,14 +155,14 @@ def _greedy(loss: Callable[[Array, Array], float], y: Array, stack: Array, sizes
     return np.asarray(best_counts / best_counts.sum())
 
 
-def _may_join(counts: Array, sizes: Array) -> Array:
-    """Tell which candidates are members already, or may still become one."""
+def _may_join(counts: Array, room: Array) -> Array:
+    """Tell which candidates are members already, or may still become one; all together have a room of 1."""
     members = counts > 0
     if not members.any():
         return np.ones(len(counts), dtype=bool)
     if members.sum() == MOST_MEMBERS:
         return np.asarray(members)
-    return np.asarray(members | (sizes <= MOST_BYTES - sizes[members].sum()))
+    return np.asarray(members | (room <= 1.0 - room[members].sum()))
 
 
 def _trim(weights: Array) -> Array:

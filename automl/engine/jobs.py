@@ -94,13 +94,17 @@ class Candidate(TypedDict):
 
 
 class BlendArgs(TypedDict):
-    """Trials to blend, best first, and others that may only be tied; `out` keeps what it is judged by."""
+    """Trials to blend, best first, and others that may only be tied; `out` keeps what it is judged by.
+
+    After a short search, by its time budget in seconds, members are small and tests few.
+    """
 
     prepared: str
     metric: str
     seed: int
     trials: list[Candidate]
     memory_bytes: NotRequired[int]
+    time_budget: NotRequired[float]
     others: NotRequired[list[dict[str, Any]]]  # best first, of each its id and dir
     out: NotRequired[str]
 

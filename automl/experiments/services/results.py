@@ -138,6 +138,7 @@ def _blend(
             "others": [{"id": str(trial.id), "dir": str(storage.path_of(trial.folder))} for trial in others],
             "out": str(storage.path_of(ensemble.folder)),
             "memory_bytes": seats.memory_of("blend"),
+            "time_budget": experiment.time_budget,
         },
         seconds=60.0,
         on_tick=heartbeat,
