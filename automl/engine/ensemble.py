@@ -30,8 +30,10 @@ MOST_CELLS = 60_000_000
 # 40 MB/s, before the budget's end.
 MOST_MEMBERS = 8
 MOST_BYTES = 200 << 20
-# Of what is packaged soon after a short search: checked as a graph, stored and measured, a second takes it.
-BYTES_A_SECOND, LEAST_BYTES = 2 << 20, 8 << 20
+# To package so much, compared as a graph and stored, takes a second; and of a search's end people wait for
+# some seconds, or for a share of its time where that is more.
+BYTES_A_SECOND = 5 << 20
+WAITED_SECONDS, WAITED_SHARE = 3.5, 0.13
 LEAST_WEIGHT = 0.04
 JUDGES = 5
 
@@ -107,7 +109,7 @@ def bytes_for(seconds: float | None) -> int:
     """What members may take together after a search of so many seconds, so that its end is not waited for."""
     if seconds is None:
         return MOST_BYTES
-    return min(MOST_BYTES, max(LEAST_BYTES, int(seconds * BYTES_A_SECOND)))
+    return min(MOST_BYTES, int(max(WAITED_SECONDS, WAITED_SHARE * seconds) * BYTES_A_SECOND))
 
 
 def _calibrated(metric: Metric, y: Array, prediction: Array, rows: Array) -> Array:
