@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from automl.engine.ensemble import Blend, blend, bytes_for
+from automl.engine.ensemble import Blend, blend
 from automl.engine.errors import Damaged
 from automl.engine.evaluation import read_predictions, write_predictions
 from automl.engine.inference import finish_probabilities
@@ -52,8 +52,7 @@ def blend_trials(args: Mapping[str, Any]) -> dict[str, Any]:
     chosen = predictions[0]
     if len(trials) > 1:
         sizes = [trial.get("size") or 0 for trial in trials]
-        most_bytes = bytes_for(args.get("time_budget"))
-        found = blend(metric, truth, predictions, sizes=sizes, most_bytes=most_bytes, seed=args["seed"])
+        found = blend(metric, truth, predictions, sizes=sizes, seed=args["seed"])
         honest = _finished(found.honest, prepared.profile.classes)
         value, low, high = interval(metric, truth, honest)
         alone = _finished(found.honest_best, prepared.profile.classes)

@@ -47,6 +47,9 @@ FAMILY_REQUIREMENTS = {"lightgbm": "lightgbm", "xgboost": "xgboost-cpu", "catboo
 BUNDLED = Path(__file__).with_name("bundled")
 # A higher level takes three times as long and saves a fifth: for what is small only.
 COMPRESSION, SMALL_COMPRESSION, SMALL_BYTES = 1, 6, 48 << 20
+# To write a graph of so much takes a second; for a search's end people wait some seconds more.
+GRAPH_BYTES_A_SECOND = 5 << 20
+WAITED_SECONDS, WAITED_SHARE = 3.5, 0.1
 # Comparing the graph with its model is part of the search's time, and is worth this much of it.
 COMPARING_SHARE, MOST_SECONDS = 0.02, 3.0
 # The date in the ZIP is fixed, so that the same model gives the same file.
@@ -153,7 +156,15 @@ def _files(
     schema = model.encoder.schema
     model_file = dumps(_stored(model))
     check_types(model_file)  # what the list lacks would be refused where the bundle is used
-    graph = offer(model, prepared.X, prepared.y, seconds=_seconds_to_compare(args["experiment"]))
+    budget = args["experiment"].get("time_budget") if args.get("hurry") else None
+    size = sum(member.get("size") or 0 for member in args["members"])
+    graph = offer(
+        model,
+        prepared.X,
+        prepared.y,
+        seconds=_seconds_to_compare(budget),
+        excess=_excess(size, budget),
+    )
     requirements = _requirements({member["family"] for member in args["members"]})
     if graph.model is not None:
         requirements.append(f"onnxruntime=={importlib.metadata.version('onnxruntime')}")
@@ -179,9 +190,18 @@ def _files(
     }
 
 
-def _seconds_to_compare(experiment: Mapping[str, Any]) -> float:
+def _excess(size: int, budget: float | None) -> str | None:
+    """Say that models are too large for a graph while the end of a search of so many seconds waits for it."""
+    if budget is None or size <= GRAPH_BYTES_A_SECOND * max(WAITED_SECONDS, WAITED_SHARE * budget):
+        return None
+    return (
+        f"its models take {size / 2**20:.0f} MB, and to write a graph of them would have kept the end of a "
+        f"search of {budget:g} s waiting; give the search more time"
+    )
+
+
+def _seconds_to_compare(budget: float | None) -> float:
     """Who waits ten seconds for a search does not wait three more for its package."""
-    budget = experiment.get("time_budget")
     return MOST_SECONDS if budget is None else min(max(COMPARING_SHARE * budget, 0.3), MOST_SECONDS)
 
 

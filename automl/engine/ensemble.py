@@ -30,10 +30,6 @@ MOST_CELLS = 60_000_000
 # 40 MB/s, before the budget's end.
 MOST_MEMBERS = 8
 MOST_BYTES = 200 << 20
-# To package so much, compared as a graph and stored, takes a second; and of a search's end people wait for
-# some seconds, or for a share of its time where that is more.
-BYTES_A_SECOND = 5 << 20
-WAITED_SECONDS, WAITED_SHARE = 3.5, 0.13
 LEAST_WEIGHT = 0.04
 JUDGES = 5
 
@@ -67,7 +63,6 @@ def blend(
     candidates: Sequence[Array],
     *,
     sizes: Sequence[int] | None = None,
-    most_bytes: int = MOST_BYTES,
     seed: int = 0,
 ) -> Blend:
     """Choose weights for candidates, and predict every row with weights chosen without it.
@@ -79,9 +74,7 @@ def blend(
     candidates : sequence of arrays
         Out-of-fold predictions, best candidate first.
     sizes : sequence of int or None
-        Bytes of each candidate's models.
-    most_bytes : int
-        What the members together take at most.
+        Bytes of each candidate's models; the members together take at most `MOST_BYTES`.
     seed : int
     """
     # Probabilities need no more than 24 bits; a target's unit may.
@@ -90,7 +83,7 @@ def blend(
     generator = np.random.default_rng([seed, 0xB1E4D])
     judge = _deal(y, generator)
     loss = fast_loss(metric)
-    room = np.zeros(len(stack)) if sizes is None else np.asarray(sizes, dtype=np.float64) / most_bytes
+    room = np.zeros(len(stack)) if sizes is None else np.asarray(sizes, dtype=np.float64) / MOST_BYTES
     honest, honest_best = np.empty_like(stack[0]), np.empty_like(stack[0])
     for part in range(JUDGES):
         chosen = _sample(np.flatnonzero(judge != part), generator)
@@ -103,13 +96,6 @@ def blend(
     weights = _trim(_greedy(loss, y[rows], stack[:, rows], room))
     prediction = np.tensordot(weights, stack, axes=1)
     return Blend(tuple(float(weight) for weight in weights), prediction, honest, honest_best)
-
-
-def bytes_for(seconds: float | None) -> int:
-    """What members may take together after a search of so many seconds, so that its end is not waited for."""
-    if seconds is None:
-        return MOST_BYTES
-    return min(MOST_BYTES, int(max(WAITED_SECONDS, WAITED_SHARE * seconds) * BYTES_A_SECOND))
 
 
 def _calibrated(metric: Metric, y: Array, prediction: Array, rows: Array) -> Array:

@@ -96,7 +96,7 @@ class Candidate(TypedDict):
 class BlendArgs(TypedDict):
     """Trials to blend, best first, and others that may only be tied; `out` keeps what it is judged by.
 
-    After a short search, by its time budget in seconds, members are small and tests few.
+    After a short search, by its time budget in seconds, few are tested.
     """
 
     prepared: str
@@ -138,6 +138,7 @@ class PackageArgs(TypedDict):
     leaderboard: list[dict[str, Any]]
     test_table: str | None
     out: str
+    hurry: NotRequired[bool]  # the end of a search waits for it
 
 
 class PackageResult(TypedDict):

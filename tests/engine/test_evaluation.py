@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from automl.engine.blending import blend_trials, choose_candidates
-from automl.engine.ensemble import MOST_BYTES, blend, bytes_for
+from automl.engine.ensemble import MOST_BYTES, blend
 from automl.engine.errors import Pruned
 from automl.engine.evaluation import evaluate, read_member, read_predictions
 from automl.engine.learners import get_learner
@@ -336,13 +336,3 @@ def test_what_holds_training_rows_is_a_candidate_where_there_is_nothing_else():
     only = [{"id": "a", "number": 0, "family": "neighbors", "score": 0.9, "size": 1}]
 
     assert choose_candidates(only, rows=10, width=2) == only
-
-
-def test_after_a_short_search_members_take_little_together():
-    assert bytes_for(None) == bytes_for(3_600) == MOST_BYTES
-    assert bytes_for(1.0) == bytes_for(15.0) < bytes_for(60.0) < MOST_BYTES
-    y = np.linspace(0, 1, 200)
-    noise = np.random.default_rng(0).normal(0, 0.1, (2, 200))
-    found = blend(METRICS["rmse"], y, list(y + noise), sizes=[6, 6], most_bytes=10)
-    assert sorted(found.weights) == [0.0, 1.0]
-    assert min(blend(METRICS["rmse"], y, list(y + noise), sizes=[5, 5], most_bytes=10).weights) > 0.2

@@ -38,7 +38,7 @@ class Offer:
     model: OnnxModel | None = None
 
 
-def offer(model: Model, X: Array, y: Array, *, seconds: float = SECONDS) -> Offer:
+def offer(model: Model, X: Array, y: Array, *, seconds: float = SECONDS, excess: str | None = None) -> Offer:
     """Write a model as a graph and compare the two; what fails only means that no graph is offered.
 
     Parameters
@@ -48,9 +48,13 @@ def offer(model: Model, X: Array, y: Array, *, seconds: float = SECONDS) -> Offe
         The encoded training table.
     seconds : float
         For comparing.
+    excess : str or None
+        Why no graph is to be written at all.
     """
     parity: Parity | None = None
     try:
+        if excess:
+            raise Unsupported(excess)
         exported = export(model)
         data = exported.whole.SerializeToString()
         graph = OnnxModel(model.encoder.schema, session_of(data))

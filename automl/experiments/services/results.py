@@ -300,7 +300,7 @@ def _write_bundle(model: TrainedModel, held: QuerySet[TrainedModel], outer: leas
     storage.remove_drafts(model.bundle)
     outcome = seats.run(
         "package",
-        _package_args(model),
+        {**_package_args(model), "hurry": outer is not None},
         seconds=600.0,
         on_tick=lambda elapsed: own(elapsed) and (outer is None or outer(elapsed)),
     )
