@@ -28,8 +28,8 @@ class Budget:
     max_trials : int or None
         Trials that the search itself may ask for; those added by hand or by sweep do not count.
     reserve : float or None
-        Seconds kept back for the ensemble and the package. None: 6 % of `seconds`, at least 2.5 s and at
-        most 15 s; but no more than an eighth of `seconds`, or half a second.
+        Seconds kept back for the ensemble and the package. None: an eighth of `seconds`, at least half
+        a second and at most 15 s.
     """
 
     seconds: float | None = None
@@ -43,8 +43,7 @@ class Budget:
             return 0.0
         if self.reserve is not None:
             return min(self.reserve, self.seconds)
-        most = max(self.seconds / 8, min(0.5, self.seconds / 2))
-        return min(max(0.06 * self.seconds, 2.5), 15.0, most)
+        return min(max(self.seconds / 8, 0.5), 15.0, self.seconds / 2)
 
     def remaining(self, elapsed: float) -> float | None:
         """Give the seconds left for trials, or None when time is not limited."""

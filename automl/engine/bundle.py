@@ -46,7 +46,7 @@ FAMILY_REQUIREMENTS = {"lightgbm": "lightgbm", "xgboost": "xgboost-cpu", "catboo
 # Files of the bundle that are there as they are; they import CODE_FOLDER, so they are no module of ours.
 BUNDLED = Path(__file__).with_name("bundled")
 # A higher level takes three times as long and saves a fifth: for what is small only.
-COMPRESSION, SMALL_COMPRESSION, SMALL_BYTES = 1, 6, 48 << 20
+COMPRESSION, SMALL_COMPRESSION, SMALL_BYTES = 1, 6, 16 << 20
 # To write a graph of so much takes a second; for a search's end people wait some seconds more.
 GRAPH_BYTES_A_SECOND = 5 << 20
 WAITED_SECONDS, WAITED_SHARE = 3.5, 0.1

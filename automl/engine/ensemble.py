@@ -29,7 +29,7 @@ MOST_CELLS = 60_000_000
 # Each member costs time and space at every prediction; and the package has to be written, at some
 # 40 MB/s, before the budget's end.
 MOST_MEMBERS = 8
-MOST_BYTES = 200 << 20
+MOST_BYTES = 128 << 20
 LEAST_WEIGHT = 0.04
 JUDGES = 5
 
