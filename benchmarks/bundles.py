@@ -26,8 +26,7 @@ import numpy as np
 import pandas as pd
 
 from automl.engine.bundle import load_texts, package
-from automl.engine.calibration import fit_temperature
-from automl.engine.evaluation import combined_predictions, evaluate, read_member
+from automl.engine.evaluation import as_packaged, evaluate, read_member
 from automl.engine.inference import Encoder, Model
 from automl.engine.learners import LEARNERS
 from automl.engine.preparation import Request, open_prepared, prepare, profile_columns
@@ -90,8 +89,7 @@ def model_of(member: dict[str, Any], work: Path) -> Model:
     """The model as the service has it, from what it has stored of the trial."""
     opened = open_prepared(work / "prepared")
     schema = json.loads((work / "prepared/schema.json").read_text())
-    y, oof = combined_predictions(opened, [member])
-    temperature = fit_temperature(y, oof) if schema["classes"] else 1.0
+    _, _, temperature = as_packaged(opened, [member])
     encoder = Encoder(schema, load_texts(work / "prepared/texts.skops"))
     return Model(encoder, [read_member(member["dir"])], temperature)
 

@@ -34,7 +34,6 @@ from automl.experiments.models import Prediction, TrainedModel
 from automl.experiments.services import predictions as services
 
 CSV, PARQUET = predicted.RESULT_TYPES["csv"], predicted.RESULT_TYPES["parquet"]
-FORMATS = ("csv", "parquet")
 YES_NO = {"true": True, "1": True, "false": False, "0": False}
 BACKGROUND = OpenApiParameter(
     "background",
@@ -139,7 +138,9 @@ class Predictions(Paged, Resource):
     @extend_schema(
         operation_id="download_prediction",
         parameters=[
-            OpenApiParameter("format", str, OpenApiParameter.QUERY, enum=FORMATS, default="csv"),
+            OpenApiParameter(
+                "format", str, OpenApiParameter.QUERY, enum=[*predicted.RESULT_TYPES], default="csv"
+            ),
             OpenApiParameter("Range", str, OpenApiParameter.HEADER, description="One range of bytes."),
             OpenApiParameter("If-Range", str, OpenApiParameter.HEADER),
         ],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 import time
 import zipfile
@@ -49,7 +48,7 @@ def predict_batch(args: Mapping[str, Any], report: Callable[[dict[str, Any]], st
 
 
 def load_bundle(bundle: Path, folder: Path) -> Any:
-    """Unpack a bundle and load its model, by the code that every bundle holds as `predict.py`."""
+    """Unpack a bundle and load its model, by the code of which every bundle holds a copy."""
     from automl.engine import inference
 
     with zipfile.ZipFile(bundle) as archive:
@@ -72,24 +71,13 @@ def predict_table(
     UserError
         If the file can't be read, or lacks a column.
     """
-    from automl.engine.inference import InputError, predictions_frame
-    from automl.engine.inference.output import writing
-    from automl.engine.inference.tables import Source
+    from automl.engine.inference import InputError
+    from automl.engine.inference.output import predict_file
 
-    rows = 0
     try:
-        with contextlib.ExitStack() as files:
-            table = files.enter_context(Source(source, model.encoder.schema))
-            writers = [files.enter_context(writing(target)) for target in targets]
-            for chunk in table.chunks():
-                found = predictions_frame(model, chunk)
-                for write in writers:
-                    write(found)
-                rows += len(chunk)
-                progress(rows, table.share)
+        return predict_file(model, source, targets, progress)
     except InputError as error:
         raise UserError(str(error)) from error
-    return rows
 
 
 def _sealed(path: Path) -> dict[str, Any]:

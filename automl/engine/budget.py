@@ -57,11 +57,6 @@ class Budget:
             return None
         return max(self.max_trials - sum(record.origin in SEARCHED for record in history), 0)
 
-    def is_spent(self, history: Sequence[TrialRecord], elapsed: float) -> bool:
-        """Tell whether no further trial may start."""
-        remaining = self.remaining(elapsed)
-        return self.trials_left(history) == 0 or (remaining is not None and remaining <= 0.0)
-
 
 Predict = Callable[[str, Params], float]
 

@@ -11,24 +11,24 @@ import zipfile
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import automl
 from automl.engine import inference
-from automl.engine.calibration import fit_temperature
 from automl.engine.conformal import checked, fit_conformal
 from automl.engine.errors import UserError
-from automl.engine.evaluation import combined_predictions, read_fitting, read_member
+from automl.engine.evaluation import as_packaged, read_fitting, read_member
 from automl.engine.golden import golden
-from automl.engine.inference import Encoder, Model, finish_probabilities, temper
+from automl.engine.inference import Encoder, Model
 from automl.engine.inference.safe import check_types
+from automl.engine.inference.seal import CODE, SUMS
 from automl.engine.intervals import metrics_with_intervals
 from automl.engine.leaderboard import leaderboard_csv
 from automl.engine.learners import get_learner
 from automl.engine.metrics import METRICS, metrics_for
-from automl.engine.mlmodel import CODE_FOLDER, mlflow_files
+from automl.engine.mlmodel import mlflow_files
 from automl.engine.model_card.content import About, model_card
 from automl.engine.model_card.evidence import gather
 from automl.engine.model_card.html import to_html
@@ -40,10 +40,13 @@ from automl.engine.slimming import slim
 from automl.engine.training_code.script import scripts
 from automl.engine.trial import TaskType
 
+if TYPE_CHECKING:
+    from automl.engine.onnx.offer import Offer
+
 # What predict.py imports, and the library of each family; versions are those that trained.
 BASE_REQUIREMENTS = ("numpy", "pandas", "scikit-learn", "skops")
 FAMILY_REQUIREMENTS = {"lightgbm": "lightgbm", "xgboost": "xgboost-cpu", "catboost": "catboost"}
-# Files of the bundle that are there as they are; they import CODE_FOLDER, so they are no module of ours.
+# Files of the bundle that are there as they are; they import CODE, so they are no module of ours.
 BUNDLED = Path(__file__).with_name("bundled")
 # A higher level takes three times as long and saves a fifth: for what is small only.
 COMPRESSION, SMALL_COMPRESSION, SMALL_BYTES = 1, 6, 16 << 20
@@ -76,20 +79,20 @@ def package(args: Mapping[str, Any]) -> dict[str, Any]:
     members = [read_member(member["dir"], float(member["weight"])) for member in args["members"]]
     for fitted in (fitted for member in members for fitted in member.models):
         slim(fitted.estimator)
-    y, oof, folds = combined_predictions(prepared, args["members"])
-    temperature = 1.0
-    if prepared.profile.classes:
-        temperature = fit_temperature(y, oof)
-        oof = temper(finish_probabilities(oof), temperature)
+    places, oof, temperature = as_packaged(prepared, args["members"])
+    y, folds = np.asarray(prepared.y)[places], np.asarray(prepared.folds[0])[places]
     model = Model(Encoder(schema, texts), members, temperature)
     conformal = fit_conformal(prepared.profile.task_type, y, oof, folds)
     metrics = {**_metrics(prepared, args, model, y, oof), "uncertainty": checked(conformal)}
-    files = {**_files(args, prepared, model, metrics), "conformal.json": _json(conformal)}
-    requirements = files["requirements.txt"].decode().splitlines()
-    files |= _for_readers(prepared, args, model, metrics, judged=(y, oof), requirements=requirements)
+    told = {**metrics, "provenance": _provenance(args)}
+    graph = _graph(args, prepared, model)
+    requirements = _requirements({member["family"] for member in args["members"]}, graph)
+    files = _files(args, prepared, model, told, graph=graph, requirements=requirements)
+    files["conformal.json"] = _json(conformal)
+    files |= _for_readers(prepared, args, model, told, judged=(y, oof), requirements=requirements)
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     sums = "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items())).encode()
-    files["SHA256SUMS"], digests["SHA256SUMS"] = sums, hashlib.sha256(sums).hexdigest()
+    files[SUMS], digests[SUMS] = sums, hashlib.sha256(sums).hexdigest()
     digest, size = _write_zip(Path(args["out"]), files)
     return {
         "score": metrics["validation"][args["metric"]]["value"],
@@ -145,38 +148,38 @@ def _test_metrics(
     return metrics_with_intervals(names, y, predicted)
 
 
-def _files(
-    args: Mapping[str, Any], prepared: Prepared, model: Model, metrics: Mapping[str, Any]
-) -> dict[str, bytes]:
-    from skops.io import dumps
-
+def _graph(args: Mapping[str, Any], prepared: Prepared, model: Model) -> Offer:
     # Here, as ONNX Runtime starts a thread when it is imported, and a seat must have none when it forks.
     from automl.engine.onnx.offer import offer
+
+    budget = args["experiment"].get("time_budget") if args.get("hurry") else None
+    size = sum(member.get("size") or 0 for member in args["members"])
+    seconds, excess = _seconds_to_compare(budget), _excess(size, budget)
+    return offer(model, prepared.X, prepared.y, seconds=seconds, excess=excess)
+
+
+def _files(
+    args: Mapping[str, Any],
+    prepared: Prepared,
+    model: Model,
+    told: Mapping[str, Any],
+    *,
+    graph: Offer,
+    requirements: list[str],
+) -> dict[str, bytes]:
+    from skops.io import dumps
 
     schema = model.encoder.schema
     model_file = dumps(_stored(model))
     check_types(model_file)  # what the list lacks would be refused where the bundle is used
-    budget = args["experiment"].get("time_budget") if args.get("hurry") else None
-    size = sum(member.get("size") or 0 for member in args["members"])
-    graph = offer(
-        model,
-        prepared.X,
-        prepared.y,
-        seconds=_seconds_to_compare(budget),
-        excess=_excess(size, budget),
-    )
-    requirements = _requirements({member["family"] for member in args["members"]})
-    if graph.model is not None:
-        requirements.append(f"onnxruntime=={importlib.metadata.version('onnxruntime')}")
-    provenance = _provenance(args)
     golden_rows = golden(model, prepared.X, {"onnx": graph.model} if graph.model else None)
     return {
         **mlflow_files(
             schema,
             golden_rows,
             requirements=requirements,
-            python=provenance["python"],
-            made_at=provenance["packaged_at"],
+            python=told["provenance"]["python"],
+            made_at=told["provenance"]["packaged_at"],
         ),
         "model.skops": model_file,
         **graph.files,
@@ -185,7 +188,7 @@ def _files(
         "requirements-parquet.txt": f"pyarrow=={importlib.metadata.version('pyarrow')}\n".encode(),
         "requirements.txt": "".join(f"{line}\n" for line in requirements).encode(),
         "schema.json": _json(schema),
-        "metrics.json": _json({**metrics, "provenance": provenance}),
+        "metrics.json": _json(told),
         "leaderboard.csv": leaderboard_csv(args["leaderboard"]).encode(),
     }
 
@@ -233,9 +236,7 @@ def _stored(model: Model) -> dict[str, Any]:
 def _code() -> dict[str, bytes]:
     """What predicts in the bundle: `predict.py`, and a copy of `automl.engine.inference` beside it."""
     found = {path.name: path for path in sorted(BUNDLED.iterdir()) if path.is_file()}
-    found |= {
-        f"{CODE_FOLDER}/{path.name}": path for path in sorted(Path(inference.__file__).parent.glob("*.py"))
-    }
+    found |= {f"{CODE}/{path.name}": path for path in sorted(Path(inference.__file__).parent.glob("*.py"))}
     code = {name: path.read_bytes() for name, path in found.items()}
     python = "PYTHON={}.{}".format(*sys.version_info)
     return code | {"Dockerfile": code["Dockerfile"].replace(b"PYTHON=3.11", python.encode())}
@@ -245,7 +246,7 @@ def _for_readers(
     prepared: Prepared,
     args: Mapping[str, Any],
     model: Model,
-    metrics: Mapping[str, Any],
+    told: Mapping[str, Any],
     *,
     judged: tuple[Any, Any],
     requirements: list[str],
@@ -258,9 +259,9 @@ def _for_readers(
         About(
             name=args["name"],
             schema=schema,
-            metrics=metrics,
+            metrics=told,
             members=members,
-            provenance=_provenance(args),
+            provenance=told["provenance"],
             requirements=requirements,
             leaderboard=args["leaderboard"],
             folds=(prepared.meta["folds"], prepared.meta["repeats"]),
@@ -284,10 +285,11 @@ def _provenance(args: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _requirements(families: set[str]) -> list[str]:
+def _requirements(families: set[str], graph: Offer) -> list[str]:
     packages = [
         *BASE_REQUIREMENTS,
         *sorted(FAMILY_REQUIREMENTS[f] for f in families if f in FAMILY_REQUIREMENTS),
+        *(["onnxruntime"] if graph.model is not None else []),
     ]
     return [f"{package}=={importlib.metadata.version(package)}" for package in packages]
 

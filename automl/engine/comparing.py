@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from automl.engine.diagnostics.figures import short
-from automl.engine.diagnostics.overall import as_packaged
 from automl.engine.diagnostics.rows import Table, losses, said
 from automl.engine.errors import UserError
+from automl.engine.evaluation import as_packaged
 from automl.engine.intervals import difference, interval, ties_of_many
 from automl.engine.metrics import METRICS
 from automl.engine.preparation import Prepared, open_prepared

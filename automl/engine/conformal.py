@@ -69,22 +69,11 @@ def checked(conformal: Mapping[str, Any]) -> dict[str, Any]:
     Returns
     -------
     dict
-        `kind`, and `levels`, each with `level` and, where there were rows enough, what `coverage` gives.
+        `kind`, and `levels`, each with `level` and, where there were rows enough, `rows` and
+        `coverage`; `median_width` of intervals, or `mean_size` and `empty` (a share) of sets.
     """
     levels = [{"level": entry["level"], **(entry["checked"] or {})} for entry in conformal["levels"]]
     return {"kind": conformal["kind"], "levels": levels}
-
-
-def coverage(conformal: Mapping[str, Any], level: float, y: Array, predicted: Array) -> dict[str, Any]:
-    """Tell how often intervals or sets hold the truth on rows that they were not calibrated on.
-
-    Returns
-    -------
-    dict
-        `rows`, `coverage`; `median_width` of intervals, or `mean_size` and `empty` (a share) of sets.
-    """
-    uncertainty = Uncertainty(conformal)
-    return _summary(y, *_judge(uncertainty, level, y, predicted))
 
 
 def _judge(uncertainty: Uncertainty, level: float, y: Array, predicted: Array) -> tuple[Array, Array]:
@@ -132,7 +121,7 @@ def _intervals(y: Array, predicted: Array, level: float) -> dict[str, Any] | Non
     residuals = y - predicted
     bounds = [_tails(residuals[bins == number], tail, least) for number in range(len(edges) + 1)]
     # Many equal predictions leave a bin with few rows; those are told by all.
-    pooled = _tails(residuals, tail, least)
+    pooled = _tails(residuals, tail, least) if None in bounds else None
     chosen = [bound if bound is not None else pooled for bound in bounds]
     return {
         "edges": [float(edge) for edge in edges],
@@ -148,8 +137,8 @@ def _tails(residuals: Array, tail: float, least: int) -> tuple[float, float] | N
     rows = len(residuals)
     if rows < least:
         return None
-    order = np.sort(residuals)
     beyond = int((rows + 1) * tail + ROUNDING)
+    order = np.partition(residuals, [beyond - 1, rows - beyond])
     return float(order[beyond - 1]), float(order[rows - beyond])
 
 
@@ -167,7 +156,8 @@ def _sets(y: Array, predicted: Array, level: float) -> dict[str, Any] | None:
         groups = [own]
     if len(groups[0]) < least:
         return None
-    found = [float(np.sort(group)[int((len(group) + 1) * (1.0 - level) + ROUNDING) - 1]) for group in groups]
+    places = [int((len(group) + 1) * (1.0 - level) + ROUNDING) - 1 for group in groups]
+    found = [float(np.partition(group, place)[place]) for group, place in zip(groups, places, strict=True)]
     return {"least": found if len(found) == classes else found * classes}
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
-from automl.engine.calibration import CALIBRATED, log_factor, member_temperature
+from automl.engine.calibration import CALIBRATED, fit_temperature, log_factor, member_temperature
 from automl.engine.diagnosis import diagnose
 from automl.engine.errors import Pruned
 from automl.engine.importance import name_columns
@@ -317,10 +317,12 @@ def read_predictions(folder: str | Path) -> Array:
     return np.asarray(np.load(Path(folder) / "oof.npy"), dtype=np.float64)
 
 
-def combined_predictions(
-    prepared: Prepared, members: Sequence[Mapping[str, Any]]
-) -> tuple[Array, Array, Array]:
-    """The validated rows: their target, the weighted mean of what the members predict, their folds."""
-    oof = np.asarray(sum(member["weight"] * read_predictions(member["dir"]) for member in members))
-    validated = np.isfinite(oof).reshape(len(oof), -1).all(axis=1)
-    return np.asarray(prepared.y)[validated], oof[validated], np.asarray(prepared.folds[0])[validated]
+def as_packaged(prepared: Prepared, members: Sequence[Mapping[str, Any]]) -> tuple[Array, Array, float]:
+    """Which rows folds judge, their predictions as the packaged model makes them, and its temperature."""
+    total = np.asarray(sum(member["weight"] * read_predictions(member["dir"]) for member in members))
+    places = np.flatnonzero(np.isfinite(total).reshape(len(total), -1).all(axis=1))
+    predicted = total[places]
+    if not prepared.profile.classes:
+        return places, predicted, 1.0
+    temperature = fit_temperature(np.asarray(prepared.y)[places], predicted)
+    return places, temper(finish_probabilities(predicted), temperature), temperature

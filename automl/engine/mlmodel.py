@@ -9,9 +9,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from automl.engine.inference.seal import CODE
+
 # The first version that knows columns of any type.
 MLFLOW = "2.19.0"
-CODE_FOLDER = "bakeoff_model"
 EXAMPLE_ROWS = 3
 
 
@@ -45,7 +46,7 @@ def mlflow_files(
         "artifact_path": "model",
         "flavors": {
             "python_function": {
-                "loader_module": f"{CODE_FOLDER}.pyfunc",
+                "loader_module": f"{CODE}.pyfunc",
                 "code": ".",
                 "data": ".",
                 "env": {"conda": "conda.yaml", "virtualenv": "python_env.yaml"},

@@ -18,9 +18,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from automl.engine import bundle
 from automl.engine.budget import Budget
-from automl.engine.calibration import fit_temperature
 from automl.engine.errors import UserError
-from automl.engine.evaluation import combined_predictions, read_member
+from automl.engine.evaluation import as_packaged, read_member
 from automl.engine.inference import Encoder, Model
 from automl.engine.local import ENSEMBLE, LocalSearch, SearchSettings
 from automl.engine.preparation import LEAST_ROWS, Request, open_prepared, prepare, profile_columns
@@ -329,8 +328,8 @@ def _load_model(found: LocalSearch) -> Model:
     schema = json.loads((found.prepared / "schema.json").read_text(encoding="utf-8"))
     texts = bundle.load_texts(found.prepared / "texts.skops")
     members = [read_member(found.trials[number].folder, weight) for number, weight in found.weights.items()]
-    y, oof, _ = combined_predictions(open_prepared(found.prepared), found.members())
-    return Model(Encoder(schema, texts), members, fit_temperature(y, oof) if schema["classes"] else 1.0)
+    _, _, temperature = as_packaged(open_prepared(found.prepared), found.members())
+    return Model(Encoder(schema, texts), members, temperature)
 
 
 def _trial_frame(found: LocalSearch) -> pd.DataFrame:

@@ -273,7 +273,7 @@ class Served:
 
 
 def load_predictor(bundle: Path) -> Predictor:
-    """Load a bundle; the code is that of every bundle's `predict.py`."""
+    """Load a bundle; every bundle holds a copy of the code."""
     with tempfile.TemporaryDirectory(prefix="bakeoff-") as folder:
         return Served(load_bundle(bundle, Path(folder)))
 

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -33,6 +34,7 @@ from automl.engine.trial import Origin, TrialState
 from automl.experiments import kept
 from automl.experiments.models import Experiment, ModelState, Trial
 from automl.experiments.rows import COMPLETE, GOING, moment
+from automl.experiments.selectors import name_of
 
 # What most curves say: told where the row is opened, and of no use as a mark on every second row.
 AS_IT_SHOULD = "Converged"
@@ -93,8 +95,7 @@ class Entry(NamedTuple):
         """What people call it: the family's name and the trial's number."""
         if self.number is None:
             return self.title
-        learner = LEARNERS.get(self.family)
-        return f"{learner.label if learner else self.family} #{self.number}"
+        return name_of(self.family, self.number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,7 @@ class Glance:
     best_model: UUID | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Board:
     """What was read: every entry, in order of number, and what follows from all of them."""
 
@@ -180,7 +181,7 @@ class Board:
         """The trials that run or wait."""
         return [entry for entry in self.entries if entry.state in GOING]
 
-    @property
+    @cached_property
     def glance(self) -> Glance:
         """What is told of all of them above the board."""
         answer = self.answer

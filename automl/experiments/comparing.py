@@ -36,7 +36,7 @@ def chosen_entries(experiment: Experiment, ids: Sequence[str], *, offered: int =
     asked_for = Q(id__in=[text for text in wanted if text != ENSEMBLE])
     trials = experiment.trials.filter(asked_for | Q(id__in=complete.values("id")[:offered]))
     ensembles = list(experiment.ensembles.select_related("model").order_by("-score", "-created_at"))
-    rows: list[Entry] = [*ensembles, *trials.select_related("model")]
+    rows: list[Entry] = [*ensembles, *trials.select_related("model").defer("learned")]
     by_id = {row.id.hex: row for row in rows}
     if ENSEMBLE in wanted:
         if not ensembles:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID
@@ -20,7 +20,6 @@ from automl.engine.metrics import METRICS, Metric
 from automl.engine.trial import TrialState
 from automl.experiments import clock
 from automl.experiments.models import (
-    Diagnosis,
     Ensemble,
     Experiment,
     ExperimentState,
@@ -32,6 +31,8 @@ from automl.experiments.models import (
 from automl.experiments.states import FINAL
 
 M = TypeVar("M", bound=Model)
+# In place of a number: an ensemble made in the same moment as a trial was made of it.
+AFTER_TRIALS = sys.maxsize
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,14 +102,6 @@ def get_model_in_use(*, user: User, id: UUID | str) -> TrainedModel:
     """As `get_model`, but only what predicting needs is read: this is asked for many times a second."""
     mine = list_models(user).select_related(None).order_by()
     return _one(mine.only("id", "experiment_id", "state", "error", "sha256"), id, "model")
-
-
-def get_diagnosis(*, user: User, id: UUID | str) -> Diagnosis:
-    """A diagnosis or comparison of one of the user's experiments, or Http404."""
-    mine = Diagnosis.objects.filter(
-        experiment__owner=user, experiment__deleted_at=None, experiment__dataset__deleted_at=None
-    )
-    return _one(mine.select_related("experiment__dataset"), id, "diagnosis")
 
 
 def entries_of(ids: Sequence[str]) -> list[Trial | Ensemble] | None:
@@ -279,12 +272,6 @@ def best_rows(ids: Sequence[UUID]) -> dict[UUID, LeaderboardRow]:
     return answers
 
 
-def best_model_id(experiment: Experiment) -> str | None:
-    """The packaged best model, once it is there."""
-    model = experiment.models.filter(is_best=True, state=ModelState.READY).only("id").first()
-    return str(model.id) if model else None
-
-
 def bundle_filename(model: TrainedModel) -> str:
     """What a downloaded bundle is called: adult-ensemble-of-4.zip."""
     parts = (model.experiment.name.replace(".", " "), model.name)
@@ -332,17 +319,25 @@ def courses(ids: Sequence[UUID], ensembles: Sequence[Ensemble]) -> dict[UUID, Co
         if state == TrialState.COMPLETE.value and score is not None and value is not None:
             points[id].append((moment or 0.0, number, score, value, family))
     for each in ensembles:
-        # One made in the same moment as a trial was made of it.
         points[each.experiment_id].append(
-            (each.made_after or 0.0, sys.maxsize, each.score, each.value, each.name)
+            (each.made_after or 0.0, AFTER_TRIALS, each.score, each.value, each.name)
         )
     for id, course in found.items():
-        best = float("-inf")
-        for moment, number, score, value, by in sorted(points[id]):
-            if score > best:
-                best = score
-                name = by if number == sys.maxsize else name_of(by, int(number))
-                course.history.append((moment, value, name))
+        course.history.extend(improvements(points[id]))
+    return found
+
+
+def improvements(points: Iterable[tuple[float, float, float, float, str]]) -> list[tuple[float, float, str]]:
+    """Each improvement of trials and ensembles: when, the value, and what people call it.
+
+    A point has moment, number, score, value and family; an ensemble's has `AFTER_TRIALS` and its name.
+    """
+    found: list[tuple[float, float, str]] = []
+    best = float("-inf")
+    for moment, number, score, value, by in sorted(points):
+        if score > best:
+            best = score
+            found.append((moment, value, by if number == AFTER_TRIALS else name_of(by, int(number))))
     return found
 
 

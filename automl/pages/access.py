@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
-from django.shortcuts import render, resolve_url
+from django.shortcuts import redirect, render, resolve_url
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 
@@ -76,6 +76,18 @@ def place_of_form(request: HttpRequest) -> str:
         found = urlsplit(came_from)
         return found.path + (f"?{found.query}" if found.query else "")
     return reverse("pages:home")
+
+
+def by_script(request: HttpRequest) -> bool:
+    """Whether a file was sent by the script that shows how far it is."""
+    return request.headers.get("Accept") == "application/json"
+
+
+def uploaded(request: HttpRequest, address: str) -> HttpResponse:
+    """Say where to go after a file was taken in."""
+    if by_script(request):
+        return JsonResponse({"location": address}, status=201)
+    return redirect(address)
 
 
 def status_of(error: UserError) -> tuple[int, str]:

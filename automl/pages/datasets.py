@@ -6,7 +6,7 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib import messages
 from django.core.files.uploadedfile import UploadedFile
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -18,7 +18,7 @@ from automl.datasets.models import Dataset, DatasetState
 from automl.engine.errors import UserError
 from automl.engine.schema import ColumnKind
 from automl.pages import charts
-from automl.pages.access import SignedInRequest, page, status_of
+from automl.pages.access import SignedInRequest, by_script, page, status_of, uploaded
 from automl.pages.forms import UploadForm
 from automl.pages.live import fragment, stamp_of
 from automl.pages.paging import page_of
@@ -54,7 +54,7 @@ def upload(request: SignedInRequest) -> HttpResponse:
             dataset = services.create_dataset(
                 owner=request.user, file=form.cleaned_data["file"], name=form.cleaned_data["name"]
             )
-            return _uploaded(request, reverse("pages:dataset", args=[dataset.id]))
+            return uploaded(request, reverse("pages:dataset", args=[dataset.id]))
     except (UserError, OSError) as problem:
         error = problem if isinstance(problem, UserError) else storage.trouble(problem)
         if error is None:
@@ -63,7 +63,7 @@ def upload(request: SignedInRequest) -> HttpResponse:
         # An upload that was cut off has no file left: then "required" would be beside the point.
         form.errors.pop("file", None)
         form.add_error("file", str(error))
-    if _by_script(request):
+    if by_script(request):
         text = " ".join(str(message) for found in form.errors.values() for message in found)
         return JsonResponse({"error": text}, status=status)
     return render(request, "pages/upload.html", _upload_context(form), status=status)
@@ -95,16 +95,6 @@ def _over_the_limit() -> str:
         f"The file is over the limit of {settings.MAX_UPLOAD_BYTES / 2**20:.0f} MB. "
         "Compress it with gzip, save it as Parquet, or take a sample of its rows."
     )
-
-
-def _by_script(request: HttpRequest) -> bool:
-    return request.headers.get("Accept") == "application/json"
-
-
-def _uploaded(request: HttpRequest, address: str) -> HttpResponse:
-    if _by_script(request):
-        return JsonResponse({"location": address}, status=201)
-    return redirect(address)
 
 
 @require_safe

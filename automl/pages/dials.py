@@ -15,10 +15,10 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_safe
 
 from automl.core.errors import InvalidInput
-from automl.engine.learners import get_learner
 from automl.engine.space import InvalidValue, Space
 from automl.engine.trial import Origin, TrialState
 from automl.experiments import selectors
+from automl.experiments.boards import keeps_rows
 from automl.experiments.forecasts import Expected, Outlook
 from automl.experiments.models import Experiment
 from automl.experiments.rows import TrialRow, read_trials
@@ -227,7 +227,7 @@ def _leaders(rows: Sequence[TrialRow]) -> list[TrialRow]:
     """The two best, those that can't be handed out after all others: as `selectors.best_first` has them."""
     complete = [row for row in rows if row.state == TrialState.COMPLETE.value]
     return heapq.nsmallest(
-        2, complete, key=lambda row: (get_learner(row.family).keeps_rows, -(row.score or 0.0), row.number)
+        2, complete, key=lambda row: (keeps_rows(row.family), -(row.score or 0.0), row.number)
     )
 
 

@@ -16,7 +16,7 @@ def page_of(request: HttpRequest, rows: QuerySet[Any] | Sequence[Any], size: int
     asked = request.GET.get("page", "1")
     if not isinstance(rows, QuerySet):
         return Paginator(rows, size).get_page(asked)
-    number = int(asked) if asked.isdecimal() and 0 < int(asked) < 10**6 else 1
+    number = min(max(int(asked[:7]), 1), 10**6) if asked.isdecimal() else 1
     counted = rows.annotate(rows_in_all=Window(Count("pk")))
     found = list(counted[(number - 1) * size : number * size])
     if not found:

@@ -21,7 +21,7 @@ from automl.experiments import predictions as predicted
 from automl.experiments import selectors
 from automl.experiments.services import predictions as services
 from automl.pages import trained_models
-from automl.pages.access import SignedInRequest, page, status_of
+from automl.pages.access import SignedInRequest, by_script, page, status_of, uploaded
 from automl.pages.live import fragment
 from automl.pages.trained_models import files_of, trial_of
 
@@ -60,15 +60,13 @@ def predict_file(request: SignedInRequest, id: UUID) -> HttpResponse:
         if error is None:
             raise
         status, _ = status_of(error)
-        if request.headers.get("Accept") == "application/json":
+        if by_script(request):
             return JsonResponse({"error": str(error)}, status=status)
         context = {**trained_models.shown(request, model), "file_error": str(error)}
         return render(request, "pages/model.html", context, status=status)
     # A query makes it another address: to the same one with a fragment a browser only scrolls.
     address = reverse("pages:model", args=[model.id]) + f"?sent={prediction.id}#predictions"
-    if request.headers.get("Accept") == "application/json":
-        return JsonResponse({"location": address}, status=201)
-    return redirect(address)
+    return uploaded(request, address)
 
 
 @require_safe

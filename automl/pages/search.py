@@ -12,7 +12,6 @@ from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from automl.engine.learners import LEARNERS
 from automl.engine.pruners import HalvingPruner
 from automl.engine.reasons import what_is_next, why_share
 from automl.engine.samplers.allocation import family_merits
@@ -213,21 +212,16 @@ def _dropped(
 
 def _best(experiment: Experiment, rows: Sequence[TrialRow]) -> dict[str, Any]:
     """Each improvement over time, as `selectors.courses` gives it, from rows that are there already."""
-    points: list[tuple[float, int, float, float, str]] = [
+    points: list[tuple[float, float, float, float, str]] = [
         (row.ended_after or 0.0, row.number, row.score, row.value, row.family)
         for row in rows
         if row.score is not None and row.value is not None and row.state == TrialState.COMPLETE.value
     ]
     points += [
-        (each.made_after or 0.0, len(rows), each.score, each.value, each.name)
+        (each.made_after or 0.0, selectors.AFTER_TRIALS, each.score, each.value, each.name)
         for each in experiment.ensembles.all()
     ]
-    history: list[tuple[float, float, str]] = []
-    best = float("-inf")
-    for moment, number, score, value, by in sorted(points):
-        if score > best:
-            best = score
-            history.append((moment, value, selectors.name_of(by, number) if by in LEARNERS else by))
+    history = selectors.improvements(points)
     label = selectors.metric_label(experiment)
     return {
         "history": history,

@@ -15,12 +15,11 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
 from automl.core.downloads import RangeNotSatisfiable, check_whole, send_file
-from automl.core.errors import Conflict
 from automl.core.storage import path_of
 from automl.engine.metrics import METRICS
 from automl.engine.model_card.html import policy_of
 from automl.experiments import predictions as predicted
-from automl.experiments import selectors
+from automl.experiments import selectors, serving
 from automl.experiments.models import ModelState, TrainedModel
 from automl.experiments.services import choosing
 from automl.pages import trying
@@ -60,8 +59,7 @@ def package(request: SignedInRequest, id: UUID) -> HttpResponse:
 @page
 def download(request: SignedInRequest, id: UUID) -> HttpResponseBase:
     model = selectors.get_model(user=request.user, id=id)
-    if model.state != ModelState.READY:
-        raise Conflict(f"The model is {model.state}; it can be downloaded once it is ready. {model.error}")
+    serving.ready(model, "downloaded")
     try:
         return send_file(
             request,
@@ -78,8 +76,7 @@ def download(request: SignedInRequest, id: UUID) -> HttpResponseBase:
 @page
 def card(request: SignedInRequest, id: UUID) -> HttpResponse:
     model = selectors.get_model(user=request.user, id=id)
-    if model.state != ModelState.READY:
-        raise Conflict(f"The model is {model.state}; its card can be read once it is ready. {model.error}")
+    serving.ready(model, "read")
     if not _has_card(model):
         raise Http404("The model was packaged before models had a card to look at.")
     bundle = path_of(model.bundle)
@@ -120,9 +117,11 @@ def shown(request: SignedInRequest, model: TrainedModel) -> dict[str, Any]:
 
 def trial_of(model: TrainedModel, posted: Mapping[str, str] | None = None) -> dict[str, Any]:
     """The form to try the model with; and what it says about the row, once one was sent."""
-    inputs, left_out = trying.inputs_of(model)
-    filled = trying.fill(inputs, posted)
-    tried = trying.nothing_yet(model, filled) if posted is None else trying.predict(model, filled)
+    inputs = trying.inputs_of(model)
+    filled = trying.fill(inputs[: trying.MOST_INPUTS], posted)
+    typical = {each.column: each.typical for each in inputs}
+    tried = trying.nothing_yet(model, filled) if posted is None else trying.predict(model, filled, typical)
+    left_out = len(inputs) - len(filled)
     return {"filled": filled, "inputs_left_out": left_out, "tried": tried, "untried": posted is None}
 
 

@@ -14,7 +14,7 @@ from automl.engine.errors import UserError
 from automl.experiments import serving
 from automl.experiments.models import TrainedModel, Trial
 from automl.pages import charts
-from automl.pages.templatetags.show import NOTHING, number, share, signed
+from automl.pages.templatetags.show import NOTHING, number, one_decimal, share, signed
 
 log = structlog.get_logger(__name__)
 # More inputs than this nobody fills in: the most important are asked for, the others stay typical.
@@ -67,8 +67,8 @@ class Effect:
     bar: charts.SignedBar
 
 
-def inputs_of(model: TrainedModel) -> tuple[list[Input], int]:
-    """The fields, the most important first as far as that is known, and how many columns are left out."""
+def inputs_of(model: TrainedModel) -> list[Input]:
+    """The columns as fields, the most important first as far as that is known."""
     columns = model.schema.get("columns") or []
     profiles = {column["name"]: column for column in model.experiment.dataset.columns}
     order = {name: place for place, name in enumerate(_by_importance(model))}
@@ -76,14 +76,7 @@ def inputs_of(model: TrainedModel) -> tuple[list[Input], int]:
         _input(f"c{place}", column, profiles.get(column["name"], {})) for place, column in enumerate(columns)
     ]
     found.sort(key=lambda each: order.get(each.column, math.inf))
-    return found[:MOST_INPUTS], max(len(found) - MOST_INPUTS, 0)
-
-
-def typical_row(model: TrainedModel) -> dict[str, Any]:
-    """Every column at its typical value: the middle number or date, the commonest level."""
-    profiles = {column["name"]: column for column in model.experiment.dataset.columns}
-    columns = model.schema.get("columns") or []
-    return {each["name"]: _input("", each, profiles.get(each["name"], {})).typical for each in columns}
+    return found
 
 
 def _by_importance(model: TrainedModel) -> list[str]:
@@ -179,16 +172,15 @@ def _filled(field: Input, text: str) -> Filled:
     return Filled(field, text, text)
 
 
-def predict(model: TrainedModel, filled: list[Filled]) -> dict[str, Any]:
+def predict(model: TrainedModel, filled: list[Filled], typical: Mapping[str, Any]) -> dict[str, Any]:
     """What the result shows: the prediction, its probabilities, and the effect of each input.
 
     One request to the model: the row as it was entered, the typical row, and the row once more for each
-    input with the typical value in its place.
+    input with the typical value in its place. Columns that no field asks for stay `typical`.
     """
     faults = [f"{each.input.column}: {each.fault}" for each in filled if each.fault]
     if faults:
         return {**nothing_yet(model, filled), "error": " ".join(faults)}
-    typical = typical_row(model)
     row = {**typical, **{each.input.column: each.value for each in filled}}
     changed = [{**row, each.input.column: each.input.typical} for each in filled]
     try:
@@ -280,7 +272,7 @@ def _shown(
 
 
 def _part(part: float | None) -> str:
-    return NOTHING if part is None else f"{part:.1%}".replace("%", " %")
+    return NOTHING if part is None else one_decimal(part)
 
 
 def _told(amount: float | None, *, in_points: bool) -> str:

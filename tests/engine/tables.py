@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.ipc
 
+from automl.engine.inference.tables import Source
 from automl.engine.preparation import Request, prepare, profile_columns
 
 
@@ -59,3 +60,9 @@ def stored(folder: Path, frame: pd.DataFrame) -> Path:
     with pa.ipc.new_file(str(path), table.schema) as writer:
         writer.write_table(table)
     return path
+
+
+def read_whole(path: Path, schema: dict[str, Any]) -> pd.DataFrame:
+    """A table as a bundle reads it, all of its rows at once."""
+    with Source(path, schema) as source:
+        return pd.concat(list(source.chunks()), ignore_index=True)

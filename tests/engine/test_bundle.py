@@ -12,18 +12,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from automl.engine import inference
-from automl.engine.bundle import package
+from automl.engine import bundle, inference
+from automl.engine.bundle import _excess, package
 from automl.engine.errors import UserError
 from automl.engine.evaluation import read_member
 from automl.engine.preparation import open_prepared
-from tests.engine.tables import people, prepared
+from tests.engine.tables import people, prepared, read_whole
 from tests.engine.test_evaluation import evaluated
 
 FAMILIES = ["linear", "lightgbm", "catboost", "xgboost", "extra_trees", "hist_boosting", "neural_network"]
 
 
-def packaged(folder, target, metric, families=("linear", "lightgbm"), frame=None, params=None, **settings):
+def packaged(
+    folder, target, metric, families=("linear", "lightgbm"), frame=None, params=None, hurry=False, **settings
+):
     """Fit, package and unpack; `params` are for all families, or by family."""
     frame = people() if frame is None else frame
     prepared(folder, frame, target, **settings)
@@ -40,8 +42,10 @@ def packaged(folder, target, metric, families=("linear", "lightgbm"), frame=None
             "name": "people",
             "dataset": "people.csv",
             "rows": len(frame),
+            "time_budget": 20.0,
             "warnings": ["a warning"],
         },
+        "hurry": hurry,
         "leaderboard": [{"rank": 1, "name": "Ensemble", "score": 0.9, "score_low": 0.8, "score_high": 0.95}],
         "test_table": None,
         "out": str(folder / "bundle.zip"),
@@ -258,7 +262,7 @@ def test_tables_in_another_dialect_are_read(binary, tmp_path, delimiter):
     frame.to_csv(tmp_path / "input.csv", index=False, sep=delimiter, encoding="utf-16")
     model = inference.load(folder)
 
-    found = inference.read_table(tmp_path / "input.csv", model.encoder.schema)
+    found = read_whole(tmp_path / "input.csv", model.encoder.schema)
 
     assert model.predict_proba(found) == pytest.approx(model.predict_proba(frame), abs=1e-6)
 
@@ -272,7 +276,27 @@ def test_a_model_predicts_no_rows_one_row_and_more_rows_than_a_chunk(binary, mon
 
     assert model.predict_proba(people().head(0)).shape == (0, 2)
     whole = model.predict_proba(people())
-    assert whole[7] == pytest.approx(model.predict_proba(people().iloc[[7]])[0], abs=1e-6)
+    assert whole.shape == (240, 2)
+    for row in (7, 207):
+        assert whole[row] == pytest.approx(model.predict_proba(people().iloc[[row]])[0], abs=1e-6)
+
+
+def test_the_end_of_a_search_waits_for_no_large_graph():
+    assert "64 MB" in _excess(64 << 20, 10.0)
+    assert _excess(17 << 20, 10.0) is None
+    assert _excess(64 << 20, 600.0) is None
+    assert _excess(64 << 20, None) is None
+
+
+def test_only_a_package_that_is_waited_for_goes_without_its_graph(tmp_path, monkeypatch):
+    monkeypatch.setattr(bundle, "GRAPH_BYTES_A_SECOND", 0)
+    for hurry in (True, False):
+        _, folder = packaged(tmp_path / str(hurry), "bought", "roc_auc", ["linear"], hurry=hurry)
+        said = json.loads((folder / "onnx.json").read_text())
+        assert said["offered"] is not hurry
+        assert (folder / "model.onnx").exists() is not hurry
+        assert ("onnxruntime" in (folder / "requirements.txt").read_text()) is not hurry
+    assert inference.load(tmp_path / "True" / "bundle").runtime == "skops"
 
 
 def test_the_card_says_what_the_model_is(binary):

@@ -14,6 +14,7 @@ from automl.engine.inference.verify import IDENTICAL, WITHIN
 from tests.golden.make import LARGEST
 
 BUNDLES = sorted((Path(__file__).parents[1] / "golden").glob("*.zip"))
+assert BUNDLES
 
 pytestmark = pytest.mark.parametrize("path", BUNDLES, ids=lambda path: path.stem)
 

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from automl.engine.bundle import load_texts
-from automl.engine.inference import Encoder, read_table
+from automl.engine.inference import Encoder
 from automl.engine.preparation import open_prepared, prepare_table
 from automl.engine.profiling import profile_table, table_profile_to_json
 from automl.engine.reading import ReadLimits, convert_table
+from tests.engine.tables import read_whole
 
 WORDS = ["red fast car with wheels", "blue slow boat at sea", "green old bike", "a red and old boat, again"]
 
@@ -70,7 +71,7 @@ def test_a_file_is_encoded_for_prediction_as_it_was_for_training(tmp_path, writt
     schema = json.loads((tmp_path / "prepared" / "schema.json").read_text())
     encoder = Encoder(schema, load_texts(tmp_path / "prepared" / "texts.skops"))
 
-    predicted = encoder.transform(read_table(source, schema))
+    predicted = encoder.transform(read_whole(source, schema))
 
     names = [feature["column"] for feature in schema["features"]]
     assert {"number", "level", "flag", "yes", "joined", "note"} <= set(names)

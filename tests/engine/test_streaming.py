@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from automl.engine.inference import Encoder, InputError, load, output, read_table, tables
-from automl.engine.inference.command import main, predict_file
+from automl.engine.inference import Encoder, InputError, load, output, tables
+from automl.engine.inference.command import main
+from automl.engine.inference.output import predict_file
 from automl.engine.inference.progress import Progress, clock_time
 from automl.engine.inference.tables import Source
-from tests.engine.tables import people
+from tests.engine.tables import people, read_whole
 
 SCHEMA = {
     "columns": [
@@ -116,7 +117,7 @@ def test_predictions_of_a_file_in_chunks_are_those_of_the_frame(made_bundle, tmp
     )
     monkeypatch.setattr(Source, "_rows_at_once", lambda source, columns: 7)
 
-    assert predict_file(model, tmp_path / name, tmp_path / "out.csv", QUIET) == 25
+    assert predict_file(model, tmp_path / name, [tmp_path / "out.csv"], QUIET.tell) == 25
 
     found = pd.read_csv(tmp_path / "out.csv")
     assert list(found.columns) == ["prediction", "probability_no", "probability_yes"]
@@ -166,7 +167,7 @@ def test_an_encoding_that_shows_at_the_end_of_a_file_is_found(tmp_path, encoding
     data = ("Stadt;x\n" + "Rom;1\n" * 100 + "Köln;2\n").encode(encoding)
     (tmp_path / "table").write_bytes(gzip.compress(data) if packed else data)
 
-    assert read_table(tmp_path / "table", schema)["Stadt"].iloc[-1] == "Köln"
+    assert read_whole(tmp_path / "table", schema)["Stadt"].iloc[-1] == "Köln"
 
 
 @pytest.mark.parametrize(
@@ -197,11 +198,11 @@ def test_a_table_that_can_not_be_read_is_explained_and_leaves_the_output_as_it_w
 def test_a_delimiter_at_the_end_of_every_row_shifts_nothing(tmp_path):
     schema = {"columns": [{"name": "a", "kind": "numeric"}, {"name": "b", "kind": "numeric"}]}
     (tmp_path / "rows").write_text("a,b\n1,2,\n3,4,\n")
-    assert read_table(tmp_path / "rows", schema).to_numpy().tolist() == [["1", "2"], ["3", "4"]]
+    assert read_whole(tmp_path / "rows", schema).to_numpy().tolist() == [["1", "2"], ["3", "4"]]
 
     (tmp_path / "rows").write_text("a,b\n1,2,9\n3,4,9\n")
     with pytest.raises(InputError, match=r"more cells than there are column names \(2\)"):
-        read_table(tmp_path / "rows", schema)
+        read_whole(tmp_path / "rows", schema)
 
 
 def test_a_folder_that_is_not_there_is_named_before_anything_is_predicted(made_bundle, tmp_path, capsys):

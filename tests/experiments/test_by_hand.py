@@ -7,12 +7,11 @@ import pytest
 from automl.core.errors import Conflict, InvalidInput, QuotaExceeded
 from automl.experiments.forecasts import Outlook
 from automl.experiments.models import Experiment, Sweep, TrainedModel
-from automl.experiments.selectors import best_model_id
 from automl.experiments.services.by_hand import add_sweep, add_trial
 from automl.experiments.services.results import finish_experiment
 from automl.experiments.services.steering import extend_experiment, pause_experiment, skip_trial
 from automl.experiments.services.trials import claim_trial, evaluate_trial, plan_trials
-from tests.experiments.rows import again
+from tests.experiments.rows import again, best_model_id
 from tests.factories import ExperimentFactory, TrialFactory
 from tests.seats import RESULTS, outcome
 

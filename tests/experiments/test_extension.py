@@ -10,7 +10,7 @@ from django.utils import timezone
 from automl.core.errors import Conflict, InvalidInput, QuotaExceeded
 from automl.experiments import clock
 from automl.experiments.models import Experiment, TrainedModel
-from automl.experiments.selectors import best_model_id, leaderboard
+from automl.experiments.selectors import leaderboard
 from automl.experiments.services.lifecycle import fail_experiment, stop_experiment
 from automl.experiments.services.results import finish_experiment
 from automl.experiments.services.steering import (
@@ -23,7 +23,7 @@ from automl.experiments.services.trials import (
     plan_trials,
     tell_trial,
 )
-from tests.experiments.rows import ENDED, again, states
+from tests.experiments.rows import ENDED, again, best_model_id, states
 from tests.factories import ExperimentFactory, TrialFactory
 from tests.seats import RESULTS, outcome
 

@@ -6,13 +6,13 @@ from django.utils import timezone
 from automl.core import seats, storage
 from automl.core.errors import Conflict
 from automl.experiments.models import TrainedModel
-from automl.experiments.selectors import best_model_id
 from automl.experiments.services.results import (
     finish_experiment,
     package_model,
     package_trial,
     reap_results,
 )
+from tests.experiments.rows import best_model_id
 from tests.factories import ExperimentFactory, TrialFactory
 from tests.seats import outcome
 

@@ -90,13 +90,11 @@ def test_a_model_is_named_once_it_is_ready():
     experiment = ExperimentFactory()
     model = TrainedModelFactory(trial=TrialFactory(experiment=experiment), state="packaging", is_best=True)
     assert selectors.leaderboard(experiment)[0].model is None
-    assert selectors.best_model_id(experiment) is None
 
     model.state = "ready"
     model.save()
 
     assert selectors.leaderboard(experiment)[0].model == str(model.id)
-    assert selectors.best_model_id(experiment) == str(model.id)
 
 
 def history_of(experiment):

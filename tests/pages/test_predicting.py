@@ -15,6 +15,7 @@ from automl.core.errors import Unavailable
 from automl.engine.errors import UserError
 from automl.experiments.models import Prediction, TrainedModel
 from automl.pages import trying
+from automl.pages.trained_models import trial_of
 from tests.factories import COLUMNS, EnsembleFactory, PredictionFactory, TrialFactory
 from tests.pages.test_markup import check
 
@@ -106,11 +107,14 @@ def test_the_form_is_made_of_the_columns_and_begins_with_typical_values(browser_
     assert says == []  # the page does not wait for the model
 
 
-def test_the_most_important_inputs_come_first_and_the_rest_stays_typical(model, monkeypatch):
+def test_the_most_important_inputs_come_first_and_the_rest_stays_typical(model, says, monkeypatch):
     monkeypatch.setattr(trying, "MOST_INPUTS", 2)
     model.trial.learned = {"importance": [["joined: month", 0.6], ["city", 0.4]]}
-    inputs, left_out = trying.inputs_of(model)
-    assert ([each.column for each in inputs], left_out) == (["joined", "city"], 2)
+    found = trial_of(model, {"c1": "Rome"})
+    assert [each.input.column for each in found["filled"]] == ["joined", "city"]
+    assert found["inputs_left_out"] == 2
+    ((row, *_),) = says
+    assert row == {"age": 40, "city": "Rome", "joined": "16.01.2020", "notes": None}
 
 
 def test_one_request_tells_the_prediction_and_the_effect_of_each_input(browser_client, model, says):

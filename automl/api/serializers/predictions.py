@@ -9,6 +9,7 @@ from rest_framework import serializers
 from automl.api.serializers.datasets import Upload
 from automl.api.serializers.fields import StrictSerializer
 from automl.experiments.models import Prediction, PredictionState
+from automl.experiments.predictions import RESULT_TYPES
 
 
 class FileToPredict(StrictSerializer):
@@ -49,6 +50,5 @@ class FilePredictionSerializer(serializers.Serializer[Any]):
         address = reverse("api:prediction-download", kwargs={"id": prediction.id})
         absolute = self.context["request"].build_absolute_uri(address)
         return {
-            form: f"{absolute}?format={form}" if form in prediction.files else None
-            for form in ("csv", "parquet")
+            form: f"{absolute}?format={form}" if form in prediction.files else None for form in RESULT_TYPES
         }

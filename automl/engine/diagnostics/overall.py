@@ -10,18 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from automl.engine.calibration import fit_temperature
 from automl.engine.diagnostics.classification import classification
 from automl.engine.diagnostics.figures import short, spread_out
 from automl.engine.diagnostics.influence import MOST_ROWS, Clock, Column, columns_of, dependence, importance
 from automl.engine.diagnostics.outoffold import OutOfFold
 from automl.engine.diagnostics.regression import regression
 from automl.engine.diagnostics.rows import Table, worst
-from automl.engine.evaluation import read_predictions
-from automl.engine.inference import finish_probabilities, temper
+from automl.engine.evaluation import as_packaged
 from automl.engine.intervals import metrics_with_intervals
 from automl.engine.metrics import METRICS, metrics_for
-from automl.engine.preparation import Prepared, open_prepared
+from automl.engine.preparation import open_prepared
 from automl.engine.reading import check_table
 
 if TYPE_CHECKING:
@@ -67,17 +65,6 @@ def diagnose(args: Mapping[str, Any], report: Report) -> dict[str, Any]:
     found["worst"] = worst(metric.name, y, predicted, places, table, classes)
     found["seconds"] = short(time.monotonic() - began)
     return found
-
-
-def as_packaged(prepared: Prepared, members: list[Mapping[str, Any]]) -> tuple[Array, Array, float]:
-    """Which rows folds judge, their predictions as the packaged model makes them, and its temperature."""
-    total = np.asarray(sum(member["weight"] * read_predictions(member["dir"]) for member in members))
-    places = np.flatnonzero(np.isfinite(total).reshape(len(total), -1).all(axis=1))
-    predicted = total[places]
-    if not prepared.profile.classes:
-        return places, predicted, 1.0
-    temperature = fit_temperature(np.asarray(prepared.y)[places], predicted)
-    return places, temper(finish_probabilities(predicted), temperature), temperature
 
 
 def _ranked(columns: list[Column], found: Mapping[str, Any]) -> list[Column]:

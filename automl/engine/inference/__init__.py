@@ -18,7 +18,7 @@ from .model import (
 )
 from .safe import load_skops
 from .seal import check_files
-from .tables import predictions_frame, read_table
+from .tables import predictions_frame
 from .uncertainty import Uncertainty
 from .verify import verify_bundle
 
@@ -41,7 +41,6 @@ __all__ = [
     "load_skops",
     "parse_dates",
     "predictions_frame",
-    "read_table",
     "temper",
     "verify_bundle",
 ]

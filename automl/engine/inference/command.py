@@ -11,9 +11,8 @@ from pathlib import Path
 from .errors import Damaged, InputError, WrongVersion
 from .files import RUNTIMES, load
 from .model import Model
-from .output import writing
+from .output import predict_file
 from .progress import Progress
-from .tables import Source, predictions_frame
 from .verify import DIFFERS, WRONG_VERSION, report, verify_bundle
 
 FINE, DIFFERENT, BAD_INPUT, OTHER_VERSION, DAMAGED, INTERRUPTED = 0, 1, 2, 3, 4, 130
@@ -49,9 +48,8 @@ def main(arguments: Sequence[str] | None = None, folder: Path | None = None) -> 
     try:
         if given.verify:
             return _verify(place, is_strict=given.strict)
-        progress = Progress(sys.stderr, given.progress)
         model = load(place, runtime=given.runtime)
-        predict_file(model, given.input, given.output, progress, level=given.level)
+        _predict(model, given)
     except KeyboardInterrupt:
         sys.stderr.write("\nInterrupted; nothing was written.\n")
         return INTERRUPTED
@@ -65,22 +63,14 @@ def main(arguments: Sequence[str] | None = None, folder: Path | None = None) -> 
     return FINE
 
 
-def predict_file(
-    model: Model, table: Path, output: Path, progress: Progress, *, level: float | None = None
-) -> int:
-    """Predict a table of any size, some rows at a time; the number of rows."""
-    rows = 0
-    with Source(table, model.encoder.schema) as source, writing(output) as write:
-        try:
-            for chunk in source.chunks():
-                write(predictions_frame(model, chunk, level=level))
-                rows += len(chunk)
-                progress.tell(rows, source.share)
-        except BaseException:
-            progress.leave()
-            raise
+def _predict(model: Model, given: argparse.Namespace) -> None:
+    progress = Progress(sys.stderr, given.progress)
+    try:
+        rows = predict_file(model, given.input, [given.output], progress.tell, level=given.level)
+    except BaseException:
+        progress.leave()
+        raise
     progress.tell(rows, 1.0, is_last=True)
-    return rows
 
 
 def _verify(folder: Path, *, is_strict: bool) -> int:

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from .encoder import Encoder
-from .uncertainty import Uncertain
+from .errors import InputError
+from .uncertainty import Uncertainty
 
 CHUNK_ROWS = 50_000
 LEAST_PROBABILITY = 1e-7
@@ -82,7 +83,7 @@ class Member:
         return mean if self.temperature == 1.0 else temper(finish_probabilities(mean), self.temperature)
 
 
-class Model(Uncertain):
+class Model:
     """A trained model: an encoder and one or more weighted members.
 
     Attributes
@@ -97,6 +98,7 @@ class Model(Uncertain):
     """
 
     runtime = "skops"
+    uncertainty: Uncertainty | None = None
 
     def __init__(
         self,
@@ -114,38 +116,76 @@ class Model(Uncertain):
 
     def predict(self, frame: pd.DataFrame) -> np.ndarray[Any, Any]:
         """Predict labels, or numbers; one for each row of the frame."""
-        if self.task_type == "regression":
-            return self._combine(frame)
-        return np.asarray(self.classes_[self.predict_proba(frame).argmax(axis=1)])
+        found = self.predict_raw(frame)
+        return found if self.task_type == "regression" else np.asarray(self.classes_[found.argmax(axis=1)])
 
     def predict_proba(self, frame: pd.DataFrame) -> np.ndarray[Any, Any]:
         """Predict the probability of each class; rows sum to 1."""
         if self.task_type == "regression":
             raise AttributeError("A regression model has no probabilities; use predict.")
-        return temper(finish_probabilities(self._combine(frame)), self.temperature)
+        return self.predict_raw(frame)
 
     def predict_raw(self, frame: pd.DataFrame) -> np.ndarray[Any, Any]:
         """Predict probabilities, or numbers, whichever the task is."""
-        return self.predict(frame) if self.task_type == "regression" else self.predict_proba(frame)
+        return self._finished(self._combine(frame))
 
     def predict_matrix(self, X: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """As `predict_raw`, of rows that are encoded."""
-        found = self._combine_matrix(X)
+        return self._finished(self._combine_matrix(X))
+
+    def predict_rows(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Predict rows as JSON has them: `predictions`; of labels also `classes` and `probabilities`."""
+        return self._answer(self.predict_raw(pd.DataFrame.from_records([dict(row) for row in rows])))
+
+    def predict_interval(self, frame: pd.DataFrame, level: float = 0.9) -> np.ndarray[Any, Any]:
+        """Give the interval of each row's number, see `Uncertainty.intervals`."""
+        return self.known_uncertainty().intervals(self.predict(frame), level)
+
+    def predict_set(self, frame: pd.DataFrame, level: float = 0.9) -> np.ndarray[Any, Any]:
+        """Give the set of each row's plausible classes, see `Uncertainty.sets`."""
+        return self.known_uncertainty().sets(self.predict_proba(frame), level)
+
+    def uncertainty_of(self, found: Mapping[str, Any], level: float) -> dict[str, Any]:
+        """Say how sure predictions of rows are: `intervals`, or `sets` of labels, as JSON has them.
+
+        Parameters
+        ----------
+        found : mapping
+            `predictions`, and for classification `classes` and `probabilities`.
+        level : float
+        """
+        known = self.known_uncertainty()
+        if known.kind == "intervals":
+            return {
+                "intervals": known.intervals(np.asarray(found["predictions"], dtype=float), level).tolist()
+            }
+        labels = found["classes"]
+        return {
+            "sets": [
+                [label for label, is_in in zip(labels, row, strict=True) if is_in]
+                for row in known.sets(np.reshape(found["probabilities"], (-1, len(labels))), level)
+            ]
+        }
+
+    def known_uncertainty(self) -> Uncertainty:
+        """Give what says how sure predictions are; InputError if the model was packaged without."""
+        if self.uncertainty is None:
+            raise InputError("This model was packaged without intervals and sets. Package it again.")
+        return self.uncertainty
+
+    def _answer(self, found: np.ndarray[Any, Any]) -> dict[str, Any]:
+        if self.task_type == "regression":
+            return {"predictions": found.tolist()}
+        return {
+            "predictions": self.classes_[found.argmax(axis=1)].tolist(),
+            "classes": self.classes_.tolist(),
+            "probabilities": found.tolist(),
+        }
+
+    def _finished(self, found: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         if self.task_type == "regression":
             return found
         return temper(finish_probabilities(found), self.temperature)
-
-    def predict_rows(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-        """Predict rows as JSON has them: `predictions`; of labels also `classes` and `probabilities`."""
-        frame = pd.DataFrame.from_records([dict(row) for row in rows])
-        if self.task_type == "regression":
-            return {"predictions": self.predict(frame).tolist()}
-        probabilities = self.predict_proba(frame)
-        return {
-            "predictions": self.classes_[probabilities.argmax(axis=1)].tolist(),
-            "classes": self.classes_.tolist(),
-            "probabilities": probabilities.tolist(),
-        }
 
     def _combine(self, frame: pd.DataFrame) -> np.ndarray[Any, Any]:
         parts = [

@@ -68,17 +68,6 @@ class OnnxModel(Model):
             for name, column in zip(names, _in_order(schema, names), strict=True)
         ]
 
-    def predict(self, frame: pd.DataFrame) -> np.ndarray[Any, Any]:
-        """Predict labels, or numbers; one for each row of the frame."""
-        found = self.predict_raw(frame)
-        return found if self.task_type == "regression" else np.asarray(self.classes_[found.argmax(axis=1)])
-
-    def predict_proba(self, frame: pd.DataFrame) -> np.ndarray[Any, Any]:
-        """Predict the probability of each class; rows sum to 1."""
-        if self.task_type == "regression":
-            raise AttributeError("A regression model has no probabilities; use predict.")
-        return self.predict_raw(frame)
-
     def predict_raw(self, frame: pd.DataFrame) -> np.ndarray[Any, Any]:
         """Predict probabilities, or numbers, whichever the task is."""
         check_columns(self.feature_names_in_, [str(name) for name in frame.columns])
@@ -129,15 +118,6 @@ class OnnxModel(Model):
         name = "prediction" if self.task_type == "regression" else "probabilities"
         found: np.ndarray[Any, Any] = self.session.run([name], feed)[0]
         return found.reshape(-1) if self.task_type == "regression" else found
-
-    def _answer(self, found: np.ndarray[Any, Any]) -> dict[str, Any]:
-        if self.task_type == "regression":
-            return {"predictions": found.tolist()}
-        return {
-            "predictions": self.classes_[found.argmax(axis=1)].tolist(),
-            "classes": self.classes_.tolist(),
-            "probabilities": found.tolist(),
-        }
 
 
 def _in_order(schema: dict[str, Any], names: Sequence[str]) -> list[dict[str, Any]]:

@@ -5,17 +5,57 @@ from __future__ import annotations
 import gzip
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 import pandas as pd
 
 from .errors import InputError, WrongVersion
-from .tables import NO_PARQUET, STANDARD
+from .model import Model
+from .tables import NO_PARQUET, STANDARD, Source, predictions_frame
 
 PARQUET_NAMES = (".parquet", ".pq")
+
+
+def predict_file(
+    model: Model,
+    table: Path,
+    outputs: Sequence[Path],
+    tell: Callable[[int, float], object],
+    *,
+    level: float | None = None,
+) -> int:
+    """Predict a table of any size, some rows at a time, into files as `writing` makes them.
+
+    Parameters
+    ----------
+    model : Model
+    table : Path
+        See `Source`.
+    outputs : sequence of Path
+    tell : callable
+        Is told how many rows are done, and what share of the table.
+    level : float, optional
+        See `predictions_frame`.
+
+    Returns
+    -------
+    int
+        How many rows there are.
+    """
+    rows = 0
+    with ExitStack() as files:
+        source = files.enter_context(Source(table, model.encoder.schema))
+        writers = [files.enter_context(writing(output)) for output in outputs]
+        for chunk in source.chunks():
+            found = predictions_frame(model, chunk, level=level)
+            for write in writers:
+                write(found)
+            rows += len(chunk)
+            tell(rows, source.share)
+    return rows
 
 
 class Writer(Protocol):

@@ -241,34 +241,28 @@ def _is_known(encoding: str) -> bool:
     return True
 
 
-def read_table(path: Path, schema: dict[str, Any]) -> pd.DataFrame:
-    """Read a whole table; see `Source`."""
-    with Source(path, schema) as source:
-        return pd.concat(list(source.chunks()), ignore_index=True)
-
-
 def predictions_frame(model: Model, frame: pd.DataFrame, *, level: float | None = None) -> pd.DataFrame:
     """A column `prediction`, and for classification a column `probability_CLASS` for each class.
 
     With a level also the columns `prediction_low` and `prediction_high`, or for classification
     `prediction_set`, in which the plausible classes are joined by `SEPARATOR`.
     """
-    if level is not None and model.uncertainty is None:
-        raise InputError("This model was packaged without intervals and sets. Package it again.")
+    if level is not None:
+        model.known_uncertainty()  # refuses before anything is predicted
     if model.task_type == "regression":
         numbers = model.predict(frame)
         columns: dict[str, Any] = {"prediction": numbers}
-        if level is not None and model.uncertainty is not None:
-            bounds = model.uncertainty.intervals(numbers, level)
+        if level is not None:
+            bounds = model.known_uncertainty().intervals(numbers, level)
             columns |= {"prediction_low": bounds[:, 0], "prediction_high": bounds[:, 1]}
         return pd.DataFrame(columns)
     probabilities = model.predict_proba(frame)
     columns = {"prediction": model.classes_[probabilities.argmax(axis=1)]}
-    if level is not None and model.uncertainty is not None:
+    if level is not None:
         labels = [str(label) for label in model.classes_]
         columns["prediction_set"] = [
             SEPARATOR.join(label for label, is_in in zip(labels, row, strict=True) if is_in)
-            for row in model.uncertainty.sets(probabilities, level)
+            for row in model.known_uncertainty().sets(probabilities, level)
         ]
     for position, label in enumerate(model.classes_):
         columns[f"probability_{label}"] = probabilities[:, position]

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from .errors import InputError
 
@@ -94,52 +93,3 @@ class Uncertainty:
                 + (f"it has {known}." if known else "it was trained on too few rows to have any.")
             )
         return self._by_level[level]
-
-
-class Uncertain:
-    """What every model has that predicts tables: intervals of its numbers, or sets of its classes."""
-
-    uncertainty: Uncertainty | None = None
-
-    def predict(self, frame: pd.DataFrame) -> np.ndarray[Any, Any]:
-        """Predict labels, or numbers; one for each row of the frame."""
-        raise NotImplementedError
-
-    def predict_proba(self, frame: pd.DataFrame) -> np.ndarray[Any, Any]:
-        """Predict the probability of each class; rows sum to 1."""
-        raise NotImplementedError
-
-    def predict_interval(self, frame: pd.DataFrame, level: float = 0.9) -> np.ndarray[Any, Any]:
-        """Give the interval of each row's number, see `Uncertainty.intervals`."""
-        return self._known_uncertainty().intervals(self.predict(frame), level)
-
-    def predict_set(self, frame: pd.DataFrame, level: float = 0.9) -> np.ndarray[Any, Any]:
-        """Give the set of each row's plausible classes, see `Uncertainty.sets`."""
-        return self._known_uncertainty().sets(self.predict_proba(frame), level)
-
-    def uncertainty_of(self, found: Mapping[str, Any], level: float) -> dict[str, Any]:
-        """Say how sure predictions of rows are: `intervals`, or `sets` of labels, as JSON has them.
-
-        Parameters
-        ----------
-        found : mapping
-            `predictions`, and for classification `classes` and `probabilities`.
-        level : float
-        """
-        known = self._known_uncertainty()
-        if known.kind == "intervals":
-            return {
-                "intervals": known.intervals(np.asarray(found["predictions"], dtype=float), level).tolist()
-            }
-        labels = found["classes"]
-        return {
-            "sets": [
-                [label for label, is_in in zip(labels, row, strict=True) if is_in]
-                for row in known.sets(np.reshape(found["probabilities"], (-1, len(labels))), level)
-            ]
-        }
-
-    def _known_uncertainty(self) -> Uncertainty:
-        if self.uncertainty is None:
-            raise InputError("This model was packaged without intervals and sets. Package it again.")
-        return self.uncertainty

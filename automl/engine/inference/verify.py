@@ -99,8 +99,7 @@ def golden_frame(golden: Mapping[str, Any]) -> pd.DataFrame:
 
 def outcome(model: Any, frame: pd.DataFrame) -> np.ndarray[Any, Any]:
     """What a model predicts in full: probabilities, or numbers."""
-    found = model.predict(frame) if model.task_type == "regression" else model.predict_proba(frame)
-    return np.asarray(found, dtype=np.float64)
+    return np.asarray(model.predict_raw(frame), dtype=np.float64)
 
 
 def compare(wanted: np.ndarray[Any, Any], found: np.ndarray[Any, Any], epsilon: float) -> tuple[str, str]:

@@ -76,6 +76,5 @@ def nearly_best(lines: Sequence[Line], metric: Metric | None, *, within: float) 
 def _lines(experiment: Experiment) -> list[Line]:
     """What can be packaged, timed or not."""
     trials = experiment.trials.filter(state=TrialState.COMPLETE.value)
-    light = trials.defer("learning_curve", "learned").select_related("experiment__dataset")
-    ensembles = experiment.ensembles.select_related("experiment__dataset")
-    return [*(trial for trial in light if not keeps_rows(trial.family)), *ensembles]
+    light = trials.defer("learning_curve", "learned")
+    return [*(trial for trial in light if not keeps_rows(trial.family)), *experiment.ensembles.all()]

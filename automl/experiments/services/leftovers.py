@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -38,9 +39,8 @@ def remove_leftovers() -> None:
     pulses.beat(TIDIED)
     found = [path for path in _entries(Path(settings.FILE_UPLOAD_TEMP_DIR)) if is_old(path, OLD_SECONDS)]
     for name, model in FOLDERS.items():
-        found += _without_row(settings.FILES_ROOT / name, model)
-    for folder in settings.FILES_ROOT.glob("models/*/predictions"):
-        found += _without_row(folder, Prediction)
+        found += _without_row(_entries(settings.FILES_ROOT / name), model)
+    found += _without_row(settings.FILES_ROOT.glob("models/*/predictions/*"), Prediction)
     # Uploads on their way; what trials and bundles begin lies in folders that rows name.
     found += [path for path in settings.FILES_ROOT.glob("datasets/*/.*.draft") if is_old(path, OLD_SECONDS)]
     found += [path for path in settings.FILES_ROOT.glob(".restore-*") if is_old(path, VERY_OLD_SECONDS)]
@@ -62,9 +62,9 @@ def remove_path(path: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _without_row(folder: Path, model: type[models.Model]) -> list[Path]:
+def _without_row(paths: Iterable[Path], model: type[models.Model]) -> list[Path]:
     # In this order: a row that is made meanwhile has a folder that is not old.
-    old = {id: path for path in _entries(folder) if (id := _id_of(path)) and is_old(path, OLD_SECONDS)}
+    old = {id: path for path in paths if (id := _id_of(path)) and is_old(path, OLD_SECONDS)}
     kept: set[Any] = set(model._default_manager.values_list("pk", flat=True)) if old else set()
     return [path for id, path in old.items() if id not in kept]
 

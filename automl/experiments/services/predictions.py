@@ -21,10 +21,11 @@ from automl.accounts.models import User
 from automl.core import leases, seats, storage
 from automl.core.dispatch import dispatcher
 from automl.core.downloads import check_whole
-from automl.core.errors import Conflict, InvalidInput, QuotaExceeded, TooLarge, Unavailable
+from automl.core.errors import InvalidInput, QuotaExceeded, TooLarge, Unavailable
 from automl.core.patience import patiently
 from automl.datasets.selectors import stored_bytes
-from automl.experiments.models import ModelState, Prediction, PredictionState, TrainedModel
+from automl.experiments import serving
+from automl.experiments.models import Prediction, PredictionState, TrainedModel
 from automl.experiments.services.aside import UNFINISHED, has_room, open_predictions, wake_next
 
 log = structlog.get_logger(__name__)
@@ -45,8 +46,7 @@ def request_prediction(model: TrainedModel, *, owner: User, file: UploadedFile[A
     TooLarge, QuotaExceeded, StorageFull
         If a limit, or the disk, does not allow it.
     """
-    if model.state != ModelState.READY:
-        raise Conflict(f"The model is {model.state}; it can be used once it is ready. {model.error}".strip())
+    serving.ready(model, "used")
     form = form_of(file)
     _check_quota(owner, file.size or 0)
     storage.require_space(2 * (file.size or 0))
