@@ -29,7 +29,7 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-LEFT = ("htmx:afterRequest", "htmx:sendError")
+LEFT = ("htmx:afterRequest", "htmx:sendAbort", "htmx:sendError")
 SIZES = {"1440": (1440, 900), "390": (390, 844)}
 
 
