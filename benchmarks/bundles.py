@@ -28,11 +28,12 @@ import pandas as pd
 from automl.engine.bundle import load_texts, package
 from automl.engine.evaluation import as_packaged, evaluate, read_member
 from automl.engine.inference import Encoder, Model
+from automl.engine.inference.verify import EPSILON
 from automl.engine.learners import LEARNERS
 from automl.engine.preparation import Request, open_prepared, prepare, profile_columns
 
 PREDICTED_ROWS = 300
-RUNTIMES = ("skops", "onnx")
+RUNTIMES = tuple(EPSILON)
 
 
 def environment(folder: Path | None, bundle: Path) -> str:
@@ -158,8 +159,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def holds(line: dict[str, Any]) -> bool:
     """Whether a bundle verified, and said what its model says."""
-    limits = {"skops": 1e-6, "onnx": 1e-5}
-    close = all(isinstance(line[r], float) and line[r] <= limits[r] for r in RUNTIMES if r in line)
+    close = all(isinstance(line[r], float) and line[r] <= EPSILON[r] for r in RUNTIMES if r in line)
     return close and line["verdict"].startswith(("identical", "within"))
 
 

@@ -26,8 +26,8 @@ PATIENCE = 6
 # Choosing weights needs no more rows than this; scores are taken on all of them.
 CHOOSING_ROWS = 20_000
 MOST_CELLS = 60_000_000
-# Each member costs time and space at every prediction; and the package has to be written, at some
-# 40 MB/s, before the budget's end.
+# Each member costs time and space at every prediction; and the package has to be written before the
+# budget's end.
 MOST_MEMBERS = 8
 MOST_BYTES = 128 << 20
 LEAST_WEIGHT = 0.04
@@ -83,7 +83,7 @@ def blend(
     generator = np.random.default_rng([seed, 0xB1E4D])
     judge = _deal(y, generator)
     loss = fast_loss(metric)
-    room = np.zeros(len(stack)) if sizes is None else np.asarray(sizes, dtype=np.float64) / MOST_BYTES
+    room = np.zeros(len(stack)) if sizes is None else np.asarray(sizes, dtype=np.float64)
     honest, honest_best = np.empty_like(stack[0]), np.empty_like(stack[0])
     for part in range(JUDGES):
         chosen = _sample(np.flatnonzero(judge != part), generator)
@@ -120,7 +120,7 @@ def _sample(rows: Array, generator: np.random.Generator) -> Array:
     return np.sort(generator.choice(rows, CHOOSING_ROWS, replace=False))
 
 
-def _greedy(loss: Callable[[Array, Array], float], y: Array, stack: Array, room: Array) -> Array:
+def _greedy(loss: Callable[[Array, Array], float], y: Array, stack: Array, sizes: Array) -> Array:
     """Add, again and again, the candidate that helps most; with replacement, from the best one on."""
     if stack.size > MOST_CELLS:
         step = -(-stack.size // MOST_CELLS)
@@ -129,7 +129,7 @@ def _greedy(loss: Callable[[Array, Array], float], y: Array, stack: Array, room:
     total = np.zeros_like(stack[0])
     best, best_counts, since = np.inf, counts.copy(), 0
     for size in range(1, ROUNDS + 1):
-        open_ = np.flatnonzero(_may_join(counts, room))
+        open_ = np.flatnonzero(_may_join(counts, sizes))
         losses = [loss(y, (total + stack[index]) / size) for index in open_]
         least = int(np.argmin(losses))
         total += stack[open_[least]]
@@ -143,14 +143,14 @@ def _greedy(loss: Callable[[Array, Array], float], y: Array, stack: Array, room:
     return np.asarray(best_counts / best_counts.sum())
 
 
-def _may_join(counts: Array, room: Array) -> Array:
-    """Tell which candidates are members already, or may still become one; all together have a room of 1."""
+def _may_join(counts: Array, sizes: Array) -> Array:
+    """Tell which candidates are members already, or may still become one."""
     members = counts > 0
     if not members.any():
         return np.ones(len(counts), dtype=bool)
     if members.sum() == MOST_MEMBERS:
         return np.asarray(members)
-    return np.asarray(members | (room <= 1.0 - room[members].sum()))
+    return np.asarray(members | (sizes <= MOST_BYTES - sizes[members].sum()))
 
 
 def _trim(weights: Array) -> Array:

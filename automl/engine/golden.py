@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from automl.engine.diagnostics.influence import columns_of
 from automl.engine.inference import Model
 from automl.engine.inference.verify import golden_frame, outcome
 
@@ -42,7 +43,10 @@ def golden(model: Model, X: np.ndarray[Any, Any], others: Mapping[str, Any] | No
     chance = np.random.default_rng(0)
     schema = model.encoder.schema
     looked_at = np.asarray(X[:: max(len(X) // LOOKED_AT, 1)])
-    cells = [_cells(column, model, looked_at, chance) for column in schema["columns"]]
+    places = {column.name: column.positions[0] for column in columns_of(schema)}
+    cells = [
+        _cells(column, model, looked_at[:, places[column["name"]]], chance) for column in schema["columns"]
+    ]
     found: dict[str, Any] = {
         "columns": [column["name"] for column in schema["columns"]],
         "rows": [list(row) for row in zip(*cells, strict=True)] or [[] for _ in range(ROWS)],
@@ -58,7 +62,7 @@ def golden(model: Model, X: np.ndarray[Any, Any], others: Mapping[str, Any] | No
 
 
 def _cells(
-    column: Mapping[str, Any], model: Model, X: np.ndarray[Any, Any], chance: np.random.Generator
+    column: Mapping[str, Any], model: Model, values: np.ndarray[Any, Any], chance: np.random.Generator
 ) -> list[str | None]:
     """Cells of a column: ordinary ones, some empty; at the end an empty, a strange, a huge, a tiny one."""
     schema = model.encoder.schema
@@ -67,8 +71,7 @@ def _cells(
     elif column["kind"] == "text":
         cells = _texts(model.encoder.texts[column["text"]], chance)
     else:
-        place = next(n for n, feature in enumerate(schema["features"]) if feature["column"] == column["name"])
-        numbers = _numbers(X[:, place], chance)
+        numbers = _numbers(values, chance)
         cells = (
             [_date(days, column.get("format")) for days in numbers]
             if column["kind"] == "datetime"
@@ -96,7 +99,7 @@ def _numbers(values: np.ndarray[Any, Any], chance: np.random.Generator) -> np.nd
     if not len(known):
         known = np.zeros(1)
     numbers = np.quantile(known, chance.random(ROWS))
-    low, high = np.quantile(known, [0.0, 1.0])
+    low, high = known.min(), known.max()
     spread = max(high - low, 1.0)
     numbers[-2:] = high + 20 * spread, low - 20 * spread
     return np.asarray(numbers)

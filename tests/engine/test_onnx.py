@@ -15,6 +15,7 @@ from sklearn.preprocessing import QuantileTransformer, SplineTransformer
 from automl.engine.inference import Encoder, FittedModel, Member, Model
 from automl.engine.inference.onnx_model import OnnxModel, session_of
 from automl.engine.learners import LEARNERS
+from automl.engine.onnx import catboost
 from automl.engine.onnx import graph as graphs
 from automl.engine.onnx import parity as parities
 from automl.engine.onnx.catboost import text_hash
@@ -93,6 +94,27 @@ def test_a_graph_says_what_its_model_says(family, task):
     assert described["reason"] is None
     assert described["parity"]["largest_difference"] < 2e-6
     assert described["parity"]["rows"] >= len(rows)
+
+
+def test_catboost_asks_for_each_level_where_there_are_two(monkeypatch):
+    table = make_table(TaskType.BINARY)
+    small = table.data.categorical[table.data.cardinalities.index(SMALL)]
+    X, X_valid = (part.copy() for part in (table.X, table.X_valid))
+    for part in (X, X_valid):
+        part[:, small] = np.nan_to_num(part[:, small]) % 2
+    counts = tuple(2 if count == SMALL else count for count in table.data.cardinalities)
+    table = replace(table, X=X, X_valid=X_valid, data=replace(table.data, cardinalities=counts))
+    model = Model(Encoder(schema_of(table)), [member_of("catboost", table)])
+    asked = []
+    hashes = catboost._code_hashes
+    monkeypatch.setattr(catboost, "_code_hashes", lambda levels: asked.append(levels) or hashes(levels))
+
+    offered = offer(model, np.concatenate([X, X_valid]), np.concatenate([table.y, table.y_valid]))
+
+    described = json.loads(offered.files["onnx.json"])
+    assert described["reason"] is None
+    assert described["parity"]["largest_difference"] < 2e-6
+    assert 2 in asked
 
 
 @pytest.mark.parametrize("params", [

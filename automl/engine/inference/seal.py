@@ -31,7 +31,7 @@ def check_files(folder: Path) -> None:
         with path.open("rb") as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != digest:
                 raise Damaged(f"{name} is not the file that was packaged. {AGAIN}")
-    # A bundle of an earlier release has all its code in predict.py.
+    # A bundle made before 0.1.0 has all its code in predict.py.
     code = folder / CODE
     for path in sorted(code.iterdir()) if code.is_dir() else ():
         name = f"{CODE}/{path.name}"

@@ -36,8 +36,8 @@ class Cost:
 class LearningCurve(TypedDict):
     """The score of a fit as it went on; `best` is the value of `x` that was kept.
 
-    `train_metric` is what the training line shows where that is not `metric`, and `train_rows` of how
-    many rows where these are a part of the training ones.
+    `train_metric` is what the training line shows; without it, a loss. `train_rows` says of how many rows it
+    is where these are a part of the training ones.
     """
 
     unit: Literal["rounds", "epochs"]

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
+from automl.engine.model_card.words import shortened
+
 SQUARE = 320
 
 
@@ -14,10 +16,6 @@ def _svg(width: float, height: float, title: str, body: Sequence[str]) -> str:
         f'<svg viewBox="0 0 {width:g} {height:g}" width="{width:g}" role="img" aria-label="{escape(title)}">'
         f"{''.join(body)}</svg>"
     )
-
-
-def _short(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def bars(title: str, rows: Sequence[tuple[str, float, str]]) -> str:
@@ -97,12 +95,12 @@ def matrix(title: str, labels: Sequence[Any], counts: Sequence[Sequence[int]]) -
     ]
     for place, label in enumerate(labels):
         middle = (place + 0.5) * cell
-        whole, text = escape(str(label)), escape(_short(str(label), max(3, int(cell / 8))))
+        whole, text = escape(str(label)), escape(shortened(str(label), max(3, int(cell / 8))))
         body.append(
             f'<text class="tick" x="{left + middle:.1f}" y="{top - 10:g}" text-anchor="middle">'
             f"{text}<title>{whole}</title></text>"
             f'<text class="tick" x="{left - 10:g}" y="{top + middle + 4:.1f}" text-anchor="end">'
-            f"{escape(_short(str(label), 11))}<title>{whole}</title></text>"
+            f"{escape(shortened(str(label), 11))}<title>{whole}</title></text>"
         )
     for i, row in enumerate(counts):
         total = sum(row) or 1

@@ -24,10 +24,9 @@ from automl.engine.model_card.document import (
 )
 from automl.engine.model_card.evidence import Evidence
 from automl.engine.model_card.licences import licence_of
-from automl.engine.model_card.words import how_good, limits, number
+from automl.engine.model_card.words import how_good, limits, number, shortened
 
 MOST_COLUMNS, MOST_LEVELS, MOST_ROWS, MOST_CLASSES = 200, 6, 10, 12
-LONGEST = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +109,13 @@ def _purpose(about: About) -> Text:
     if classes:
         parts.append(f"one of {len(classes)} classes: ")
         for place, label in enumerate(classes[:MOST_CLASSES]):
-            parts += [", " if place else "", Code(_short(str(label)))]
+            parts += [", " if place else "", Code(shortened(str(label)))]
         parts.append(" and others" if len(classes) > MOST_CLASSES else "")
     else:
         parts.append("a number")
     parts.append(f", from {len(about.schema['columns'])} columns. ")
     parts.append(f"Learned from {rows:,} rows" if rows else "Learned from a table")
-    parts += [" of ", Code(_short(str(source))), "."] if source else ["."]
+    parts += [" of ", Code(shortened(str(source))), "."] if source else ["."]
     return tuple(part for part in parts if part)
 
 
@@ -188,7 +187,7 @@ def _usage(about: About) -> list[Block]:
 def _columns(about: About) -> list[Block]:
     columns = about.schema["columns"]
     rows: list[list[Text]] = [
-        [Code(_short(str(column["name"]))), column["kind"], _seen(column)]
+        [Code(shortened(str(column["name"]))), column["kind"], _seen(column)]
         for column in columns[:MOST_COLUMNS]
     ]
     more = len(columns) - len(rows)
@@ -206,7 +205,7 @@ def _seen(column: Mapping[str, Any]) -> Text:
         levels = column["categories"]
         parts: list[str | Code | Strong] = [f"{len(levels):,} level{'s' if len(levels) != 1 else ''}: "]
         for place, level in enumerate(levels[:MOST_LEVELS]):
-            parts += [", " if place else "", Code(_short(str(level), 24))]
+            parts += [", " if place else "", Code(shortened(str(level), 24))]
         parts.append(" ..." if len(levels) > MOST_LEVELS else "")
         return tuple(part for part in parts if part)
     if column["kind"] == "datetime":
@@ -277,7 +276,3 @@ def _packages(about: About) -> list[Block]:
         rows.append([Code(name), version, licence_of(name)])
     made = f"Made by Bakeoff {about.provenance.get('bakeoff')} with Python {about.provenance.get('python')}."
     return [Table(["Package", "Version", "Licence"], rows), Paragraph(made)]
-
-
-def _short(text: str, most: int = LONGEST) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…"

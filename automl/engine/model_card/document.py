@@ -31,7 +31,7 @@ class Paragraph:
 
 @dataclass(frozen=True, slots=True)
 class Items:
-    """A list; of steps if `numbered`."""
+    """A list."""
 
     items: Sequence[Text]
 

@@ -1,4 +1,4 @@
-"""What a card tells in figures: from out-of-fold predictions and the fold models, within a second."""
+"""What a card tells in figures: from out-of-fold predictions and the fold models, within a second or two."""
 
 from __future__ import annotations
 

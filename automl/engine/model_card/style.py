@@ -45,8 +45,7 @@ figure svg{display:block;max-width:100%;height:auto;margin:.9rem 0 .3rem}
 details{margin:.4rem 0}
 summary{cursor:pointer;color:var(--accent);font-size:.88rem}
 svg text{font:12px ui-sans-serif,system-ui,sans-serif;fill:var(--soft)}
-svg .label,svg .value{font-size:13px;fill:var(--ink)}
-svg .value,svg .tick{font-variant-numeric:tabular-nums}
+svg .tick{font-variant-numeric:tabular-nums}
 .bars{display:grid;grid-template-columns:minmax(5rem,max-content) 1fr max-content;gap:.45rem .8rem;
 align-items:center;margin:.9rem 0 .4rem;font-size:.9rem}
 .bars .label{text-align:right;overflow:hidden;text-overflow:ellipsis;white-space:nowrap;max-width:14rem}

@@ -16,6 +16,7 @@ SELDOM_FOUND = 0.5
 DOMINANT = 0.6
 POOR_CALIBRATION = 0.08
 MOST_WARNED = 3
+LONGEST = 40
 
 LEVELS = (
     (0.10, "hardly better than guessing"),
@@ -23,6 +24,11 @@ LEVELS = (
     (0.70, "clearly better than guessing"),
     (1.01, "far better than guessing"),
 )
+
+
+def shortened(text: str, most: int = LONGEST) -> str:
+    """A text that is cut where it is too long."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def number(value: float | None) -> str:

@@ -11,6 +11,7 @@ import itertools
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-# A table of combinations is looked up by place up to this size, and by key beyond it.
 WHOLE = "cat_feature_value"
+# A table of combinations is looked up by place up to this size, and by key beyond it.
 MOST_PLACES = 20_000
 MOST_COMBINATIONS = 20_000_000
 WORD = (1 << 64) - 1
@@ -63,6 +64,7 @@ class _Fold:
         self.ctrs = info.get("ctrs") or []
         self.columns = [int(found["flat_feature_index"]) for found in self.categories]
         self.count = self.outputs = 0
+        self._read: dict[str, tuple[Array, Array]] = {}
 
     def add(self, thresholds: list[tuple[int, float]]) -> str:
         graph = self.graph
@@ -115,7 +117,8 @@ class _Fold:
             values = [int(value) & 0xFFFFFFFF for value in feature.get("values") or []]
             if values:
                 column = int(feature["flat_feature_index"])
-                table = np.asarray(self._hashes(column)[:, None] == np.array(values, dtype=np.uint64))
+                hashes = _code_hashes(self.inputs.levels[column])
+                table = np.asarray(hashes[:, None] == np.array(values, dtype=np.uint64))
                 blocks.append(self.inputs.look_up(column, table.astype(np.float32)))
                 places += range(width, width + len(values))
                 borders += [0.5] * len(values)
@@ -187,38 +190,42 @@ class _Fold:
             value = graph.add("Gather", self.inputs.matrix, graph.constant(column, np.int64), axis=1)
             return graph.cast(graph.add("Greater", value, border), INT64), np.arange(2, dtype=np.uint64)
         column = self.columns[element["cat_feature_index"]]
-        hashes = self._hashes(column)
+        hashes = _code_hashes(self.inputs.levels[column])
         if kind == WHOLE:
-            category = sorted(self.inputs.levels).index(column)
-            code = graph.add("Gather", self.inputs.codes(), graph.constant(category, np.int64), axis=1)
-            return code, _signed(hashes)
+            return self.inputs.code(column), _signed(hashes)
         wanted = int(element.get("value", element.get("cat_feature_exact_value", 0))) & 0xFFFFFFFF
         is_it = (hashes == np.uint64(wanted)).astype(np.int64)
         found = self.inputs.look_up(column, is_it)
         return found, np.arange(2, dtype=np.uint64)
 
-    def _hashes(self, column: int) -> Array:
-        """The hash of every code of a column, that of a missing one first: as text it is -1."""
-        return np.array(
-            [text_hash(str(code)) & 0xFFFFFFFF for code in range(-1, self.inputs.levels[column])],
-            dtype=np.uint64,
-        )
-
     def _values(self, ctr: Mapping[str, Any], hashes: Array) -> Array:
         """A statistic's value for each hash."""
         data = self.stored["ctr_data"][ctr["identifier"]]
-        stride, flat = int(data["hash_stride"]), data["hash_map"]
-        known = np.array([int(value) for value in flat[::stride]], dtype=np.uint64)
-        counts = np.array(
-            [[float(value) for value in flat[i + 1 : i + stride]] for i in range(0, len(flat), stride)],
-            dtype=np.float64,
-        ).reshape(len(known), stride - 1)
+        known, counts = self._buckets(ctr["identifier"])
         good, total, empty = _counted(ctr, counts, float(data.get("counter_denominator") or 0))
-        order = np.argsort(known)
-        found = np.clip(np.searchsorted(known[order], hashes), 0, max(len(known) - 1, 0))
-        place = order[found]
+        place = np.clip(np.searchsorted(known, hashes), 0, max(len(known) - 1, 0))
         is_known = known[place] == hashes
         return _ctr(ctr, np.where(is_known, good[place], 0.0), np.where(is_known, total[place], empty))
+
+    def _buckets(self, identifier: str) -> tuple[Array, Array]:
+        """The hashes that training had, in order, and what it counted of each; statistics share them."""
+        if identifier not in self._read:
+            data = self.stored["ctr_data"][identifier]
+            stride, flat = int(data["hash_stride"]), data["hash_map"]
+            known = np.array([int(value) for value in flat[::stride]], dtype=np.uint64)
+            counts = np.array(
+                [[float(value) for value in flat[i + 1 : i + stride]] for i in range(0, len(flat), stride)],
+                dtype=np.float64,
+            ).reshape(len(known), stride - 1)
+            order = np.argsort(known)
+            self._read[identifier] = known[order], counts[order]
+        return self._read[identifier]
+
+
+@cache
+def _code_hashes(levels: int) -> Array:
+    """The hash of every code of a column, that of a missing one first: as text it is -1."""
+    return np.array([text_hash(str(code)) & 0xFFFFFFFF for code in range(-1, levels)], dtype=np.uint64)
 
 
 def _counted(ctr: Mapping[str, Any], counts: Array, denominator: float) -> tuple[Array, Array, float]:

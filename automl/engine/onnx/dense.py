@@ -159,8 +159,7 @@ class _First:
             folds.append(np.concatenate(found))
         table = np.stack(folds, axis=1)
         first = np.cumsum([0, *(count + 1 for count in levels)])[:-1]
-        categories = sorted(self.inputs.levels)
-        codes = graph.take(self.inputs.codes(), [categories.index(column) for column in columns])
+        codes = graph.take(self.inputs.codes(), [self.inputs.categories.index(column) for column in columns])
         places = graph.add("Add", codes, graph.constant(first, np.int64))
         flat = graph.constant(table.reshape(len(table), -1), _dtype(self.kind))
         chosen = graph.add("Gather", flat, places, axis=0)

@@ -41,24 +41,27 @@ class Inputs:
         self.matrix = matrix
         self.levels = levels
         self.width = width
-        self._categories = sorted(levels)
+        self.categories = sorted(levels)
         self._codes: str | None = None
 
     def codes(self) -> str:
         """Codes of all categories as int64, each one more than in the matrix."""
         if self._codes is None:
             graph = self.graph
-            found = graph.take(self.matrix, self._categories)
+            found = graph.take(self.matrix, self.categories)
             missing = graph.add("IsNaN", found)
             whole = graph.add("Where", missing, graph.constant(-1.0, np.float32), found)
             self._codes = graph.cast(graph.add("Add", whole, graph.constant(1.0, np.float32)), INT64)
         return self._codes
 
+    def code(self, column: int) -> str:
+        """Codes of one column, as `codes` has them."""
+        place = self.categories.index(column)
+        return self.graph.add("Gather", self.codes(), self.graph.constant(place, np.int64), axis=1)
+
     def look_up(self, column: int, table: Array) -> str:
         """Rows of a table by the codes of a column."""
-        place = self._categories.index(column)
-        codes = self.graph.add("Gather", self.codes(), self.graph.constant(place, np.int64), axis=1)
-        return self.graph.add("Gather", self.graph.constant(table), codes, axis=0)
+        return self.graph.add("Gather", self.graph.constant(table), self.code(column), axis=0)
 
 
 class TreeMatrix:
@@ -115,7 +118,10 @@ class Columns:
         self.shared = shared
         self.sources = sources
         self._sorted: dict[int, tuple[int, Array]] = {}
-        self.pending: list[tuple[Tree, int, int]] = []
+        # Nearly all columns are of the table: where they lie, -1 where they are values of codes.
+        self._plain = np.array(
+            [source.column if source.values is None else -1 for source in sources], dtype=np.int64
+        )
 
     def tree(self, tree: Tree, *, strictly: bool = False) -> Tree:
         """Give a tree over the member's features, its thresholds ours.
@@ -129,16 +135,12 @@ class Columns:
         """
         if tree.is_constant:
             return tree
-        feature = tree.feature.copy()
+        feature = self._plain[tree.feature]
         threshold = (round_below if strictly else round_down)(tree.threshold)
-        for node, column in enumerate(tree.feature):
-            source = self.sources[column]
-            if source.values is None:
-                feature[node] = source.column
-                continue
+        for node in np.flatnonzero(feature < 0):
             if node in tree.members:
                 raise Unsupported("a category is both encoded and split by its levels")
-            feature[node], values = self._ranked(int(column))
+            feature[node], values = self._ranked(int(tree.feature[node]))
             below = np.searchsorted(values, tree.threshold[node], side="left" if strictly else "right")
             threshold[node] = below - 0.5
         return replace(tree, feature=feature, threshold=threshold)

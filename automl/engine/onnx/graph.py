@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -56,19 +56,13 @@ class Graph:
 
     def add(self, operator: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
         """Add a node with one output and give the output's name."""
-        return self.add_many(operator, inputs, 1, domain=domain, **attributes)[0]
-
-    def add_many(
-        self, operator: str, inputs: Sequence[str], outputs: int, *, domain: str = "", **attributes: Any
-    ) -> list[str]:
-        """Add a node and give the names of its outputs."""
-        names = [f"/n{self._count + number}" for number in range(outputs)]
-        self._count += outputs
-        node = helper.make_node(operator, list(inputs), names, domain=domain)
+        found = f"/n{self._count}"
+        self._count += 1
+        node = helper.make_node(operator, list(inputs), [found], domain=domain)
         node.attribute.extend(_attribute(name, value) for name, value in attributes.items())
         self._grow(node.ByteSize())
         self._nodes.append(node)
-        return names
+        return found
 
     def cast(self, value: str, kind: int) -> str:
         """Cast a value."""
@@ -90,9 +84,7 @@ class Graph:
         """Give a value a name that users see."""
         self._nodes.append(helper.make_node("Identity", [value], [name]))
 
-    def model(
-        self, inputs: Sequence[Port], outputs: Sequence[Port], metadata: Mapping[str, str] | None = None
-    ) -> ModelProto:
+    def model(self, inputs: Sequence[Port], outputs: Sequence[Port]) -> ModelProto:
         """Make the model of those nodes that the outputs need."""
         needed, given = {port.name for port in outputs}, {port.name for port in inputs}
         nodes: list[NodeProto] = []
@@ -110,7 +102,6 @@ class Graph:
         imports = [helper.make_opsetid("", OPSET), helper.make_opsetid(ML, ML_OPSET)]
         model = helper.make_model(graph, opset_imports=imports, ir_version=IR_VERSION)
         model.producer_name = "bakeoff"
-        helper.set_model_props(model, dict(metadata or {}))
         return model
 
     def _grow(self, count: int) -> None:

@@ -86,6 +86,8 @@ class _Script:
         self.params = {name: value for name, value in params.items() if value is not None}
         self.recipe, self.late = recipe, late
         self.data = prepared.profile
+        self.own = {name: value for name, value in self.params.items() if name != "target"}
+        self.transformer = learner.preprocess(self.data, self.own)
         self.metric = METRICS[subject.fitting["metric"]]
         self.table = table.table_of(schema)
         self.target = str(schema["target"])
@@ -115,7 +117,7 @@ class _Script:
     def _positions(self) -> dict[tuple[int, ...], str]:
         """Names for the lists of positions that a transformer is told."""
         numeric, codes = numeric_columns(self.data), list(self.data.categorical)
-        transformer = self._transformer()
+        transformer = self.transformer
         parts: dict[str, list[int]] = (
             {name: list(columns) for name, _, columns in transformer.transformers} if transformer else {}
         )
@@ -132,10 +134,6 @@ class _Script:
                 tuple(numeric): 'at["numeric"]',
             }
         return names
-
-    def _transformer(self) -> Any | None:
-        own = {name: value for name, value in self.params.items() if name != "target"}
-        return self.learner.preprocess(self.data, own)
 
     def _header(self) -> list[str]:
         about = self.subject.experiment
@@ -227,7 +225,7 @@ class _Script:
         return [main.SPLIT_MANY if self.many else main.SPLIT]
 
     def _needs_split(self) -> bool:
-        return self._transformer() is not None or bool(self.data.categorical and self._takes_codes())
+        return self.transformer is not None or bool(self.data.categorical and self._takes_codes())
 
     def _takes_codes(self) -> bool:
         return self.learner.layout == "frame" or any("at[" in line for line in self.recipe.lines)
@@ -240,14 +238,13 @@ class _Script:
         at = ["at"] if self._needs_split() else []
         arguments = ["X", "y", *valid, *at, "seed", *(["rounds"] if with_rounds else [])]
         lines = [f"def fit({', '.join(arguments)}):", '    """The model of one fold."""']
-        transformer = self._transformer()
-        if transformer is not None:
-            lines += self._preprocess(transformer)
+        if self.transformer is not None:
+            lines += self._preprocess(self.transformer)
             lines += ["    X = preprocess.fit_transform(X, y)"]
             lines += ["    X_valid = preprocess.transform(X_valid)"] if validates else []
         lines.append(f"    model = {layout(self._estimator(with_rounds), 1, before=len('model = '))}")
         lines += [f"    {line}" for line in (recipe.late if with_rounds else recipe.lines)]
-        if transformer is None:
+        if self.transformer is None:
             return "\n".join([*lines, "    return model"])
         self.writer.imports.setdefault("sklearn.pipeline", set()).add("make_pipeline")
         return "\n".join([*lines, "    return make_pipeline(preprocess, model)"])
@@ -269,7 +266,7 @@ class _Script:
         return [*lines, f"    preprocess = {layout(whole, 1, before=len('preprocess = '))}"]
 
     def _estimator(self, with_rounds: bool) -> Call:
-        own = {name: value for name, value in self.params.items() if name != "target"}
+        own = self.own
         recipe, fitting = self.recipe, self.subject.fitting
         found = self.learner.build(self.data, own, seed=fitting["seed"], threads=fitting["threads"])
         inner = getattr(found, "regressor", found)
