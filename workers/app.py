@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 from datetime import UTC, datetime
 from typing import Any
 
 import structlog
 from celery import Celery, bootsteps
+from celery.platforms import EX_FAILURE
 from celery.signals import (
     celeryd_init,
     setup_logging,
@@ -131,6 +133,31 @@ class Heartbeat(bootsteps.StartStopStep):
 
 
 app.steps["consumer"].add(Heartbeat)
+
+
+class BoundedEnd(bootsteps.StartStopStep):
+    """A worker that stops gives back what it holds, and is gone soon, whatever Celery still waits for.
+
+    An error of the broker that Celery does not know, such as that of a full disk, stops it without a signal:
+    it would wait until the last job has ended, and for ever for a job that no pool process has got.
+    """
+
+    requires = ("celery.worker.components:Pool",)
+    SECONDS = 10.0
+
+    def stop(self, _parent: Any) -> None:
+        """Comes before the pool is waited for."""
+        leaving.ask()
+        late = threading.Timer(self.SECONDS, self._leave)
+        late.daemon = True
+        late.start()
+
+    def _leave(self) -> None:
+        log.warning("worker_did_not_end", seconds=self.SECONDS)
+        os._exit(EX_FAILURE)
+
+
+app.steps["worker"].add(BoundedEnd)
 
 
 @setup_logging.connect

@@ -6,6 +6,7 @@ here it is seen through the root of a process that holds the name space.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 from pathlib import Path
@@ -65,16 +66,13 @@ class SmallDisk:
         """Take all room but so many bytes; what others free meanwhile is not taken."""
         free = os.statvfs(self.path)
         size = free.f_bavail * free.f_frsize - leave
-        with self._ballast.open("ab") as file:
-            try:
-                while size > 0:
-                    size -= file.write(bytes(min(size, 1 << 16)))
-                    file.flush()
-            except OSError:
-                pass
+        with contextlib.suppress(OSError), self._ballast.open("ab") as file:
+            while size > 0:
+                size -= file.write(bytes(min(size, 1 << 16)))
+                file.flush()
 
     def make_room(self) -> None:
-        self._ballast.unlink()
+        self._ballast.unlink(missing_ok=True)
 
     def lock(self, inside: Path) -> None:
         """Let nothing of a folder be written any more; what is open for writing stays so."""

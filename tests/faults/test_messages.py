@@ -61,6 +61,30 @@ def test_an_emptied_broker_loses_nothing(embedded: Service, search: Search, undi
     whole(search, undisturbed)
 
 
+def test_workers_that_a_broker_answers_with_errors_give_back_what_they_hold_and_start_again(
+    embedded: Service, dataset: dict, undisturbed: list
+):
+    misbehave(embedded, n2_1="sleep")
+    search = Search(embedded, dataset)
+    search.wait_until_running(ended=1)
+    before = {process.pid for process in part(embedded, "evaluate worker")}
+    with Redis(unix_socket_path=str(socket_path(embedded.home))) as client:
+        # As on a full disk: it listens and takes no write.
+        client.config_set("min-replicas-to-write", 1)
+        try:
+            embedded.wait_for(
+                lambda: before.isdisjoint({process.pid for process in part(embedded, "evaluate worker")}),
+                within=8,
+                what="the worker to start again, whatever its fits are at",
+            )
+        finally:
+            client.config_set("min-replicas-to-write", 0)
+
+    ended = search.ended(within=90)
+    assert ended["status"] == "complete", ended["error"]
+    assert search.board() == undisturbed
+
+
 def test_a_commit_while_the_broker_is_down_is_found_by_the_sweep(
     embedded: Service, dataset: dict, undisturbed: list
 ):

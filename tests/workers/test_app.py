@@ -1,10 +1,14 @@
+import threading
+
 import pytest
+from celery.platforms import EX_FAILURE
 from django.core.exceptions import ImproperlyConfigured
 from kombu.exceptions import OperationalError
 
+from automl.core import leaving
 from tests.factories import DatasetFactory
 from workers import tasks
-from workers.app import app, check_configuration
+from workers.app import BoundedEnd, app, check_configuration
 from workers.dispatch import CeleryDispatcher
 
 
@@ -33,6 +37,21 @@ def test_the_configuration_in_effect_is_the_safe_one():
 def test_a_worker_refuses_a_setting_that_could_lose_work(name, value):
     with pytest.raises(ImproperlyConfigured, match=r"needs|safe|rise"):
         check_configuration(changed(**{name: value}))
+
+
+def test_a_worker_that_stops_has_all_given_back_and_is_gone_soon_whatever_it_waits_for(monkeypatch):
+    left = threading.Event()
+    codes = []
+    monkeypatch.setattr(BoundedEnd, "SECONDS", 0.05)
+    monkeypatch.setattr("workers.app.os._exit", lambda code: (codes.append(code), left.set()))
+    try:
+        BoundedEnd(None).stop(None)
+
+        assert leaving.is_asked()
+        assert left.wait(5)
+        assert codes == [EX_FAILURE]
+    finally:
+        leaving.take_back()
 
 
 def test_long_and_short_work_have_queues_of_their_own():
