@@ -74,12 +74,12 @@ def model_of(family, task, **params) -> tuple[Model, Table]:
 
 
 def graph_of(model) -> OnnxModel:
-    return OnnxModel(model.encoder.schema, session_of(export(model).whole.SerializeToString(), threads=1))
+    return OnnxModel(model.encoder.schema, session_of(export(model).whole.SerializeToString()))
 
 
 def run(graph, inputs, outputs, feed):
     model = graph.model(inputs, outputs)
-    return session_of(model.SerializeToString(), threads=1).run(None, feed)
+    return session_of(model.SerializeToString()).run(None, feed)
 
 
 @pytest.mark.parametrize("task", [task.value for task in TaskType])
@@ -141,7 +141,7 @@ def test_numbers_beside_a_split_point_go_where_the_library_puts_them(family):
         rows[3 * place : 3 * place + 3, column] = [
             np.nextafter(near, np.float32(-np.inf)), near, np.nextafter(near, np.float32(np.inf)),
         ]  # fmt: skip
-    session = session_of(exported.core.SerializeToString(), threads=1)
+    session = session_of(exported.core.SerializeToString())
 
     assert len(thresholds) > 20
     found = session.run(None, {MATRIX: rows})[0]
@@ -175,7 +175,7 @@ def test_tiny_numbers_are_zeros_to_lightgbm():
         1e-40,
     ]
 
-    found = session_of(export(model).core.SerializeToString(), threads=1).run(None, {MATRIX: rows})[0]
+    found = session_of(export(model).core.SerializeToString()).run(None, {MATRIX: rows})[0]
 
     assert np.abs(found - model.predict_matrix(rows)).max() < 1e-6
 
@@ -211,7 +211,7 @@ def test_a_class_that_a_fold_never_saw_gets_no_chance_from_it(family):
     model = Model(Encoder(schema_of(table)), [replace(whole, models=[*whole.models, *three.models])])
     assert list(three.models[0].estimator.classes_) == [0, 1, 2]
 
-    found = session_of(export(model).core.SerializeToString(), threads=1).run(None, {MATRIX: table.X})[0]
+    found = session_of(export(model).core.SerializeToString()).run(None, {MATRIX: table.X})[0]
 
     assert np.abs(found - model.predict_matrix(table.X)).max() < 2e-6
 
@@ -283,7 +283,7 @@ def test_columns_are_encoded_as_the_encoder_encodes_them():
     wanted = encoder.transform(frame)
     model = graph.model(ports, [Port("found", FLOAT, ("rows", wanted.shape[1]))])
     # OnnxModel knows how cells become inputs; what it asks for does not matter to that.
-    cells = OnnxModel({**schema, "classes": None}, session_of(model.SerializeToString(), threads=1))
+    cells = OnnxModel({**schema, "classes": None}, session_of(model.SerializeToString()))
 
     feed = {column.input: column.values(frame[column.name]) for column in cells._columns}
 

@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,8 @@ from .encoder import Encoder, check_columns, clean_texts, level_of, parse_dates
 from .errors import InputError, WrongVersion
 from .model import Model
 
-# A graph's cells in between take memory for each row.
-CHUNK_ROWS = 2_000
+# A graph's cells in between take memory for each row, and for each thread.
+CHUNK_ROWS, MOST_THREADS = 2_500, 8
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 MOMENT = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d)?)?")
 DAY_SECONDS = 86_400
@@ -28,8 +29,8 @@ UNKNOWN = " "
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def session_of(model: bytes | str, *, threads: int | None = None) -> Any:
-    """Open a graph; `threads` None takes what OMP_NUM_THREADS says, or all cores.
+def session_of(model: bytes | str) -> Any:
+    """Open a graph, to be run by one thread: many rows are shared out among threads as chunks.
 
     Raises
     ------
@@ -39,10 +40,8 @@ def session_of(model: bytes | str, *, threads: int | None = None) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", "0")) if threads is None else threads
+    options.intra_op_num_threads = 1
     options.log_severity_level = 3
-    # A thread that waits busily would take a core from others.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
@@ -55,6 +54,8 @@ class OnnxModel(Model):
         What `schema.json` holds.
     session : InferenceSession
         See `session_of`.
+
+    Many rows are predicted by as many threads as OMP_NUM_THREADS says, or as there are cores.
     """
 
     runtime = "onnx"
@@ -62,6 +63,8 @@ class OnnxModel(Model):
     def __init__(self, schema: dict[str, Any], session: Any) -> None:
         super().__init__(Encoder(schema), [])
         self.session = session
+        wanted = int(os.environ.get("OMP_NUM_THREADS", "0")) or os.cpu_count() or 1
+        self._threads = min(wanted, MOST_THREADS)
         names = [port.name for port in session.get_inputs()]
         self._columns = [
             _Column(name, column, self.encoder)
@@ -73,12 +76,14 @@ class OnnxModel(Model):
         check_columns(self.feature_names_in_, [str(name) for name in frame.columns])
         if not len(frame):
             return np.empty((0, len(self.classes_)) if self.task_type != "regression" else 0)
-        parts = [
-            self._run({column.input: column.values(part[column.name]) for column in self._columns})
-            for start in range(0, len(frame), CHUNK_ROWS)
-            for part in [frame.iloc[start : start + CHUNK_ROWS]]
-        ]
-        return np.concatenate(parts)
+        chunks = [frame.iloc[start : start + CHUNK_ROWS] for start in range(0, len(frame), CHUNK_ROWS)]
+        if len(chunks) == 1 or self._threads == 1:
+            return np.concatenate([self._predict_chunk(chunk) for chunk in chunks])
+        with ThreadPoolExecutor(self._threads) as pool:
+            return np.concatenate(list(pool.map(self._predict_chunk, chunks)))
+
+    def _predict_chunk(self, chunk: pd.DataFrame) -> np.ndarray[Any, Any]:
+        return self._run({column.input: column.values(chunk[column.name]) for column in self._columns})
 
     def predict_rows(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Predict rows as JSON has them; quick for a few, as no frame is made.
@@ -219,7 +224,7 @@ def _described(folder: Path) -> dict[str, Any]:
     return found
 
 
-def load_onnx(folder: Path, schema: dict[str, Any], *, threads: int | None = None) -> OnnxModel:
+def load_onnx(folder: Path, schema: dict[str, Any]) -> OnnxModel:
     """Load the graph of a bundle.
 
     Raises
@@ -234,6 +239,6 @@ def load_onnx(folder: Path, schema: dict[str, Any], *, threads: int | None = Non
         reason = found.get("reason") or "it was made by an earlier version"
         raise InputError(f"This bundle has no ONNX model: {reason}. Use the runtime 'skops'.")
     try:
-        return OnnxModel(schema, session_of(str(folder / "model.onnx"), threads=threads))
+        return OnnxModel(schema, session_of(str(folder / "model.onnx")))
     except ImportError:
         raise WrongVersion("onnxruntime is not installed. Run: pip install -r requirements.txt") from None

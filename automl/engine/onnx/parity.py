@@ -104,7 +104,7 @@ def check(
 def _comparison(
     model: Model, core: ModelProto, spread: float | None, parity: Parity
 ) -> Callable[[Array], None]:
-    session = session_of(core.SerializeToString(), threads=1)
+    session = session_of(core.SerializeToString())
 
     def compare(rows: Array) -> None:
         parity.add(model.predict_matrix(rows), session.run(None, {MATRIX: rows})[0], spread)
