@@ -124,6 +124,8 @@ DATABASES = {
         env.str("DATABASE_URL", "") or "sqlite:///" + quote(str(HOME / "db.sqlite3"))
     ),
 }
+# To open one takes a tenth of a short request, also where it is but a file.
+DATABASES["default"]["CONN_MAX_AGE"] = 60
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # WAL lets readers and one writer work at once; IMMEDIATE takes the write lock at BEGIN, where the
     # timeout holds. Without it an upgrade from read to write fails at once with "database is locked".
@@ -133,7 +135,6 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;",
     }
 else:
-    DATABASES["default"]["CONN_MAX_AGE"] = 60
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
     # A server that hangs takes the connection and then says nothing.
     for _name, _value in {
