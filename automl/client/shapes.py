@@ -158,6 +158,7 @@ class FilePrediction(TypedDict):
     model: str
     filename: str
     bytes: int
+    level: float | None
     status: str
     error: str
     rows: int

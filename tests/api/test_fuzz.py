@@ -82,6 +82,10 @@ def test_whatever_is_sent_the_answer_is_one_of_the_document(alice, monkeypatch, 
             count = len(rows)
             return {"predictions": ["low"] * count, "classes": ["low"], "probabilities": [[1.0]] * count}
 
+        def predict_table(self, bundle, source, target, timeout, *, level=None):
+            target.write_text("prediction\nlow\n")
+            return 1
+
     monkeypatch.setattr("automl.experiments.serving.prediction_server", Server)
     schema = schemathesis.openapi.from_dict(about.document())
     schema.app = get_wsgi_application()

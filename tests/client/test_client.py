@@ -282,6 +282,16 @@ def predicted(**changed):
     return nap
 
 
+def test_a_file_is_sent_with_the_level_that_is_asked_for(client, model, tmp_path):
+    model.metrics = {"uncertainty": {"kind": "intervals", "levels": [{"level": 0.9}]}}
+    model.save()
+    (tmp_path / "new.csv").write_bytes(b"age\n39\n")
+    assert client.predictions.start(str(model.id), tmp_path / "new.csv", level=0.9)["level"] == 0.9
+    assert client.predictions.start(str(model.id), tmp_path / "new.csv")["level"] is None
+    with pytest.raises(InvalidRequest, match=r"no intervals of level 0\.5"):
+        client.predictions.start(str(model.id), tmp_path / "new.csv", level=0.5)
+
+
 @pytest.mark.parametrize(("out", "content"), [("out.csv", b"prediction\n1\n"), ("out.parquet", b"PAR1")])
 def test_a_file_is_predicted_waited_for_and_saved(client, model, tmp_path, monkeypatch, out, content):
     (tmp_path / "new.csv").write_bytes(b"age\n39\n")
