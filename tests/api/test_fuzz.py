@@ -26,7 +26,13 @@ from schemathesis.specs.openapi.checks import (
 from automl.accounts.services import create_token
 from automl.api import about
 from automl.core import storage
-from tests.factories import DatasetFactory, ExperimentFactory, TrainedModelFactory, TrialFactory
+from tests.factories import (
+    DatasetFactory,
+    EnsembleFactory,
+    ExperimentFactory,
+    TrainedModelFactory,
+    TrialFactory,
+)
 
 CHECKS = [
     not_a_server_error,
@@ -53,6 +59,8 @@ def living_id(path, owner):
         return DatasetFactory(owner=owner).id
     if kind == "experiments":
         return ExperimentFactory(owner=owner).id
+    if kind == "ensembles":
+        return EnsembleFactory(experiment__owner=owner).id
     trial = TrialFactory(experiment__owner=owner)
     if kind == "trials":
         return trial.id

@@ -25,7 +25,14 @@ from automl.core import storage
 from automl.core.models import IdempotentAnswer
 from automl.datasets.models import Dataset
 from automl.experiments.models import Diagnosis, Experiment, Prediction, TrainedModel
-from tests.factories import DatasetFactory, ExperimentFactory, TrainedModelFactory, TrialFactory, UserFactory
+from tests.factories import (
+    DatasetFactory,
+    EnsembleFactory,
+    ExperimentFactory,
+    TrainedModelFactory,
+    TrialFactory,
+    UserFactory,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 CONTENT = bytes(range(256)) * 1024
@@ -259,6 +266,13 @@ def test_the_best_and_the_fastest_line_are_packaged(client, model):
     assert client.models.package_fastest(experiment)["trial"] == str(fast.id)
     assert client.models.package_fastest(experiment, within=0.001)["trial"] == str(model.trial_id)
     assert client.models.package_best(experiment)["id"] == str(model.id)
+
+
+def test_an_ensemble_of_the_board_is_packaged(client, model):
+    EnsembleFactory(experiment=model.experiment, score=0.5)
+    (row,) = [row for row in client.experiments.leaderboard(str(model.experiment_id)) if not row["trial"]]
+    packaged = client.models.package_ensemble(row["ensemble"])
+    assert (packaged["ensemble"], packaged["status"]) == (row["ensemble"], "packaging")
 
 
 # --- Files to predict ---------------------------------------------------------------------------
