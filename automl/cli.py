@@ -46,6 +46,9 @@ Metric = Annotated[str, typer.Option(help="What to optimise; auto follows from t
 Task = Annotated[str, typer.Option(help="auto, binary, multiclass or regression.")]
 Seed = Annotated[int, typer.Option(help="The same seed, data and trials give the same result.")]
 Out = Annotated[Path, typer.Option(help="Where the model goes.")]
+Level = Annotated[
+    float | None, typer.Option(help="0.9: also intervals, or sets, that hold the truth in 90 % of rows.")
+]
 Id = Annotated[str, typer.Argument(help="The id of an experiment.")]
 MOST_ROWS = 20
 HERE = "http://127.0.0.1:8000"
@@ -104,9 +107,10 @@ def predict(
         "model.zip"
     ),
     out: Annotated[Path, typer.Option(help="Where the predictions go.")] = Path("predictions.csv"),
+    level: Level = None,
 ) -> None:
     """Predict the rows of a table; - is the standard output."""
-    on_bundle(model, str(file), str(out))
+    on_bundle(model, str(file), str(out), *([] if level is None else [f"--level={level}"]))
     if str(out) != "-":
         console.print(f"The predictions are in {out}.")
 
@@ -216,6 +220,7 @@ def remote_predict(
     model: Annotated[str, typer.Argument(help="The id of a model, or of an experiment: then its best.")],
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="CSV, also gzipped, or Parquet.")],
     out: Annotated[Path, typer.Argument(help="Where the predictions go: CSV, or Parquet by its name.")],
+    level: Level = None,
 ) -> None:
     """Predict the rows of a file there, whatever its size."""
     with told(), service(context) as client, searching() as show:
@@ -223,7 +228,8 @@ def remote_predict(
         def tell(found: FilePrediction) -> None:
             show(found["progress"], f"{found['rows']:,} rows")
 
-        done = client.predictions.predict_file(model_of(client, model), file, out, on_change=tell)
+        model = model_of(client, model)
+        done = client.predictions.predict_file(model, file, out, level=level, on_change=tell)
     console.print(f"{done['rows']:,} rows are predicted in {out}.")
 
 

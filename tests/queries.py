@@ -11,7 +11,10 @@ NAMELESS = re.compile(r"^(qualify\w*|subquery|_\w+)$")
 INNERMOST = re.compile(r"\([^()]*\)")
 FROM = re.compile(r'\bFROM\s+"(\w+)"')
 
-WORK = {"experiments_trial", "datasets_dataset", "experiments_experiment", "experiments_trainedmodel"}
+WORK = {
+    "experiments_trial", "datasets_dataset", "experiments_experiment", "experiments_trainedmodel",
+    "experiments_prediction",
+}  # fmt: skip
 # Pages that read a table twice, and why that is better than once.
 EXCEPTIONS = {
     # The table itself with all its columns, and the names of the others, on which its model may be tested.

@@ -82,8 +82,10 @@ class FakeService:
             raise NotFound(404, "There is no such model.")
         return {"id": id}
 
-    def _predict_file(self, model: str, path: Path, out: Path, *, on_change: Any) -> dict[str, Any]:
-        self._note("predict", model, path.name, out.name)
+    def _predict_file(
+        self, model: str, path: Path, out: Path, *, level: float | None, on_change: Any
+    ) -> dict[str, Any]:
+        self._note("predict", model, path.name, out.name, level)
         found = {"progress": 1.0, "rows": 1200}
         on_change(found)
         return found
@@ -160,6 +162,11 @@ def test_predict_writes_the_predictions_of_the_model(model, tmp_path):
     found = [float(row["prediction"]) for row in csv.DictReader(out.open())]
     assert len(found) == 20
     assert np.corrcoef(found, people(20)["spent"])[0, 1] > 0.7
+
+    assert (
+        run("predict", tmp_path / "rows.csv", "--model", model, "--out", out, "--level", 0.9).exit_code == 0
+    )
+    assert "prediction_low" in out.read_text().splitlines()[0]
 
 
 def test_predict_names_the_columns_that_are_missing(table, model, tmp_path):
@@ -326,7 +333,9 @@ def test_remote_predicts_a_file_by_a_model_or_an_experiments_best(service, table
     done = run("remote", "--token", "t", "predict", of, table, tmp_path / "out.parquet")
     assert done.exit_code == 0, done.output
     assert "1,200 rows are predicted" in done.output
-    assert fake.asked[-1] == ("predict", "m1", "people.csv", "out.parquet")
+    assert fake.asked[-1] == ("predict", "m1", "people.csv", "out.parquet", None)
+    run("remote", "--token", "t", "predict", of, table, tmp_path / "out.csv", "--level", "0.9")
+    assert fake.asked[-1] == ("predict", "m1", "people.csv", "out.csv", 0.9)
 
 
 def test_remote_predict_of_an_experiment_without_a_model_says_so(service, table, tmp_path):

@@ -68,6 +68,7 @@ def _shown_trial(trial: Trial, row: LeaderboardRow | None) -> Shown:
         if row
         else {
             "rank": None,
+            "ensemble": None,
             "name": selectors.trial_name(trial),
             "score": trial.value,
             "score_low": trial.value_low,

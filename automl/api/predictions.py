@@ -25,7 +25,7 @@ from automl.api.encoding import (
 from automl.api.idempotency import idempotent
 from automl.api.resource import Paged, Resource, identifier, waiting
 from automl.api.serializers.models import PredictionRequest, PredictionSerializer
-from automl.api.serializers.predictions import FilePredictionSerializer, FileToPredict
+from automl.api.serializers.predictions import FilePredictionSerializer, FileToPredict, LevelAsked
 from automl.core.downloads import send_file
 from automl.core.errors import InvalidInput
 from automl.experiments import predictions as predicted
@@ -40,6 +40,13 @@ BACKGROUND = OpenApiParameter(
     bool,
     OpenApiParameter.QUERY,
     description="Have a worker do it, whatever the size of the file. `Prefer: respond-async` says the same.",
+)
+LEVEL = OpenApiParameter(
+    "level",
+    {"type": "number", "minimum": 0, "maximum": 1},
+    OpenApiParameter.QUERY,
+    description="Also tell an interval, or a set of classes, that holds the truth in this share of rows. "
+    "JSON and forms may say it themselves.",
 )
 
 
@@ -80,6 +87,7 @@ class Predict(Resource):
         },
         parameters=[
             BACKGROUND,
+            LEVEL,
             OpenApiParameter("Prefer", str, OpenApiParameter.HEADER, description="`respond-async`"),
         ],
         responses={
@@ -92,28 +100,37 @@ class Predict(Resource):
         """Predict rows. Missing columns are named in the error, extra ones are ignored.
 
         JSON rows and small CSV files are answered at once; for larger ones, for Parquet and gzip, and
-        where it is asked for, the answer is a prediction to follow.
+        where it is asked for, the answer is a prediction to follow. With a level, files get the columns
+        `prediction_low` and `prediction_high`, or `prediction_set`.
         """
         model = selectors.get_model_in_use(user=self.user, id=identifier(id, "model"))
+        level = _level_in_address(request)
         if (request.content_type or "").split(";")[0].strip().lower() == RowsParser.media_type:
-            return self._rows(request, model)
+            return self._rows(request, model, level)
         serving.ready(model, "used")
-        file: UploadedFile[Any] = self.valid(FileToPredict)["file"]
+        asked = self.valid(FileToPredict)
+        file: UploadedFile[Any] = asked["file"]
+        level = _one_level(level, asked["level"])
         form = services.form_of(file)
         small = form == "csv" and (file.size or 0) <= settings.PREDICT_AT_ONCE_BYTES
         if small and not _wants_background(request):
-            return HttpResponse(serving.predict_table(model, file), content_type=f"{CSV}; charset=utf-8")
-        return self._file(request, model, file)
+            found = serving.predict_table(model, file, level=level)
+            return HttpResponse(found, content_type=f"{CSV}; charset=utf-8")
+        return self._file(request, model, file, level)
 
     # Each of these has nothing to do twice, so that a key costs its two writes only where one is sent.
     @idempotent(atomic=False)
-    def _rows(self, request: Request, model: TrainedModel) -> HttpResponseBase:
+    def _rows(self, request: Request, model: TrainedModel, level: float | None) -> HttpResponseBase:
         asked = self.valid(PredictionRequest)
-        return Response(serving.predict_rows(model, asked["rows"], level=asked["level"]))
+        level = _one_level(level, asked["level"])
+        return Response(serving.predict_rows(model, asked["rows"], level=level))
 
     @idempotent(atomic=False)
-    def _file(self, request: Request, model: TrainedModel, file: UploadedFile[Any]) -> HttpResponseBase:
-        return shown(request, services.request_prediction(model, owner=self.user, file=file), status=202)
+    def _file(
+        self, request: Request, model: TrainedModel, file: UploadedFile[Any], level: float | None
+    ) -> HttpResponseBase:
+        prediction = services.request_prediction(model, owner=self.user, file=file, level=level)
+        return shown(request, prediction, status=202)
 
 
 class Predictions(Paged, Resource):
@@ -167,6 +184,22 @@ class Predictions(Paged, Resource):
 
     def _get(self, id: str) -> Prediction:
         return predicted.get_prediction(user=self.user, id=identifier(id, "prediction"))
+
+
+def _level_in_address(request: Request) -> float | None:
+    query = request.query_params
+    asked = LevelAsked(data={"level": query["level"]} if "level" in query else {})
+    asked.is_valid(raise_exception=True)
+    level: float | None = asked.validated_data["level"]
+    return level
+
+
+def _one_level(in_address: float | None, in_body: float | None) -> float | None:
+    if None not in (in_address, in_body) and in_address != in_body:
+        raise InvalidInput(
+            {"level": f"The address says {in_address:g}, the body {in_body:g}. Say it in one of them."}
+        )
+    return in_address if in_body is None else in_body
 
 
 def _wants_background(request: Request) -> bool:

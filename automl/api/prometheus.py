@@ -35,6 +35,7 @@ class ServiceCollector(Collector):
         yield from self._trials()
         yield from self._queues()
         yield from self._experiments()
+        yield from self._predictions()
         yield from self._heartbeats()
         free = GaugeMetricFamily("bakeoff_disk_free_bytes", "Room where files and database are kept.")
         free.add_metric([], storage.free_bytes())
@@ -84,6 +85,16 @@ class ServiceCollector(Collector):
         furthest = GaugeMetricFamily("bakeoff_budget_overrun_seconds_max", "The furthest of them.")
         furthest.add_metric([], max(0.0, found["most"]))
         yield from (finished, over, furthest)
+
+    def _predictions(self) -> Iterator[Metric]:
+        count = GaugeMetricFamily("bakeoff_predictions", "Files to predict.", labels=["state"])
+        room = GaugeMetricFamily(
+            "bakeoff_prediction_bytes", "What they and their results take.", labels=["state"]
+        )
+        for row in operations.prediction_totals():
+            count.add_metric([row.state], row.count)
+            room.add_metric([row.state], row.room)
+        yield from (count, room)
 
     def _heartbeats(self) -> Iterator[Metric]:
         seats = GaugeMetricFamily("bakeoff_seats", "Seats.", labels=["queue", "worker"])

@@ -12,12 +12,13 @@ from rest_framework.response import Response
 from automl.api.conditional import weak_etag
 from automl.api.idempotency import idempotent
 from automl.api.resource import Paged, Resource, identifier, waiting
+from automl.api.serializers.fields import NoFields
 from automl.api.serializers.models import ModelChoice, ModelSerializer
 from automl.core.downloads import send_file
 from automl.core.storage import path_of
 from automl.experiments import selectors, serving
 from automl.experiments.models import Experiment, ModelState, TrainedModel
-from automl.experiments.services import choosing
+from automl.experiments.services import choosing, results
 
 
 class Models(Paged, Resource):
@@ -89,6 +90,18 @@ class ExperimentModels(Paged, Resource):
 
     def _experiment(self, id: str) -> Experiment:
         return selectors.get_experiment(user=self.user, id=identifier(id, "experiment"))
+
+
+class Ensembles(Resource):
+    """Lines of the board that are several trials at once."""
+
+    @extend_schema(operation_id="package_ensemble", request=None, responses={202: ModelSerializer})
+    @idempotent()
+    def package(self, request: Request, id: str) -> HttpResponseBase:
+        """Package an ensemble, also one that is not the best. Asking again gives the same model."""
+        ensemble = selectors.get_ensemble(user=self.user, id=identifier(id, "ensemble"))
+        self.valid(NoFields)
+        return shown(request, results.package_ensemble(ensemble), status=202)
 
 
 def _is_unfinished(model: TrainedModel) -> bool:

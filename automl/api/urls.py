@@ -12,7 +12,7 @@ from automl.api.experiments import Experiments, Leaderboard
 from automl.api.insight import Insights
 from automl.api.predictions import Predict, Predictions
 from automl.api.sweeps import Sweeps
-from automl.api.trained_models import ExperimentModels, Models
+from automl.api.trained_models import Ensembles, ExperimentModels, Models
 from automl.api.trials import ExperimentTrials, Trials
 
 Actions = dict[str, Any]
@@ -57,6 +57,7 @@ urlpatterns = [
     path("trials/<str:id>/", Trials.as_view({"get": "retrieve"}), name="trial"),
     path("trials/<str:id>/skip/", Trials.as_view({"post": "skip"}), name="trial-skip"),
     path("trials/<str:id>/model/", Trials.as_view({"post": "package"}), name="trial-model"),
+    path("ensembles/<str:id>/model/", Ensembles.as_view({"post": "package"}), name="ensemble-model"),
     path("models/", Models.as_view(LIST), name="models"),
     path("models/<str:id>/", Models.as_view({"get": "retrieve"}), name="model"),
     path("models/<str:id>/diagnostics/", Diagnoses.as_view({"get": "of_model"}), name="model-diagnostics"),

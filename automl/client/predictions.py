@@ -23,7 +23,12 @@ class Predictions:
         self._transport = transport
 
     def start(
-        self, model: str, path: str | os.PathLike[str], *, on_progress: Progress | None = None
+        self,
+        model: str,
+        path: str | os.PathLike[str],
+        *,
+        level: float | None = None,
+        on_progress: Progress | None = None,
     ) -> FilePrediction:
         """Send a file to be predicted, streamed from disk; see `wait`.
 
@@ -32,15 +37,19 @@ class Predictions:
         model : str
         path : path
             CSV, also compressed with gzip, or Parquet.
+        level : float, optional
+            0.9 for example: also write intervals, or sets of classes, that hold the truth in this share
+            of rows.
         on_progress : callable, optional
             Called with the bytes sent and the bytes in all.
         """
         path = Path(path)
+        params = {"background": "true"} | ({} if level is None else {"level": str(level)})
         with path.open("rb") as file:
             answer = self._transport.call(
                 "POST",
                 f"models/{model}/predict/",
-                params={"background": "true"},
+                params=params,
                 make=upload_form(path, file, on_progress),
             )
         return cast(FilePrediction, answer.json())
@@ -85,10 +94,11 @@ class Predictions:
         path: str | os.PathLike[str],
         out: str | os.PathLike[str],
         *,
+        level: float | None = None,
         on_change: Change | None = None,
     ) -> FilePrediction:
         """Have a file predicted and save what comes of it; Parquet where `out` ends so, else CSV."""
-        found = self.wait(self.start(model, path)["id"], on_change=on_change)
+        found = self.wait(self.start(model, path, level=level)["id"], on_change=on_change)
         form: Literal["csv", "parquet"] = "parquet" if Path(out).suffix in (".parquet", ".pq") else "csv"
         self.download(found["id"], out, form=form)
         return found

@@ -277,6 +277,10 @@ class Models:
         """Have a trial packaged; see `wait`."""
         return cast(Model, self._transport.post(f"trials/{trial}/model/"))
 
+    def package_ensemble(self, ensemble: str) -> Model:
+        """Have an ensemble packaged, also one that is not the best of its board; see `wait`."""
+        return cast(Model, self._transport.post(f"ensembles/{ensemble}/model/"))
+
     def package_best(self, experiment: str) -> Model:
         """Have the best line of a board packaged, an ensemble too; see `wait`."""
         return cast(Model, self._transport.post(f"experiments/{experiment}/models/", {"choose": "best"}))

@@ -39,6 +39,7 @@ class Preview(TypedDict):
 class LeaderboardRow(TypedDict):
     rank: int | None
     trial: str | None
+    ensemble: str | None
     name: str
     family: str
     origin: str
@@ -133,6 +134,7 @@ class Model(TypedDict):
     name: str
     experiment: str
     trial: str | None
+    ensemble: str | None
     is_best: bool
     status: str
     error: str
@@ -158,6 +160,7 @@ class FilePrediction(TypedDict):
     model: str
     filename: str
     bytes: int
+    level: float | None
     status: str
     error: str
     rows: int

@@ -23,7 +23,7 @@ def predict_batch(args: Mapping[str, Any], report: Callable[[dict[str, Any]], st
     Raises
     ------
     UserError
-        If the file can't be read, or lacks a column.
+        If the file can't be read or lacks a column, or the model has no such level.
     """
     out = Path(args["out"])
     unpacked = out / "bundle"
@@ -39,7 +39,8 @@ def predict_batch(args: Mapping[str, Any], report: Callable[[dict[str, Any]], st
     try:
         model = load_bundle(Path(args["bundle"]), unpacked)
         targets = [out / f"predictions.{form}" for form in FORMATS]
-        rows = predict_table(model, Path(args["source"]), targets, progress=progress)
+        source, level = Path(args["source"]), args.get("level")
+        rows = predict_table(model, source, targets, progress=progress, level=level)
     finally:
         shutil.rmtree(unpacked, ignore_errors=True)
     seconds = round(time.monotonic() - began, 3)
@@ -57,9 +58,16 @@ def load_bundle(bundle: Path, folder: Path) -> Any:
 
 
 def predict_table(
-    model: Any, source: Path, targets: Sequence[Path], *, progress: Progress = lambda rows, share: None
+    model: Any,
+    source: Path,
+    targets: Sequence[Path],
+    *,
+    progress: Progress = lambda rows, share: None,
+    level: float | None = None,
 ) -> int:
     """Predict the rows of a file, some at a time, into files whose names say their formats.
+
+    With a level also the columns of intervals, or of sets, that hold the truth in this share of rows.
 
     Returns
     -------
@@ -69,13 +77,13 @@ def predict_table(
     Raises
     ------
     UserError
-        If the file can't be read, or lacks a column.
+        If the file can't be read or lacks a column, or the model has no such level.
     """
     from automl.engine.inference import InputError
     from automl.engine.inference.output import predict_file
 
     try:
-        return predict_file(model, source, targets, progress)
+        return predict_file(model, source, targets, progress, level=level)
     except InputError as error:
         raise UserError(str(error)) from error
 

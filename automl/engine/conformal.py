@@ -70,10 +70,17 @@ def checked(conformal: Mapping[str, Any]) -> dict[str, Any]:
     -------
     dict
         `kind`, and `levels`, each with `level` and, where there were rows enough, `rows` and
-        `coverage`; `median_width` of intervals, or `mean_size` and `empty` (a share) of sets.
+        `coverage`; of intervals `median_width`, and `narrow_width` and `wide_width`, which a tenth are
+        below and above; of sets `mean_size`, and the shares `single` and `empty`.
     """
     levels = [{"level": entry["level"], **(entry["checked"] or {})} for entry in conformal["levels"]]
     return {"kind": conformal["kind"], "levels": levels}
+
+
+def least_rows(kind: str, level: float) -> int:
+    """How many rows a level takes, of intervals or of sets."""
+    tail = (1.0 - level) / 2 if kind == "intervals" else 1.0 - level
+    return int(np.ceil(TAIL_ROWS / tail - ROUNDING))
 
 
 def _judge(uncertainty: Uncertainty, level: float, y: Array, predicted: Array) -> tuple[Array, Array]:
@@ -88,8 +95,11 @@ def _judge(uncertainty: Uncertainty, level: float, y: Array, predicted: Array) -
 def _summary(y: Array, held: Array, sizes: Array) -> dict[str, Any]:
     found: dict[str, Any] = {"rows": len(y), "coverage": _short(held.mean())}
     if sizes.dtype.kind == "f":
-        return {**found, "median_width": _short(np.median(sizes))}
-    return {**found, "mean_size": _short(sizes.mean()), "empty": _short((sizes == 0).mean())}
+        narrow, median, wide = np.quantile(sizes, (0.1, 0.5, 0.9))
+        widths = {"median_width": median, "narrow_width": narrow, "wide_width": wide}
+        return {**found, **{name: _short(width) for name, width in widths.items()}}
+    shares = {"single": (sizes == 1).mean(), "empty": (sizes == 0).mean()}
+    return {**found, "mean_size": _short(sizes.mean()), **{name: _short(of) for name, of in shares.items()}}
 
 
 def _check(calibrate: Any, y: Array, predicted: Array, parts: Array, level: float) -> dict[str, Any] | None:
@@ -111,8 +121,7 @@ def _check(calibrate: Any, y: Array, predicted: Array, parts: Array, level: floa
 
 def _intervals(y: Array, predicted: Array, level: float) -> dict[str, Any] | None:
     """How far below and above a prediction the truth lies, by how large the prediction is."""
-    tail = (1.0 - level) / 2
-    least = int(np.ceil(TAIL_ROWS / tail))
+    tail, least = (1.0 - level) / 2, least_rows("intervals", level)
     if len(y) < least:
         return None
     count = int(np.clip(len(y) // max(BIN_ROWS, least), 1, MOST_BINS))
@@ -150,7 +159,7 @@ def _sets(y: Array, predicted: Array, level: float) -> dict[str, Any] | None:
     """
     own = predicted[np.arange(len(y)), y]
     classes = predicted.shape[1]
-    least = int(np.ceil(TAIL_ROWS / (1.0 - level)))
+    least = least_rows("sets", level)
     groups: Sequence[Array] = [own[y == code] for code in range(classes)] if classes == 2 else [own]
     if min(len(group) for group in groups) < least:
         groups = [own]

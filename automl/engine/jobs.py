@@ -153,11 +153,15 @@ class PackageResult(TypedDict):
 
 
 class PredictArgs(TypedDict):
-    """A file of rows to predict with a bundle; the results go into the folder `out`."""
+    """A file of rows to predict with a bundle; the results go into the folder `out`.
+
+    With a level the results tell intervals or sets that hold the truth in this share of rows.
+    """
 
     bundle: str
     source: str
     out: str
+    level: NotRequired[float | None]
 
 
 class PredictResult(TypedDict):

@@ -55,7 +55,7 @@ class Predictor(Protocol):
 
     def rows(self, rows: Sequence[Row], level: float | None = None) -> Prediction: ...
 
-    def table(self, source: Path, target: Path) -> dict[str, int]: ...
+    def table(self, source: Path, target: Path, level: float | None = None) -> dict[str, int]: ...
 
 
 class _ServerGone(Exception):
@@ -122,7 +122,15 @@ class PredictionServer:
             Prediction, self._answer({"bundle": str(bundle), "rows": list(rows), "level": level}, timeout)
         )
 
-    def predict_table(self, bundle: Path | str, source: Path, target: Path, timeout: float = 60.0) -> int:
+    def predict_table(
+        self,
+        bundle: Path | str,
+        source: Path,
+        target: Path,
+        timeout: float = 60.0,
+        *,
+        level: float | None = None,
+    ) -> int:
         """Predict a small file into a CSV file; as `predict`.
 
         Returns
@@ -130,7 +138,7 @@ class PredictionServer:
         int
             How many rows it has.
         """
-        asked = {"bundle": str(bundle), "source": str(source), "target": str(target)}
+        asked = {"bundle": str(bundle), "source": str(source), "target": str(target), "level": level}
         return int(self._answer(asked, timeout)["rows"])
 
     def _answer(self, request: dict[str, Any], timeout: float) -> dict[str, Any]:
@@ -267,9 +275,9 @@ class Served:
             raise UserError(str(error)) from error
         return cast(Prediction, found)
 
-    def table(self, source: Path, target: Path) -> dict[str, int]:
+    def table(self, source: Path, target: Path, level: float | None = None) -> dict[str, int]:
         """Predict a file into a CSV file, and tell how many rows it has."""
-        return {"rows": predict_table(self._model, source, [target])}
+        return {"rows": predict_table(self._model, source, [target], level=level)}
 
 
 def load_predictor(bundle: Path) -> Predictor:
@@ -285,7 +293,8 @@ def answer(shelf: ModelShelf, line: bytes) -> dict[str, Any]:
         model = shelf.get(Path(request["bundle"]))
         if "rows" in request:
             return dict(model.rows(request["rows"], request.get("level")))
-        return dict(model.table(Path(request["source"]), Path(request["target"])))
+        files = Path(request["source"]), Path(request["target"])
+        return dict(model.table(*files, request.get("level")))
     except FileNotFoundError:
         return {"error": "the bundle's file is gone", "user_error": False, "detail": traceback.format_exc()}
     except Exception as error:  # noqa: BLE001, RUF100 - one bad request must not end the process

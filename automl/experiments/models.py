@@ -268,6 +268,7 @@ class Prediction(Identified):
     filename = models.CharField(max_length=255)
     form = models.CharField(max_length=16)  # how it came, as its file's name ends: csv, csv.gz, parquet
     bytes = models.BigIntegerField()
+    level = models.FloatField(null=True)  # of the intervals or sets that are told too
     state = models.CharField(max_length=16, choices=PredictionState, default=PredictionState.WAITING)
     version = models.PositiveIntegerField(default=0)
     error = models.TextField(blank=True)

@@ -6,15 +6,25 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, F, Max, Min, Q, QuerySet, Sum
-from django.db.models.functions import Coalesce
+from django.db.models import BigIntegerField, Count, F, Max, Min, Q, QuerySet, Sum
+from django.db.models.fields.json import KT
+from django.db.models.functions import Cast, Coalesce
 from django.utils import timezone
 
 from automl.core import health, pulses
 from automl.core.models import Pulse, Worker
 from automl.datasets.models import Dataset, DatasetState
 from automl.engine.trial import TrialState
-from automl.experiments.models import Experiment, ExperimentState, ModelState, TrainedModel, Trial
+from automl.experiments.models import (
+    Experiment,
+    ExperimentState,
+    ModelState,
+    Prediction,
+    PredictionState,
+    TrainedModel,
+    Trial,
+)
+from automl.experiments.predictions import RESULT_TYPES
 
 # Budgets are judged by the searches that have finished in this time: totals over rows would fall with them.
 LATELY = timedelta(hours=1)
@@ -66,11 +76,21 @@ class LeaseRow:
     spent: float | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class PredictionRow:
+    """Files to predict in one state: how many, the room they and their results take, the oldest's age."""
+
+    state: str
+    count: int
+    room: int
+    age: float
+
+
 def list_workers() -> list[WorkerRow]:
-    """Every worker heard from in the last hour. Three queries."""
+    """Every worker heard from in the last hour. Six queries."""
     now = timezone.now()
     busy = dict(_held(Trial.objects.filter(state=RUNNING)).values_list("worker").annotate(count=Count("id")))
-    short = sum(_held(rows).count() for rows in _short_work())
+    short = sum(_held(rows).count() for rows in (*_short_work(), _predicting()))
     rows = []
     for worker in Worker.objects.filter(seen_at__gte=now - timedelta(hours=1)).order_by("queue", "name"):
         rows.append(
@@ -112,7 +132,7 @@ def list_queue() -> list[QueueRow]:
 
 
 def list_leases() -> list[LeaseRow]:
-    """Everything that is held, and what should be: also leases that have run out. Four queries."""
+    """Everything that is held, and what should be: also leases that have run out. Five queries."""
     now = timezone.now()
     trials = Trial.objects.filter(state=RUNNING).select_related("experiment").order_by("started_at")[:200]
     rows = [
@@ -131,10 +151,12 @@ def list_leases() -> list[LeaseRow]:
         for trial in trials
     ]
     datasets, experiments, models = (rows.exclude(lease_expires_at=None)[:50] for rows in _short_work())
+    files = _predicting().select_related("model")[:50]
     short: list[tuple[str, Any, str, Any]] = [
         *(("profile", None, dataset.name, dataset) for dataset in datasets),
         *((str(experiment.phase), experiment.id, experiment.name, experiment) for experiment in experiments),
         *(("package", model.experiment_id, model.name, model) for model in models),
+        *(("predict", file.model.experiment_id, file.filename, file) for file in files),
     ]
     for what, experiment, name, held in short:
         rows.append(
@@ -192,6 +214,33 @@ def experiment_totals() -> dict[str, int]:
     return {state.value: counts.get(state.value, 0) for state in ExperimentState}
 
 
+def prediction_totals() -> list[PredictionRow]:
+    """The files to predict and predicted, in each state. One query."""
+    now = timezone.now()
+    results = [Coalesce(Sum(_size_of(form)), 0) for form in RESULT_TYPES]
+    found = (
+        Prediction.objects.order_by()
+        .values("state")
+        .annotate(count=Count("id"), sent=Sum("bytes"), made=sum(results[1:], results[0]))
+        .annotate(oldest=Min("created_at"))
+    )
+    by_state = {row["state"]: row for row in found}
+    return [
+        PredictionRow(
+            state=state.value,
+            count=row["count"] if row else 0,
+            room=row["sent"] + row["made"] if row else 0,
+            age=-_seconds(now, row["oldest"]) if row else 0.0,
+        )
+        for state in PredictionState
+        for row in [by_state.get(state.value)]
+    ]
+
+
+def _size_of(form: str) -> Cast:
+    return Cast(KT(f"files__{form}__size"), BigIntegerField())
+
+
 def budget_overruns() -> dict[str, float]:
     """Of the searches finished lately: how many, how far the furthest went over its budget, and how many
     went over it by more than each of `OVERRUNS`. One query.
@@ -231,6 +280,10 @@ def _short_work(*, beginning: bool = False) -> tuple[QuerySet[Any], QuerySet[Any
         Experiment.objects.filter(experiments, deleted_at=None),
         TrainedModel.objects.filter(state=ModelState.PACKAGING),
     )
+
+
+def _predicting() -> QuerySet[Prediction]:
+    return Prediction.objects.filter(state=PredictionState.RUNNING)
 
 
 def _held(rows: QuerySet[Any]) -> QuerySet[Any]:

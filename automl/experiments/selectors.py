@@ -41,6 +41,7 @@ class LeaderboardRow:
 
     rank: int
     trial: str | None
+    ensemble: str | None
     name: str
     family: str
     origin: str
@@ -83,6 +84,14 @@ def get_trial(*, user: User, id: UUID | str) -> Trial:
         experiment__owner=user, experiment__deleted_at=None, experiment__dataset__deleted_at=None
     )
     return _one(mine.select_related("experiment__dataset", "model"), id, "trial")
+
+
+def get_ensemble(*, user: User, id: UUID | str) -> Ensemble:
+    """One ensemble of one of the user's experiments, or Http404."""
+    mine = Ensemble.objects.filter(
+        experiment__owner=user, experiment__deleted_at=None, experiment__dataset__deleted_at=None
+    )
+    return _one(mine.select_related("experiment__dataset", "model"), id, "ensemble")
 
 
 def list_models(user: User) -> QuerySet[TrainedModel]:
@@ -194,12 +203,19 @@ def row_of(entry: Trial | Ensemble, rank: int, best: Trial | Ensemble) -> Leader
     if isinstance(entry, Trial):
         who: dict[str, Any] = {
             "trial": str(entry.id),
+            "ensemble": None,
             "name": trial_name(entry),
             "family": entry.family,
             "origin": entry.origin,
         }
     else:
-        who = {"trial": None, "name": entry.name, "family": "ensemble", "origin": "ensemble"}
+        who = {
+            "trial": None,
+            "ensemble": str(entry.id),
+            "name": entry.name,
+            "family": "ensemble",
+            "origin": "ensemble",
+        }
     return LeaderboardRow(
         rank=rank,
         **who,

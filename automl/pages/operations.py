@@ -3,6 +3,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from django.conf import settings
 from django.http import Http404, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
@@ -47,8 +48,10 @@ def _shown(request: SignedInRequest) -> dict[str, Any]:
         "waiting_count": sum(row.count for row in waiting),
         "lengths": queue_lengths(),
         "leases": operations.list_leases(),
+        "files": operations.prediction_totals(),
         "swept": ages.get(pulses.SWEEP),
         "ages": ages,
+        "kept_days": settings.PREDICTION_DAYS,
         "free": storage.free_bytes(),
         "failures": operations.list_failures(),
         "live": True,

@@ -25,7 +25,7 @@ from automl.pages.access import SignedInRequest, by_script, page, status_of, upl
 from automl.pages.live import fragment
 from automl.pages.trained_models import files_of, trial_of
 
-FILE = "file"
+FILE, LEVEL = "file", "level"
 
 
 @require_POST
@@ -54,7 +54,8 @@ def predict_file(request: SignedInRequest, id: UUID) -> HttpResponse:
         file = request.FILES.get(FILE)
         if file is None:
             raise InvalidInput({FILE: "Choose a file first."})
-        prediction = services.request_prediction(model, owner=request.user, file=file)
+        level = _level(request.POST.get(LEVEL, ""))
+        prediction = services.request_prediction(model, owner=request.user, file=file, level=level)
     except (UserError, OSError) as problem:
         error = problem if isinstance(problem, UserError) else storage.trouble(problem)
         if error is None:
@@ -67,6 +68,13 @@ def predict_file(request: SignedInRequest, id: UUID) -> HttpResponse:
     # A query makes it another address: to the same one with a fragment a browser only scrolls.
     address = reverse("pages:model", args=[model.id]) + f"?sent={prediction.id}#predictions"
     return uploaded(request, address)
+
+
+def _level(text: str) -> float | None:
+    try:
+        return float(text) if text else None
+    except ValueError:
+        raise InvalidInput({LEVEL: f"{text[:40]!r} is not a number. Choose a level of the list."}) from None
 
 
 @require_safe

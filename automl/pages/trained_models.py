@@ -132,6 +132,8 @@ def files_of(model: TrainedModel) -> dict[str, Any]:
         "predictions": found,
         "files_live": any(not each.is_final for each in found),
         "files_stamp": stamp_of(len(found), sum(each.version for each in found)),
+        "file_levels": serving.levels_of(model),
+        "held_in": (model.metrics.get("uncertainty") or {}).get("kind", ""),
         "file_limit": settings.MAX_UPLOAD_BYTES,
         "kept_days": settings.PREDICTION_DAYS,
     }

@@ -207,7 +207,7 @@ def predict(model: TrainedModel, filled: list[Filled], typical: Mapping[str, Any
 
 def level_of(model: TrainedModel) -> float | None:
     """The level of the intervals or sets that are shown; None where the model has none."""
-    levels = [entry["level"] for entry in model.metrics.get("uncertainty", {}).get("levels", [])]
+    levels = serving.levels_of(model)
     return LEVEL if LEVEL in levels else max(levels, default=None)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from automl.api import urls
 from tests.api.conftest import client_of
-from tests.factories import DatasetFactory, UserFactory
+from tests.factories import DatasetFactory, EnsembleFactory, UserFactory
 
 OPEN = {"health-live", "health-ready"}
 ENDPOINTS = [
@@ -40,6 +40,7 @@ ENDPOINTS = [
     ("get", "trials/{trial}/diagnostics/", 202),
     ("post", "trials/{trial}/skip/", 409),
     ("post", "trials/{trial}/model/", 202),
+    ("post", "ensembles/{ensemble}/model/", 202),
     ("get", "models/", None),
     ("get", "models/{model}/", 200),
     ("get", "models/{model}/diagnostics/", 202),
@@ -68,6 +69,8 @@ BODIES = {
 
 def call(client, method, path, world):
     ids = {name: str(getattr(world, name).id) for name in OF}
+    if "{ensemble}" in path:
+        ids["ensemble"] = str(EnsembleFactory(experiment=world.experiment).id)
     return getattr(client, method)(path.format(**ids), BODIES.get(path, {}) if method != "get" else None)
 
 

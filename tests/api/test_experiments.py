@@ -14,7 +14,7 @@ from tests.factories import (
 
 ROW = {
     "rank", "trial", "name", "family", "origin", "hyperparameters", "score", "score_low", "score_high",
-    "tied_with_best", "fit_time", "predict_time", "size", "model",
+    "tied_with_best", "fit_time", "predict_time", "size", "model", "ensemble",
 }  # fmt: skip
 
 

@@ -26,7 +26,13 @@ from schemathesis.specs.openapi.checks import (
 from automl.accounts.services import create_token
 from automl.api import about
 from automl.core import storage
-from tests.factories import DatasetFactory, ExperimentFactory, TrainedModelFactory, TrialFactory
+from tests.factories import (
+    DatasetFactory,
+    EnsembleFactory,
+    ExperimentFactory,
+    TrainedModelFactory,
+    TrialFactory,
+)
 
 CHECKS = [
     not_a_server_error,
@@ -53,6 +59,8 @@ def living_id(path, owner):
         return DatasetFactory(owner=owner).id
     if kind == "experiments":
         return ExperimentFactory(owner=owner).id
+    if kind == "ensembles":
+        return EnsembleFactory(experiment__owner=owner).id
     trial = TrialFactory(experiment__owner=owner)
     if kind == "trials":
         return trial.id
@@ -81,6 +89,10 @@ def test_whatever_is_sent_the_answer_is_one_of_the_document(alice, monkeypatch, 
         def predict(self, bundle, rows, timeout, level=None):
             count = len(rows)
             return {"predictions": ["low"] * count, "classes": ["low"], "probabilities": [[1.0]] * count}
+
+        def predict_table(self, bundle, source, target, timeout, *, level=None):
+            target.write_text("prediction\nlow\n")
+            return 1
 
     monkeypatch.setattr("automl.experiments.serving.prediction_server", Server)
     schema = schemathesis.openapi.from_dict(about.document())

@@ -227,3 +227,24 @@ def test_an_ensemble_that_is_best_is_packaged_too(api, world):
     ensemble = EnsembleFactory(experiment=world.experiment)
     body = api.post(f"experiments/{world.experiment.id}/models/", {"choose": "best"}).json()
     assert (body["trial"], body["name"]) == (None, ensemble.name)
+
+
+def test_an_ensemble_that_is_not_the_best_is_packaged_by_its_row_of_the_board(
+    api, world, sent, django_capture_on_commit_callbacks
+):
+    lower = EnsembleFactory(experiment=world.experiment, score=0.85)
+    EnsembleFactory(experiment=world.experiment, score=0.95, name="Ensemble of 3 #2")
+    rows = api.get(f"experiments/{world.experiment.id}/leaderboard/").json()["results"]
+    (row,) = [row for row in rows if row["name"] == lower.name]
+    assert (row["ensemble"], row["trial"], row["model"]) == (str(lower.id), None, None)
+    assert {row["ensemble"] for row in rows if row["trial"]} == {None}
+
+    with django_capture_on_commit_callbacks(execute=True):
+        first, again = (api.post(f"ensembles/{row['ensemble']}/model/") for _ in range(2))
+
+    body = first.json()
+    assert (first.status_code, body["ensemble"], body["trial"]) == (202, str(lower.id), None)
+    assert (body["is_best"], body["status"]) == (False, "packaging")
+    assert first["Location"].endswith(f"/api/v1/models/{body['id']}/")
+    assert again.json() == body
+    assert len(sent) == 1

@@ -28,15 +28,20 @@ def server(monkeypatch):
         asked: list[bytes] = []
         error: Exception | None = None
 
-        def predict_table(self, bundle: Path, source: Path, target: Path, timeout: float) -> int:
+        levels: list[float | None] = []
+
+        def predict_table(
+            self, bundle: Path, source: Path, target: Path, timeout: float, *, level: float | None
+        ) -> int:
             self.asked.append(source.read_bytes())
+            self.levels.append(level)
             if self.error:
                 raise self.error
             target.write_bytes(ANSWER)
             return 2
 
     server = Server()
-    server.asked = []
+    server.asked, server.levels = [], []
     monkeypatch.setattr("automl.experiments.serving.prediction_server", lambda: server)
     return server
 
@@ -116,6 +121,66 @@ def test_a_worker_does_it_where_that_is_asked_for(api, address, server, query, h
     assert send(api, address + query, **headers).status_code == 202
     response = api.post(address + query, form(name="q3.csv"), format="multipart", **headers)
     assert (response.status_code, response.json()["filename"]) == (202, "q3.csv")
+
+
+def test_a_level_is_taken_from_the_address_or_the_form(api, address, server):
+    assert send(api, f"{address}?level=0.9").status_code == 200
+    assert api.post(address, {**form(), "level": "0.9"}, format="multipart").status_code == 200
+    assert (
+        api.post(f"{address}?level=0.9", {**form(), "level": "0.90"}, format="multipart").status_code == 200
+    )
+    assert api.post(address, form(), format="multipart").status_code == 200
+    assert server.levels == [0.9, 0.9, 0.9, None]
+
+
+def test_a_worker_is_told_the_level_and_the_prediction_shows_it(api, address, world):
+    with_levels(world.model)
+    body = send(api, f"{address}?background=true&level=0.9").json()
+    assert body["level"] == Prediction.objects.get().level == 0.9
+    assert api.get(f"predictions/{body['id']}/").json()["level"] == 0.9
+
+
+def with_levels(model):
+    model.metrics = {**model.metrics, "uncertainty": {"kind": "sets", "levels": [{"level": 0.9}]}}
+    model.save()
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("level=much", "'much' is not a number."),
+        ("level=nan", "'nan' is not a number."),
+        ("level=90", "less than or equal to 1"),
+        ("level=-0.5", "greater than or equal to 0"),
+    ],
+)
+def test_a_level_that_is_none_is_named(api, address, server, query, words):
+    for response in (
+        send(api, f"{address}?{query}"),
+        api.post(f"{address}?{query}", {"rows": [{}]}),
+        api.post(address, {**form(), "level": query.partition("=")[2]}, format="multipart"),
+    ):
+        assert response.status_code == 422
+        (error,) = response.json()["errors"]
+        assert error["field"] == "level"
+        assert words in error["message"]
+    assert server.asked == []
+
+
+def test_a_level_that_the_model_lacks_is_refused_before_the_file_is_kept(api, address, world):
+    with_levels(world.model)
+    response = send(api, f"{address}?background=true&level=0.5")
+    assert (response.status_code, response.json()["detail"]) == (
+        422,
+        "This model has no sets of level 0.5; it has 0.9.",
+    )
+    assert not Prediction.objects.exists()
+
+
+def test_two_levels_in_one_request_are_one_too_many(api, address, server):
+    response = api.post(f"{address}?level=0.8", {**form(), "level": "0.9"}, format="multipart")
+    assert response.status_code == 422
+    assert "The address says 0.8, the body 0.9" in response.json()["detail"]
 
 
 def test_a_key_makes_one_prediction_of_two_requests(api, address):
@@ -227,6 +292,17 @@ def test_a_models_predictions_are_listed_newest_first(api, world, complete, djan
     with django_assert_max_num_queries(4):
         found = api.get(f"models/{world.model.id}/predictions/").json()["results"]
     assert [each["id"] for each in found] == [str(complete.id), str(world.prediction.id)]
+
+
+def test_rows_take_a_level_from_the_address_too(api, world, monkeypatch):
+    class Server:
+        def predict(self, bundle, rows, timeout, level=None):
+            return {"predictions": ["low"], "sets": [[f"{level}"]]}
+
+    monkeypatch.setattr("automl.experiments.serving.prediction_server", Server)
+    address = f"models/{world.model.id}/predict/"
+    assert api.post(f"{address}?level=0.9", {"rows": [{}]}).json()["sets"] == [["0.9"]]
+    assert api.post(f"{address}?level=0.8", {"rows": [{}], "level": 0.9}).status_code == 422
 
 
 def test_rows_cost_few_queries(api, world, monkeypatch, django_assert_max_num_queries):

@@ -13,7 +13,7 @@ from automl.experiments.models import Experiment, Trial
 from automl.experiments.services import steering
 from automl.experiments.services.losses import lose_trial
 from automl.experiments.services.trials import give_back
-from tests.factories import ExperimentFactory, TrialFactory, UserFactory
+from tests.factories import ExperimentFactory, PredictionFactory, TrialFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -63,6 +63,20 @@ def test_trials_seats_queues_and_budgets_are_told(client, staff):
     assert found["bakeoff_queue_waiting", "evaluate"] == 1
     assert 0 <= found["bakeoff_pulse_age_seconds", "sweep"] < 5
     assert found["bakeoff_disk_free_bytes",] > 0
+
+
+def test_files_to_predict_and_their_room_are_told(client, staff):
+    for state in ("waiting", "complete", "complete", "cancelled"):
+        PredictionFactory(state=state)
+
+    found = scrape(client, create_token(staff))
+
+    told = {state: found["bakeoff_predictions", state] for state in ("waiting", "running", "complete")}
+    assert told == {"waiting": 1, "running": 0, "complete": 2}
+    # Each file has 2,048 bytes, and 9 as CSV and as Parquet.
+    assert found["bakeoff_prediction_bytes", "complete"] == 2 * (2048 + 18)
+    assert found["bakeoff_prediction_bytes", "cancelled"] == 2048
+    assert found["bakeoff_prediction_bytes", "running"] == 0
 
 
 def test_what_is_counted_never_falls_and_what_may_fall_is_no_counter(client, staff):
@@ -132,7 +146,8 @@ def test_a_scrape_costs_the_same_however_much_there_is(
     for _ in range(count):
         TrialFactory(state="running")
         ExperimentFactory(state="complete")
-    with django_assert_num_queries(14):
+        PredictionFactory(state="running")
+    with django_assert_num_queries(16):
         scrape(client, "scraper")
 
 

@@ -25,7 +25,14 @@ from automl.core import storage
 from automl.core.models import IdempotentAnswer
 from automl.datasets.models import Dataset
 from automl.experiments.models import Diagnosis, Experiment, Prediction, TrainedModel
-from tests.factories import DatasetFactory, ExperimentFactory, TrainedModelFactory, TrialFactory, UserFactory
+from tests.factories import (
+    DatasetFactory,
+    EnsembleFactory,
+    ExperimentFactory,
+    TrainedModelFactory,
+    TrialFactory,
+    UserFactory,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 CONTENT = bytes(range(256)) * 1024
@@ -261,6 +268,13 @@ def test_the_best_and_the_fastest_line_are_packaged(client, model):
     assert client.models.package_best(experiment)["id"] == str(model.id)
 
 
+def test_an_ensemble_of_the_board_is_packaged(client, model):
+    EnsembleFactory(experiment=model.experiment, score=0.5)
+    (row,) = [row for row in client.experiments.leaderboard(str(model.experiment_id)) if not row["trial"]]
+    packaged = client.models.package_ensemble(row["ensemble"])
+    assert (packaged["ensemble"], packaged["status"]) == (row["ensemble"], "packaging")
+
+
 # --- Files to predict ---------------------------------------------------------------------------
 
 
@@ -280,6 +294,16 @@ def predicted(**changed):
             (storage.make_folder(prediction.results) / f"predictions.{form}").write_bytes(data)
 
     return nap
+
+
+def test_a_file_is_sent_with_the_level_that_is_asked_for(client, model, tmp_path):
+    model.metrics = {"uncertainty": {"kind": "intervals", "levels": [{"level": 0.9}]}}
+    model.save()
+    (tmp_path / "new.csv").write_bytes(b"age\n39\n")
+    assert client.predictions.start(str(model.id), tmp_path / "new.csv", level=0.9)["level"] == 0.9
+    assert client.predictions.start(str(model.id), tmp_path / "new.csv")["level"] is None
+    with pytest.raises(InvalidRequest, match=r"no intervals of level 0\.5"):
+        client.predictions.start(str(model.id), tmp_path / "new.csv", level=0.5)
 
 
 @pytest.mark.parametrize(("out", "content"), [("out.csv", b"prediction\n1\n"), ("out.parquet", b"PAR1")])

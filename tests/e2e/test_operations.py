@@ -10,7 +10,7 @@ from django.utils import timezone
 from automl.accounts.models import User
 from automl.core import pulses
 from automl.core.models import Worker
-from tests.factories import ExperimentFactory, TrialFactory
+from tests.factories import ExperimentFactory, PredictionFactory, TrialFactory
 
 pytestmark = [pytest.mark.e2e, pytest.mark.django_db(transaction=True)]
 
@@ -47,6 +47,10 @@ def busy(alice: User) -> None:
     for _ in range(5):
         TrialFactory(experiment=experiment, state="waiting")
     TrialFactory(experiment=ExperimentFactory(name="quality of wine", state="paused"), state="waiting")
+    soon = now + timedelta(seconds=13)
+    PredictionFactory(state="running", filename="people.parquet", bytes=80 << 20, lease_expires_at=soon)
+    for state in ("waiting", "complete", "complete"):
+        PredictionFactory(state=state, bytes=3 << 20)
     TrialFactory(
         experiment=experiment,
         state="failed",

@@ -21,6 +21,8 @@ def model(alice):
     experiment.dataset.save()
     model = model_of(experiment.trials.filter(state="complete").first())
     model.schema = SCHEMA
+    levels = [{"level": level, "rows": 500, "coverage": level, "mean_size": 1.2} for level in (0.8, 0.9)]
+    model.metrics = {**model.metrics, "uncertainty": {"kind": "sets", "levels": levels}}
     model.save()
     return model
 
@@ -63,9 +65,10 @@ def test_a_file_is_sent_followed_and_its_result_is_there(signed_in, model, tmp_p
     page: Page = signed_in
     page.goto(reverse("pages:model", args=[model.id]))
     page.get_by_label("Choose a file").set_input_files(table)
+    page.get_by_label("How sure", exact=True).select_option("90 % sets")
     page.get_by_role("button", name="Predict the file").click()
     line = page.locator(".predicted li")
-    expect(line).to_contain_text("waits for a worker")
+    expect(line).to_contain_text("waits for a worker; with 90 % sets")
     Prediction.objects.update(state="running", rows=41_312, seconds=1.0, share=0.5, version=1)
     expect(line).to_contain_text("41,312 rows, 41,300 a second")
     expect(line.get_by_role("progressbar")).to_have_attribute("value", "50")

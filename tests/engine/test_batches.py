@@ -45,6 +45,12 @@ def pretend(monkeypatch: pytest.MonkeyPatch, classes: list[Any] | None) -> None:
         encoder=SimpleNamespace(schema=SCHEMA),
         predict=lambda frame: frame["age"].astype(float).to_numpy(),
         predict_proba=probabilities,
+        known_uncertainty=lambda: inference.Uncertainty(
+            {
+                "kind": "intervals",
+                "levels": [{"level": 0.9, "edges": [], "below": [-2.0], "above": [3.0], "floor": 0.0}],
+            }
+        ),
     )
     monkeypatch.setattr(inference, "load", lambda folder: model)
 
@@ -111,4 +117,22 @@ def test_rows_that_can_not_be_used_are_the_users_error(job, monkeypatch):
     Path(job["source"]).write_text("city\nRome\n")
     with pytest.raises(UserError, match="'age'"):
         predict(job)
+    assert list(Path(job["out"]).iterdir()) == []
+
+
+def test_a_level_adds_its_columns_to_both_files(job, monkeypatch):
+    pretend(monkeypatch, None)
+    predict({**job, "level": 0.9})
+    for found in (
+        pd.read_csv(f"{job['out']}/predictions.csv"),
+        pq.read_table(f"{job['out']}/predictions.parquet").to_pandas(),
+    ):
+        assert found.iloc[[1, 50]].to_numpy().tolist() == [[1.0, 0.0, 4.0], [50.0, 48.0, 53.0]]
+        assert list(found) == ["prediction", "prediction_low", "prediction_high"]
+
+
+def test_a_level_that_the_model_lacks_leaves_no_file(job, monkeypatch):
+    pretend(monkeypatch, None)
+    with pytest.raises(UserError, match=r"no intervals of level 0\.5; it has 0\.9"):
+        predict({**job, "level": 0.5})
     assert list(Path(job["out"]).iterdir()) == []

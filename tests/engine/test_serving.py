@@ -65,6 +65,19 @@ def test_numbers_are_predicted_without_classes(server, bundles):
     assert found["predictions"] == pytest.approx([10, 90], abs=5)
 
 
+def test_a_file_comes_with_intervals_or_sets_where_a_level_is_asked_for(server, bundles, tmp_path):
+    source, target = tmp_path / "in.csv", tmp_path / "out.csv"
+    table().to_csv(source, index=False)
+    assert server.predict_table(bundles["numbers"], source, target, level=0.8) == 60
+    found = pd.read_csv(target)
+    assert list(found) == ["prediction", "prediction_low", "prediction_high"]
+    assert (found["prediction_low"] <= found["prediction_high"]).all()
+    server.predict_table(bundles["classes"], source, target, level=0.8)
+    assert "prediction_set" in pd.read_csv(target)
+    with pytest.raises(UserError, match=r"no sets of level 0\.5; it has 0\.8"):
+        server.predict_table(bundles["classes"], source, target, level=0.5)
+
+
 def test_rows_come_with_intervals_or_sets_where_a_level_is_asked_for(server, bundles):
     sets = server.predict(bundles["classes"], ROWS, level=0.8)["sets"]
     assert sets[:2] == [["small"], ["large"]]

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import replace
 from datetime import timedelta
 
+import numpy as np
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.utils import timezone
@@ -11,6 +13,8 @@ from django.utils import timezone
 from automl.core import storage
 from automl.core.errors import Conflict, InvalidInput, QuotaExceeded, TooLarge
 from automl.core.holdings import Holding
+from automl.engine.errors import UserError
+from automl.engine.inference import InputError, Uncertainty
 from automl.experiments.models import Prediction
 from automl.experiments.services.diagnoses import reap_diagnoses, request_diagnosis
 from automl.experiments.services.leftovers import remove_leftovers
@@ -79,6 +83,28 @@ def test_a_file_is_predicted_and_its_result_is_kept(
     assert args["source"].endswith("/input.csv")
     assert storage.path_of(prediction.source).read_bytes() == b"age\n39\n40\n41\n"
     assert args["out"] == str(storage.path_of(prediction.results))
+
+
+def test_a_level_goes_with_the_file_to_its_worker(model, predicting):
+    model.metrics = {"uncertainty": {"kind": "intervals", "levels": [{"level": 0.8}, {"level": 0.9}]}}
+    for level in (0.9, None):
+        prediction = request_prediction(model, owner=model.experiment.owner, file=table(), level=level)
+        predict_file(prediction.id)
+    assert [args["level"] for _, args in predicting.calls] == [0.9, None]
+
+
+@pytest.mark.parametrize("levels", [[0.8, 0.9], []])
+def test_a_level_that_a_model_lacks_is_refused_in_the_words_of_the_model(model, levels):
+    model.metrics = {"uncertainty": {"kind": "sets", "levels": [{"level": level} for level in levels]}}
+    known = {"kind": "sets", "levels": [{"level": level} for level in levels]}
+    with pytest.raises(InputError) as said:
+        Uncertainty(known).sets(np.zeros((1, 2)), 0.5)
+    with pytest.raises(UserError, match=f"^{re.escape(str(said.value))}$"):
+        request_prediction(model, owner=model.experiment.owner, file=table(), level=0.5)
+    model.metrics = {}
+    with pytest.raises(UserError, match="packaged without intervals and sets"):
+        request_prediction(model, owner=model.experiment.owner, file=table(), level=0.5)
+    assert not Prediction.objects.exists()
 
 
 @pytest.mark.parametrize(

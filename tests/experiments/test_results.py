@@ -8,12 +8,13 @@ from automl.core.errors import Conflict
 from automl.experiments.models import TrainedModel
 from automl.experiments.services.results import (
     finish_experiment,
+    package_ensemble,
     package_model,
     package_trial,
     reap_results,
 )
 from tests.experiments.rows import best_model_id
-from tests.factories import ExperimentFactory, TrialFactory
+from tests.factories import EnsembleFactory, ExperimentFactory, TrialFactory
 from tests.seats import outcome
 
 pytestmark = pytest.mark.django_db
@@ -204,3 +205,27 @@ def test_a_model_that_failed_may_be_asked_for_again(seat, sent, django_capture_o
     model.refresh_from_db()
     assert (model.state, model.error) == ("ready", "")
     assert sent == [("package", model.id)]
+
+
+def test_an_ensemble_that_is_not_the_best_is_packaged_of_its_own_members(
+    seat, sent, django_capture_on_commit_callbacks
+):
+    first = TrialFactory(experiment__state="complete", score=0.9)
+    experiment = first.experiment
+    second = TrialFactory(experiment=experiment, score=0.95)
+    TrialFactory(experiment=experiment, score=0.99)
+    weights = {str(first.id): 0.25, str(second.id): 0.75}
+    ensemble = EnsembleFactory(experiment=experiment, score=0.91, weights=weights)
+
+    with django_capture_on_commit_callbacks(execute=True):
+        model = package_ensemble(ensemble)
+        assert package_ensemble(ensemble) == model
+    assert sent == [("package", model.id)]
+    package_model(model.id)
+
+    model.refresh_from_db()
+    assert (model.state, model.is_best) == ("ready", False)
+    ((job, args),) = seat.calls
+    assert (job, args["name"]) == ("package", ensemble.name)
+    assert {member["id"]: member["weight"] for member in args["members"]} == weights
+    assert args["members"][0]["dir"] == str(storage.path_of(first.folder))

@@ -6,10 +6,11 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import strip_tags
 
 from automl.core import pulses
 from automl.core.models import Worker
-from tests.factories import TrialFactory, UserFactory
+from tests.factories import PredictionFactory, TrialFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
 ADDRESSES = [reverse("pages:operations"), reverse("pages:operations_state")]
@@ -93,6 +94,27 @@ def test_seats_leases_queues_and_failures_of_everybody_are_shown(operator, alice
     assert '1 <span class="quiet">of 4</span>' in body
 
 
+def test_files_to_predict_are_counted_with_their_room_and_shown_at_work(operator):
+    worker("short@here", queue="short")
+    soon = timezone.now() + timedelta(seconds=12)
+    PredictionFactory(state="running", filename="people.csv", lease_expires_at=soon, bytes=5 << 20)
+    for state in ("waiting", "waiting", "failed"):
+        PredictionFactory(state=state, bytes=1 << 20)
+
+    answer = operator.get(ADDRESSES[0])
+
+    rows = {row.state: (row.count, row.room) for row in answer.context["files"]}
+    assert rows["running"] == (1, 5 << 20)
+    assert rows["waiting"] == (2, 2 << 20)
+    assert rows["failed"] == (1, 1 << 20)
+    assert rows["complete"] == (0, 0)
+    assert [(lease.what, lease.name) for lease in answer.context["leases"]] == [("predict", "people.csv")]
+    assert [row.busy for row in answer.context["workers"]] == [1]
+    text = " ".join(strip_tags(answer.content.decode()).split())
+    assert "waiting 2 2.0 MB" in text
+    assert "failed 1 1.0 MB" in text
+
+
 def test_an_empty_service_says_so(operator):
     body = operator.get(ADDRESSES[0]).content.decode()
     for words in (
@@ -111,5 +133,6 @@ def test_it_costs_the_same_however_much_there_is(operator, count, django_assert_
         TrialFactory(state="running", started_at=timezone.now())
         TrialFactory(state="waiting")
         TrialFactory(state="failed")
+        PredictionFactory(state="running")
     with django_assert_max_num_queries(24):
         operator.get(ADDRESSES[1])

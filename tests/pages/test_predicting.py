@@ -227,6 +227,30 @@ def test_a_file_that_is_sent_is_predicted_and_shown(
     assert 'hx-trigger="every 1s"' in page.content.decode()
 
 
+def test_a_file_is_sent_with_a_level_of_those_that_the_model_has(browser_client, sure):
+    page = browser_client.get(reverse("pages:model", args=[sure.id]))
+    check(page)
+    assert '<option value="0.9">90 % sets</option>' in page.content.decode()
+    for text, level in (("0.9", 0.9), ("", None)):
+        file = SimpleUploadedFile("new.csv", b"age\n39\n")
+        browser_client.post(address_of(sure, "predict_file"), {"file": file, "level": text})
+        assert Prediction.objects.latest("created_at").level == level
+    assert "with 90 % sets" in browser_client.get(page.wsgi_request.path).content.decode()
+
+
+@pytest.mark.parametrize(("text", "words"), [("0.5", "it has 0.9."), ("much", "is not a number")])
+def test_a_level_that_is_not_there_is_told(browser_client, sure, text, words):
+    file = SimpleUploadedFile("new.csv", b"age\n39\n")
+    answer = browser_client.post(address_of(sure, "predict_file"), {"file": file, "level": text})
+    assert answer.status_code == 422
+    assert words in answer.content.decode()
+    assert not Prediction.objects.exists()
+
+
+def test_a_model_without_sets_offers_no_level_for_files(browser_client, model):
+    assert 'name="level"' not in browser_client.get(reverse("pages:model", args=[model.id])).content.decode()
+
+
 def test_a_script_that_sends_it_is_told_where_to_go_or_what_was_wrong(browser_client, model):
     for content, status, key in ((b"age\n39\n", 201, "location"), (b"", 422, "error")):
         answer = browser_client.post(

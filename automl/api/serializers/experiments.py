@@ -66,6 +66,7 @@ class LeaderboardRowSerializer(serializers.Serializer[Any]):
 
     rank = serializers.IntegerField()
     trial = serializers.CharField(allow_null=True, help_text="Null for an ensemble.")
+    ensemble = serializers.CharField(allow_null=True, help_text="Null for a trial.")
     name = serializers.CharField()
     family = serializers.CharField()
     origin = serializers.ChoiceField([origin.value for origin in Origin])

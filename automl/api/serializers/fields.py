@@ -75,6 +75,21 @@ class Number(serializers.FloatField):
         return value
 
 
+class NumberInText(Number):
+    """A finite number as addresses and forms carry it: as text."""
+
+    default_error_messages = {"no_number": "{input!r} is not a number."}
+
+    def to_internal_value(self, data: Any) -> float:
+        try:
+            value = float(data)
+        except (TypeError, ValueError):
+            value = math.nan
+        if not math.isfinite(value):
+            self.fail("no_number", input=str(data)[:40])
+        return value
+
+
 class Whole(serializers.IntegerField):
     """A whole number; 3.0 is one, "3" and 3.5 are not."""
 

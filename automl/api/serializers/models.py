@@ -25,6 +25,7 @@ class ModelSerializer(serializers.Serializer[Any]):
     name = serializers.CharField()
     experiment = serializers.CharField(source="experiment_id")
     trial = serializers.CharField(source="trial_id", allow_null=True, help_text="Null for an ensemble.")
+    ensemble = serializers.CharField(source="ensemble_id", allow_null=True, help_text="Null for a trial.")
     is_best = serializers.BooleanField(help_text="The experiment's answer.")
     status = serializers.ChoiceField(ModelState.values, source="state")
     error = serializers.CharField()

@@ -7,12 +7,27 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from automl.api.serializers.datasets import Upload
-from automl.api.serializers.fields import StrictSerializer
+from automl.api.serializers.fields import NumberInText, StrictSerializer
 from automl.experiments.models import Prediction, PredictionState
 from automl.experiments.predictions import RESULT_TYPES
 
 
-class FileToPredict(StrictSerializer):
+class LevelAsked(StrictSerializer):
+    """The level of intervals or sets, as an address or a form says it."""
+
+    level = NumberInText(
+        required=False,
+        default=None,
+        allow_null=True,
+        min_value=0,
+        max_value=1,
+        help_text="Also write an interval, or a set of classes, that holds the truth in this share of rows.",
+    )
+
+
+class FileToPredict(LevelAsked):
+    """A file of rows, and the level of intervals or sets that are to be written too."""
+
     file = Upload(
         allow_empty_file=True,
         help_text="CSV, also compressed with gzip, or Parquet.",
@@ -34,6 +49,9 @@ class FilePredictionSerializer(serializers.Serializer[Any]):
     model = serializers.UUIDField(source="model_id")
     filename = serializers.CharField()
     bytes = serializers.IntegerField(help_text="Of the file that was sent.")
+    level = serializers.FloatField(
+        allow_null=True, help_text="Of the intervals or sets that are written too; null where there are none."
+    )
     status = serializers.ChoiceField(PredictionState.values, source="state")
     error = serializers.CharField(help_text="One readable sentence; empty unless it failed.")
     rows = serializers.IntegerField(help_text="Predicted so far.")

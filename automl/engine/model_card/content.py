@@ -8,7 +8,7 @@ from typing import Any
 
 from automl.engine.learners import LEARNERS, get_learner
 from automl.engine.metrics import METRICS
-from automl.engine.model_card import figures
+from automl.engine.model_card import certainty, figures
 from automl.engine.model_card.document import (
     Block,
     Card,
@@ -73,16 +73,24 @@ class About:
     def classes(self) -> list[Any]:
         return list(self.schema.get("classes") or [])
 
+    @property
+    def uncertainty(self) -> Mapping[str, Any]:
+        """What was found of its intervals or sets."""
+        found: Mapping[str, Any] = self.metrics["uncertainty"]
+        return found
+
 
 def model_card(about: About) -> Card:
     """Say what a model is: a summary for those who decide, then details for those who build."""
     metric, found = about.metrics["metric"], about.found
+    uncertainty, rows = about.uncertainty, about.evidence.rows
     return Card(
         title=about.name,
         subtitle=_purpose(about),
         figures=_figures(about),
         summary=[
             Section("How good it is", [Items(how_good(metric, found, about.evidence, about.schema))]),
+            Section("How sure a prediction is", certainty.how_sure(uncertainty, about.classes, rows)),
             Section("What it goes by", figures.importance(about.evidence, METRICS[metric])),
             Section(
                 "What it must not be used for",
@@ -92,6 +100,10 @@ def model_card(about: About) -> Card:
         details=[
             Section("Scores", _scores(about)),
             Section("Where it is right and wrong", figures.rightness(about.evidence)),
+            Section(
+                "Intervals" if uncertainty["kind"] == "intervals" else "Sets of classes",
+                certainty.levels_of(uncertainty, rows),
+            ),
             Section("How to use it", _usage(about)),
             Section("What it needs to see", _columns(about)),
             Section("How it was found", _search(about)),

@@ -2,15 +2,18 @@
 
 All nodes of a level ask the same question, so that a tree is a list of questions and a table of
 leaves: the answers, read as a binary number, are the place in the table. A statistic is a function of
-one category or of a few: a table too.
+one category or of a few: a table too, and where these have many levels one of the combinations that
+training had. All others are alike to CatBoost.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
+import math
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from automl.engine.inference import FittedModel
-from automl.engine.onnx.features import Inputs
+from automl.engine.onnx.features import Inputs, codes_of
 from automl.engine.onnx.graph import DOUBLE, FLOAT, INT64, ML, Graph, Unsupported
 
 if TYPE_CHECKING:
@@ -27,10 +30,16 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 WHOLE = "cat_feature_value"
-# A table of combinations is looked up by place up to this size, and by key beyond it.
+# A table of all combinations is looked up by place up to this size; beyond it those of training are, by key.
 MOST_PLACES = 20_000
-MOST_COMBINATIONS = 20_000_000
+# Where training rows don't tell which combinations there were, so many are tried, in a tenth of a second.
+MOST_TRIED = 500_000
+# What combinations are numbered with.
+LARGEST = (1 << 63) - 1
+YES_NO = np.arange(2, dtype=np.uint64)
 WORD = (1 << 64) - 1
+# In a place of CatBoost's own table that holds nothing.
+EMPTY = np.uint64(WORD)
 COMBINE = np.uint64(0x4906BA494954CB65)
 
 
@@ -49,6 +58,17 @@ def add_catboost(
         parts.append(fold.add(thresholds))
         outputs.append(fold.outputs)
     return inputs.graph.concat(parts), outputs
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What a statistic looks at: a number from 0 on in the graph, what is hashed for each, and what gives
+    the numbers of training rows.
+    """
+
+    name: str
+    hashes: Array
+    numbers: Callable[[Array], Array]
 
 
 class _Fold:
@@ -141,71 +161,97 @@ class _Fold:
         grouped = itertools.groupby(self.ctrs, key=lambda ctr: json.dumps(ctr["elements"]))
         for _, group in grouped:
             ctrs = list(group)
-            place, hashes = self._projection(ctrs[0]["elements"])
-            table = np.stack([self._values(ctr, hashes) for ctr in ctrs], axis=1)
+            # Whole categories are hashed first.
+            elements = sorted(ctrs[0]["elements"], key=lambda found: found["combination_element"] != WHOLE)
+            parts = [self._element(element) for element in elements]
             own = [[float(border) for border in ctr["borders"]] for ctr in ctrs]
-            blocks.append((self._look_up(place, table), own))
+            blocks.append((self._look_up(parts, ctrs), own))
         return blocks
 
-    def _look_up(self, place: str, table: Array) -> str:
-        graph = self.graph
-        if len(table) <= MOST_PLACES:
-            return graph.add("Gather", graph.constant(table), place, axis=0)
-        # Most combinations never occurred, and all of these have the same values.
-        rows, numbers, counts = np.unique(table, axis=0, return_inverse=True, return_counts=True)
-        numbers = numbers.ravel()
-        usual = int(counts.argmax())
-        keys = np.flatnonzero(numbers != usual)
+    def _look_up(self, parts: Sequence[_Part], ctrs: Sequence[Mapping[str, Any]]) -> str:
+        """Statistics of one combination side by side."""
+        graph, count = self.graph, math.prod(len(part.hashes) for part in parts)
+        if count > LARGEST:
+            raise Unsupported("CatBoost combined categories of too many levels")
+        place = self._place(parts)
+        if count <= MOST_PLACES:
+            table = self._table(ctrs, _hashes(parts, np.arange(count)))
+            return graph.add("Gather", graph.constant(table[:-1]), place, axis=0)
+        keys, hashes = self._trained(parts, count, {ctr["identifier"] for ctr in ctrs})
+        table = self._table(ctrs, hashes)
+        differs = (table[:-1] != table[-1]).any(axis=1)
+        keys, table = keys[differs], table[np.append(differs, True)]
         found = graph.add(
             "LabelEncoder",
             place,
             domain=ML,
-            keys_int64s=keys.astype(np.int64),
-            values_int64s=numbers[keys].astype(np.int64),
-            default_int64=usual,
+            keys_int64s=keys,
+            values_int64s=np.arange(len(keys)),
+            default_int64=len(keys),
         )
-        return graph.add("Gather", graph.constant(rows), found, axis=0)
+        return graph.add("Gather", graph.constant(table), found, axis=0)
 
-    def _projection(self, elements: Sequence[Mapping[str, Any]]) -> tuple[str, Array]:
-        """A number for every combination of what a statistic looks at, and the hash of each."""
+    def _place(self, parts: Sequence[_Part]) -> str:
+        """A number for every combination."""
         graph = self.graph
-        place = graph.constant(0, np.int64)
-        hashes = np.zeros(1, dtype=np.uint64)
-        # Whole categories are hashed first.
-        for element in sorted(elements, key=lambda found: found["combination_element"] != WHOLE):
-            part, own = self._element(element)
-            if len(hashes) * len(own) > MOST_COMBINATIONS:
-                raise Unsupported("CatBoost combined categories of too many levels")
-            hashes = _combine(hashes[:, None], own[None, :]).ravel()
-            scaled = graph.add("Mul", place, graph.constant(len(own), np.int64))
-            place = graph.add("Add", scaled, part)
-        return place, hashes
+        place = parts[0].name
+        for part in parts[1:]:
+            scaled = graph.add("Mul", place, graph.constant(len(part.hashes), np.int64))
+            place = graph.add("Add", scaled, part.name)
+        return place
 
-    def _element(self, element: Mapping[str, Any]) -> tuple[str, Array]:
-        """What a statistic looks at as a number from 0 on, and what is hashed for each number."""
+    def _trained(self, parts: Sequence[_Part], count: int, identifiers: set[str]) -> tuple[Array, Array]:
+        """The numbers and hashes of combinations, all that training had among them.
+
+        Read off the training rows. Where there are none, or not all, every combination is tried.
+        """
+        known = np.unique(np.concatenate([self._buckets(identifier)[0] for identifier in identifiers]))
+        if (rows := self.inputs.rows) is not None:
+            places = np.zeros(len(rows), dtype=np.int64)
+            for part in parts:
+                places = places * len(part.hashes) + part.numbers(rows)
+            keys = np.unique(places)
+            hashes = _hashes(parts, keys)
+            if np.isin(known, hashes).all():
+                return keys, hashes
+        if count > MOST_TRIED:
+            raise Unsupported("CatBoost combined categories of too many levels")
+        keys = np.arange(count)
+        hashes = _hashes(parts, keys)
+        had = np.isin(hashes, known)
+        return keys[had], hashes[had]
+
+    def _element(self, element: Mapping[str, Any]) -> _Part:
+        """What a statistic looks at."""
         graph, kind = self.graph, element["combination_element"]
         if kind == "float_feature":
             column = int(self.floats[element["float_feature_index"]]["flat_feature_index"])
-            border = graph.constant(element["border"], np.float32)
+            border = np.float32(element["border"])
             value = graph.add("Gather", self.inputs.matrix, graph.constant(column, np.int64), axis=1)
-            return graph.cast(graph.add("Greater", value, border), INT64), np.arange(2, dtype=np.uint64)
+            answer = graph.cast(graph.add("Greater", value, graph.constant(border, np.float32)), INT64)
+            return _Part(answer, YES_NO, lambda rows: rows[:, column] > border)
         column = self.columns[element["cat_feature_index"]]
         hashes = _code_hashes(self.inputs.levels[column])
         if kind == WHOLE:
-            return self.inputs.code(column), _signed(hashes)
+            return _Part(self.inputs.code(column), _signed(hashes), lambda rows: codes_of(rows[:, column]))
         wanted = int(element.get("value", element.get("cat_feature_exact_value", 0))) & 0xFFFFFFFF
         is_it = (hashes == np.uint64(wanted)).astype(np.int64)
         found = self.inputs.look_up(column, is_it)
-        return found, np.arange(2, dtype=np.uint64)
+        return _Part(found, YES_NO, lambda rows: is_it[codes_of(rows[:, column])])
+
+    def _table(self, ctrs: Sequence[Mapping[str, Any]], hashes: Array) -> Array:
+        """Values of the statistics for each hash, and in the last row for what training did not have."""
+        return np.stack([self._values(ctr, hashes) for ctr in ctrs], axis=1)
 
     def _values(self, ctr: Mapping[str, Any], hashes: Array) -> Array:
-        """A statistic's value for each hash."""
+        """A statistic's value for each hash, and for one that training did not have."""
         data = self.stored["ctr_data"][ctr["identifier"]]
         known, counts = self._buckets(ctr["identifier"])
         good, total, empty = _counted(ctr, counts, float(data.get("counter_denominator") or 0))
         place = np.clip(np.searchsorted(known, hashes), 0, max(len(known) - 1, 0))
         is_known = known[place] == hashes
-        return _ctr(ctr, np.where(is_known, good[place], 0.0), np.where(is_known, total[place], empty))
+        counted = np.append(np.where(is_known, good[place], 0.0), 0.0)
+        return _ctr(ctr, counted, np.append(np.where(is_known, total[place], empty), empty))
 
     def _buckets(self, identifier: str) -> tuple[Array, Array]:
         """The hashes that training had, in order, and what it counted of each; statistics share them."""
@@ -218,6 +264,7 @@ class _Fold:
                 dtype=np.float64,
             ).reshape(len(known), stride - 1)
             order = np.argsort(known)
+            order = order[known[order] != EMPTY]
             self._read[identifier] = known[order], counts[order]
         return self._read[identifier]
 
@@ -254,6 +301,18 @@ def _ctr(ctr: Mapping[str, Any], good: Array, total: Array) -> Array:
 def _signed(hashes: Array) -> Array:
     """Hashes as 32-bit numbers with a sign, widened."""
     return np.asarray(hashes.astype(np.uint32).astype(np.int32).astype(np.int64).astype(np.uint64))
+
+
+def _hashes(parts: Sequence[_Part], places: Array) -> Array:
+    """The hashes of combinations by their numbers."""
+    own = []
+    for part in reversed(parts):
+        own.append(part.hashes[places % len(part.hashes)])
+        places = places // len(part.hashes)
+    found = np.zeros(1, dtype=np.uint64)
+    for hashes in reversed(own):
+        found = _combine(found, hashes)
+    return found
 
 
 def _combine(first: Array, second: Array) -> Array:

@@ -45,8 +45,14 @@ class Exported:
     thresholds: list[tuple[int, float]] = field(default_factory=list)
 
 
-def export(model: Model) -> Exported:
+def export(model: Model, X: Array | None = None) -> Exported:
     """Write a model as a graph.
+
+    Parameters
+    ----------
+    model : Model
+    X : array, optional
+        The encoded training table. Without it combinations of many levels can't be written.
 
     Raises
     ------
@@ -58,7 +64,7 @@ def export(model: Model) -> Exported:
     matrix = add_columns(graph, model.encoder)
     graph.rename(matrix, MATRIX)
     thresholds: list[tuple[int, float]] = []
-    outputs = _add_model(graph, model, thresholds)
+    outputs = _add_model(graph, model, thresholds, X)
     ports = [Port(name, kind, (ROWS, *shape)) for name, kind, shape in outputs]
     encoded = Port(MATRIX, FLOAT, (ROWS, len(schema["features"])))
     return Exported(
@@ -70,7 +76,7 @@ def export(model: Model) -> Exported:
 
 
 def _add_model(
-    graph: Graph, model: Model, thresholds: list[tuple[int, float]]
+    graph: Graph, model: Model, thresholds: list[tuple[int, float]], X: Array | None
 ) -> list[tuple[str, int, tuple[int, ...]]]:
     """Add members and what is made of them; the outputs, the first of them what is predicted."""
     schema = model.encoder.schema
@@ -80,7 +86,7 @@ def _add_model(
         for place, feature in enumerate(schema["features"])
         if feature["kind"] == "category"
     }
-    inputs = Inputs(graph, MATRIX, levels, len(schema["features"]))
+    inputs = Inputs(graph, MATRIX, levels, len(schema["features"]), rows=X)
     parts = []
     for member in model.members:
         found = add_member(inputs, member, Task(classes), thresholds)

@@ -34,13 +34,19 @@ class Source:
 
 
 class Inputs:
-    """The encoded table in a graph: `matrix` of float32, and the codes of its categories, 0 where missing."""
+    """The encoded table in a graph: `matrix` of float32, and the codes of its categories, 0 where missing.
 
-    def __init__(self, graph: Graph, matrix: str, levels: dict[int, int], width: int) -> None:
+    `rows` is the matrix that was trained on, where that is at hand.
+    """
+
+    def __init__(
+        self, graph: Graph, matrix: str, levels: dict[int, int], width: int, *, rows: Array | None = None
+    ) -> None:
         self.graph = graph
         self.matrix = matrix
         self.levels = levels
         self.width = width
+        self.rows = rows
         self.categories = sorted(levels)
         self._codes: str | None = None
 
@@ -62,6 +68,11 @@ class Inputs:
     def look_up(self, column: int, table: Array) -> str:
         """Rows of a table by the codes of a column."""
         return self.graph.add("Gather", self.graph.constant(table), self.code(column), axis=0)
+
+
+def codes_of(values: Array) -> Array:
+    """Codes of a column of the matrix, as `Inputs.code` has them in the graph."""
+    return np.asarray(np.nan_to_num(values, nan=-1.0).astype(np.int64) + 1)
 
 
 class TreeMatrix:

@@ -55,7 +55,7 @@ def offer(model: Model, X: Array, y: Array, *, seconds: float = SECONDS, excess:
     try:
         if excess:
             raise Unsupported(excess)
-        exported = export(model)
+        exported = export(model, X)
         data = exported.whole.SerializeToString()
         graph = OnnxModel(model.encoder.schema, session_of(data))
         parity = check(model, exported, graph, X, y, seconds)

@@ -34,8 +34,10 @@ FORMS = ((b"PAR1", "parquet"), (b"\x1f\x8b", "csv.gz"))
 SPREADSHEET = b"PK\x03\x04"
 
 
-def request_prediction(model: TrainedModel, *, owner: User, file: UploadedFile[Any]) -> Prediction:
-    """Store a file of rows privately and have it predicted.
+def request_prediction(
+    model: TrainedModel, *, owner: User, file: UploadedFile[Any], level: float | None = None
+) -> Prediction:
+    """Store a file of rows privately and have it predicted; with a level also in what the truth lies.
 
     Raises
     ------
@@ -45,13 +47,17 @@ def request_prediction(model: TrainedModel, *, owner: User, file: UploadedFile[A
         If the file is empty, or of a form that is not read here.
     TooLarge, QuotaExceeded, StorageFull
         If a limit, or the disk, does not allow it.
+    UserError
+        If the model has no such level.
     """
     serving.ready(model, "used")
+    if level is not None:
+        serving.check_level(model, level)
     form = form_of(file)
     _check_quota(owner, file.size or 0)
     storage.require_space(2 * (file.size or 0))
     name = PurePath((file.name or "rows").replace("\\", "/")).name[:255]
-    prediction = Prediction(model=model, filename=name, form=form, bytes=0)
+    prediction = Prediction(model=model, filename=name, form=form, bytes=0, level=level)
     try:
         with storage.writing(prediction.source) as draft, draft.open("wb") as target:
             for chunk in file.chunks():
@@ -136,6 +142,7 @@ def _predict(prediction: Prediction, held: QuerySet[Prediction]) -> None:
             "bundle": str(storage.path_of(model.bundle)),
             "source": str(storage.path_of(prediction.source)),
             "out": str(storage.path_of(prediction.results)),
+            "level": prediction.level,
         },
         seconds=settings.LONGEST_JOB_SECONDS,
         on_tick=heartbeat,
