@@ -24,6 +24,8 @@ MOST_CLASSES = 12
 LONGEST_VALUE = 5_000
 # Of the intervals and sets that are shown.
 LEVEL = 0.9
+# Smaller effects are none: of probabilities, what would be shown as 0; of numbers, what a graph rounds away.
+LEAST_SHARE, ROUNDING = 0.0005, 1e-6
 DAY, MOMENT = "%Y-%m-%d", "%Y-%m-%dT%H:%M"
 
 
@@ -241,9 +243,9 @@ def _shown(
     shares: Sequence[tuple[Any, float | None]] = (),
 ) -> dict[str, Any]:
     here, typical, *without = values
-    amounts = [None if here is None or value is None else here - value for value in without]
-    largest = max((abs(amount) for amount in amounts if amount is not None), default=0.0)
     in_points = bool(shares)
+    amounts = [_effect(here, value, in_points=in_points) for value in without]
+    largest = max((abs(amount) for amount in amounts if amount is not None), default=0.0)
     effects = [
         Effect(
             name=each.input.column,
@@ -275,6 +277,14 @@ def _part(part: float | None) -> str:
     return NOTHING if part is None else one_decimal(part)
 
 
+def _effect(here: float | None, without: float | None, *, in_points: bool) -> float | None:
+    """The difference; nothing of it where it would be shown as 0, or is but rounding."""
+    if here is None or without is None:
+        return None
+    least = LEAST_SHARE if in_points else ROUNDING * max(abs(here), abs(without))
+    return here - without if abs(here - without) > least else 0.0
+
+
 def _told(amount: float | None, *, in_points: bool) -> str:
     if amount is None:
         return NOTHING
@@ -282,7 +292,7 @@ def _told(amount: float | None, *, in_points: bool) -> str:
         return signed(amount) if amount else "0"
     points = f"{abs(100 * amount):.1f}".removesuffix(".0")
     sign = "" if points == "0" else "+" if amount > 0 else "\N{MINUS SIGN}"
-    return f"{sign}{points} points"
+    return f"{sign}{points}"
 
 
 def _finite(value: Any) -> float | None:
