@@ -21,10 +21,11 @@ from automl.engine.conformal import checked, fit_conformal
 from automl.engine.errors import UserError
 from automl.engine.evaluation import as_packaged, read_fitting, read_member
 from automl.engine.golden import golden
-from automl.engine.inference import Encoder, Model
+from automl.engine.inference import Encoder, FittedModel, Model
 from automl.engine.inference.safe import check_types
 from automl.engine.inference.seal import CODE, SUMS
 from automl.engine.intervals import metrics_with_intervals
+from automl.engine.joining import join
 from automl.engine.leaderboard import leaderboard_csv
 from automl.engine.learners import get_learner
 from automl.engine.metrics import METRICS, metrics_for
@@ -209,7 +210,7 @@ def _seconds_to_compare(budget: float | None) -> float:
 
 
 def _stored(model: Model) -> dict[str, Any]:
-    """What `model.skops` holds: plain containers around the fitted pipelines."""
+    """What `model.skops` holds: plain containers around the fitted pipelines, and their trees as columns."""
     return {
         "members": [
             {
@@ -217,19 +218,22 @@ def _stored(model: Model) -> dict[str, Any]:
                 "temperature": member.temperature,
                 "factor": member.factor,
                 "layout": member.models[0].layout,
-                "models": [
-                    {
-                        "preprocess": fitted.preprocess,
-                        "estimator": fitted.estimator,
-                        "log_bounds": fitted.log_bounds,
-                    }
-                    for fitted in member.models
-                ],
+                "models": [_stored_fold(fitted) for fitted in member.models],
             }
             for member in model.members
         ],
         "texts": list(model.encoder.texts),
         "temperature": model.temperature,
+    }
+
+
+def _stored_fold(fitted: FittedModel) -> dict[str, Any]:
+    estimator, trees = join(fitted.estimator)
+    return {
+        "preprocess": fitted.preprocess,
+        "estimator": estimator,
+        "log_bounds": fitted.log_bounds,
+        "trees": trees,
     }
 
 
