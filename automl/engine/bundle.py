@@ -49,13 +49,13 @@ BASE_REQUIREMENTS = ("numpy", "pandas", "scikit-learn", "skops")
 FAMILY_REQUIREMENTS = {"lightgbm": "lightgbm", "xgboost": "xgboost-cpu", "catboost": "catboost"}
 # Files of the bundle that are there as they are; they import CODE, so they are no module of ours.
 BUNDLED = Path(__file__).with_name("bundled")
-# A higher level takes three times as long and saves a fifth: for what is small only.
-COMPRESSION, SMALL_COMPRESSION, SMALL_BYTES = 1, 6, 16 << 20
+# A higher level takes three times as long and saves a twentieth: for what is small only.
+COMPRESSION, SMALL_COMPRESSION, SMALL_BYTES = 4, 6, 2 << 20
 # To write a graph of so much takes a second; for a search's end people wait some seconds more.
 GRAPH_BYTES_A_SECOND = 5 << 20
 WAITED_SECONDS, WAITED_SHARE = 3.5, 0.1
 # Comparing the graph with its model is part of the search's time, and is worth this much of it.
-COMPARING_SHARE, MOST_SECONDS = 0.02, 3.0
+COMPARING_SHARE, MOST_SECONDS = 0.01, 3.0
 # The date in the ZIP is fixed, so that the same model gives the same file.
 ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 
