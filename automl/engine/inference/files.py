@@ -9,6 +9,7 @@ from typing import Any
 
 from .encoder import Encoder
 from .errors import InputError
+from .joined import restore
 from .model import FittedModel, Member, Model
 from .onnx_model import is_offered, load_onnx
 from .safe import load_skops
@@ -59,7 +60,12 @@ def _stored_model(schema: dict[str, Any], stored: dict[str, Any]) -> Model:
         Member(
             float(member["weight"]),
             [
-                FittedModel(model["preprocess"], model["estimator"], member["layout"], model["log_bounds"])
+                FittedModel(
+                    model["preprocess"],
+                    restore(model["estimator"], model.get("trees")),
+                    member["layout"],
+                    model["log_bounds"],
+                )
                 for model in member["models"]
             ],
             float(member["temperature"]),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from automl.engine.inference.joined import booster_arrays
 from automl.engine.onnx.features import Columns
 from automl.engine.onnx.trees import Tree
 
@@ -25,6 +26,7 @@ CATEGORICAL, DEFAULT_LEFT = 1, 2
 ZERO_IS_MISSING, NAN_IS_MISSING = 1, 2
 # LightGBM takes numbers up to this size for zeros.
 TINY = float(np.float32(1e-35))
+XGBOOST_FIELDS = ("left_children", "right_children", "split_indices", "split_conditions", "default_left")
 
 
 @dataclass(slots=True)
@@ -98,26 +100,33 @@ def leaf(value: float) -> Tree:
 
 def xgboost(estimator: Any, columns: Columns) -> Boosted:
     """Read XGBoost's trees, which compare by less than and keep thresholds and leaves in one list."""
-    learner = json.loads(estimator.get_booster().save_raw("json"))["learner"]
+    booster = estimator.get_booster()
+    learner = json.loads(booster.save_config())["learner"]
     parameters = learner["learner_model_param"]
     classes = max(int(parameters["num_class"]), 1)
     base = np.array(json.loads(f"[{parameters['base_score'].strip('[]')}]"), dtype=np.float64)
     if learner["objective"]["name"] == "binary:logistic":
         base = np.log(base / (1.0 - base))
-    model = learner["gradient_booster"]["model"]
-    trees = [columns.tree(_xgboost_tree(tree), strictly=True) for tree in model["trees"]]
-    return Boosted(trees, [int(group) for group in model["tree_info"]], np.broadcast_to(base, classes).copy())
-
-
-def _xgboost_tree(found: dict[str, Any]) -> Tree:
-    left = np.array(found["left_children"], dtype=np.int64)
-    right = np.array(found["right_children"], dtype=np.int64)
-    values = np.array(found["split_conditions"], dtype=np.float32)
-    if any(found.get("split_type", [])):
+    # As JSON it would be read for seconds.
+    arrays = booster_arrays(booster.save_raw("ubj"))
+    if any(kinds.any() for kinds in arrays["split_type"]):
         raise ValueError("XGBoost's own splits of categories are not known")
-    default = np.array(found["default_left"], dtype=bool)
-    columns = np.array(found["split_indices"], dtype=np.int64)
-    return from_node_table(left, right, columns, values, default, values.astype(np.float64))
+    fields = (arrays[name] for name in XGBOOST_FIELDS)
+    trees = [columns.tree(_xgboost_tree(*found), strictly=True) for found in zip(*fields, strict=True)]
+    outputs = [number % classes for number in range(len(trees))]
+    return Boosted(trees, outputs, np.broadcast_to(base, classes).copy())
+
+
+def _xgboost_tree(left: Array, right: Array, feature: Array, conditions: Array, default_left: Array) -> Tree:
+    values = conditions.astype(np.float32)
+    return from_node_table(
+        left.astype(np.int64),
+        right.astype(np.int64),
+        feature,
+        values,
+        default_left,
+        values.astype(np.float64),
+    )
 
 
 def from_node_table(

@@ -148,12 +148,14 @@ class Columns:
             return tree
         feature = self._plain[tree.feature]
         threshold = (round_below if strictly else round_down)(tree.threshold)
-        for node in np.flatnonzero(feature < 0):
-            if node in tree.members:
-                raise Unsupported("a category is both encoded and split by its levels")
-            feature[node], values = self._ranked(int(tree.feature[node]))
-            below = np.searchsorted(values, tree.threshold[node], side="left" if strictly else "right")
-            threshold[node] = below - 0.5
+        ranked = np.flatnonzero(feature < 0)
+        if tree.members.keys() & set(ranked.tolist()):
+            raise Unsupported("a category is both encoded and split by its levels")
+        for column in np.unique(tree.feature[ranked]):
+            nodes = ranked[tree.feature[ranked] == column]
+            feature[nodes], values = self._ranked(int(column))
+            below = np.searchsorted(values, tree.threshold[nodes], side="left" if strictly else "right")
+            threshold[nodes] = below - 0.5
         return replace(tree, feature=feature, threshold=threshold)
 
     def _ranked(self, column: int) -> tuple[int, Array]:

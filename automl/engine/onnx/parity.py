@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 TOLERANCE = 1e-5
-MOST_ROWS, ROWS_AT_ONCE = 20_000, 500
+# Members are slow to start: of few rows at once, most of the time is that.
+MOST_ROWS, ROWS_AT_ONCE = 20_000, 1_000
 SECONDS = 3.0
 NEAR_ROWS = 2_000
 RAW_ROWS = 200
