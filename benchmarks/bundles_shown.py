@@ -50,8 +50,12 @@ def cell(lines: Sequence[Line]) -> str:
     for runtime, name in (("skops", "skops"), ("onnx", "ONNX")):
         known = [line[runtime] for line in made if runtime in line]
         share = "" if len(known) == len(made) else f" ({len(known)} of {len(made)})"
-        parts.append(f"{name} {max(known):.0e}{share}" if known else f"no {name}")
+        parts.append(f"{name} {far(max(known))}{share}" if known else f"no {name}")
     return ", ".join(parts)
+
+
+def far(difference: float) -> str:
+    return f"{difference:.0e}" if difference else "0"
 
 
 def loads(lines: Sequence[Line]) -> str:
@@ -72,8 +76,8 @@ def exceptions(lines: Sequence[Line]) -> list[str]:
         where = f"{line['family']} on {line['table']}"
         if not holds(line):
             told = line.get("error") or line.get("verdict") or line.get("reason")
-            far = ", ".join(f"{name} {line[name]:.1e}" for name in (*EPSILON, "service") if name in line)
-            rows.append(f"- **{where}**: {told} {far}".rstrip())
+            gaps = ", ".join(f"{name} {line[name]:.1e}" for name in (*EPSILON, "service") if name in line)
+            rows.append(f"- **{where}**: {told} {gaps}".rstrip())
         elif line["made"] and line["reason"]:
             rows.append(f"- {where}: no ONNX, {line['reason']}")
     return rows
