@@ -35,6 +35,8 @@ CLASS_VALUES = 15
 TEXT_COMPONENTS = 16
 TEXT_WORDS = 5_000
 TEXT_ROWS = 50_000
+# Where two texts differ by rounding only a tree must not split: what says the same is the same number.
+TEXT_DECIMALS = 6
 LEAST_SINGULAR = 1e-3
 
 
@@ -261,7 +263,7 @@ def _schema(request: Request, frame: pd.DataFrame) -> tuple[dict[str, Any], list
             transformer = _fit_text(values, request.seed)
             if transformer is None:
                 continue
-            column["text"] = len(texts)
+            column |= {"text": len(texts), "decimals": TEXT_DECIMALS}
             texts.append(transformer)
         columns.append(column)
         features += _features(column, texts)
@@ -307,9 +309,7 @@ def _fit_text(values: pd.Series, seed: int) -> Any | None:
     from sklearn.pipeline import make_pipeline
 
     texts = clean_texts(values.sample(min(len(values), TEXT_ROWS), random_state=seed))
-    words = TfidfVectorizer(
-        min_df=max(2, len(texts) // 2000), max_features=TEXT_WORDS, sublinear_tf=True, dtype=np.float32
-    )
+    words = TfidfVectorizer(min_df=max(2, len(texts) // 2000), max_features=TEXT_WORDS, sublinear_tf=True)
     try:
         width = words.fit_transform(texts).shape[1]
     except ValueError:  # no word occurs twice

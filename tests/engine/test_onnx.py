@@ -12,6 +12,7 @@ from catboost import CatBoostClassifier
 from sklearn.linear_model import SGDClassifier
 from sklearn.preprocessing import QuantileTransformer, SplineTransformer
 
+from automl.engine.bundle import load_texts
 from automl.engine.inference import Encoder, FittedModel, Member, Model
 from automl.engine.inference.onnx_model import OnnxModel, session_of
 from automl.engine.learners import LEARNERS
@@ -25,6 +26,7 @@ from automl.engine.onnx.graph import FLOAT, Graph, Port, Unsupported
 from automl.engine.onnx.offer import offer
 from automl.engine.onnx.scaling import _bend, _spread_by_rank
 from automl.engine.onnx.trees import round_below, round_down
+from automl.engine.preparation import Request, open_prepared, prepare, profile_columns
 from automl.engine.testing import Table, fit_fold, make_table
 from automl.engine.trial import TaskType
 
@@ -288,6 +290,40 @@ def test_columns_are_encoded_as_the_encoder_encodes_them():
     feed = {column.input: column.values(frame[column.name]) for column in cells._columns}
 
     assert np.array_equal(cells.session.run(None, feed)[0], wanted, equal_nan=True)
+
+
+def test_words_are_the_very_numbers_that_training_saw(tmp_path):
+    # Trees split where two rows differ, were it in the last digit: close is not enough.
+    chance = np.random.default_rng(0)
+    vocabulary = [f"{kind}{number}" for kind in ("red", "old", "slow") for number in range(40)]
+    notes = [" ".join(chance.choice(vocabulary, chance.integers(3, 12))) for _ in range(400)]
+    frame = pd.DataFrame({"note": notes, "bought": chance.choice(["a", "b"], 400)})
+    prepare(Request(frame=frame, columns=profile_columns(frame), target="bought"), tmp_path / "prepared")
+    schema = json.loads((tmp_path / "prepared" / "schema.json").read_text())
+    encoder = Encoder(schema, load_texts(tmp_path / "prepared" / "texts.skops"))
+    graph = Graph()
+    graph.rename(add_columns(graph, encoder), "found")
+    trained = np.asarray(open_prepared(tmp_path / "prepared").X)
+    model = graph.model(input_ports(schema), [Port("found", FLOAT, ("rows", trained.shape[1]))])
+    cells = OnnxModel(schema, session_of(model.SerializeToString(), threads=1))
+
+    feed = {column.input: column.values(frame[column.name]) for column in cells._columns}
+
+    assert trained.shape[1] > 4
+    assert np.array_equal(encoder.transform(frame), trained)
+    assert np.array_equal(cells.session.run(None, feed)[0], trained)
+
+
+def test_words_that_an_earlier_release_prepared_get_no_graph(tmp_path):
+    notes = [f"red car number {n % 7} of {n % 11}" for n in range(60)]
+    frame = pd.DataFrame({"note": notes, "y": [0, 1] * 30})
+    prepare(Request(frame=frame, columns=profile_columns(frame), target="y"), tmp_path / "prepared")
+    schema = json.loads((tmp_path / "prepared" / "schema.json").read_text())
+    (column,) = schema["columns"]
+    del column["decimals"]
+
+    with pytest.raises(Unsupported, match="earlier release"):
+        add_columns(Graph(), Encoder(schema, load_texts(tmp_path / "prepared" / "texts.skops")))
 
 
 def test_an_input_is_not_named_as_an_output():

@@ -131,6 +131,8 @@ class Encoder:
     def _text(self, values: pd.Series, column: dict[str, Any]) -> np.ndarray[Any, Any]:
         texts = clean_texts(values)
         components = self.texts[column["text"]].transform(texts)
+        if "decimals" in column:  # earlier releases took them as they came
+            components = np.round(components, column["decimals"])
         lengths = np.array([[len(text), text.count(" ") + 1] for text in texts], dtype=np.float32)
         return np.column_stack([components, lengths]).astype(np.float32)
 

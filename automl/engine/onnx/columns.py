@@ -9,7 +9,7 @@ import numpy as np
 
 from automl.engine.inference import Encoder
 from automl.engine.inference.encoder import LARGEST
-from automl.engine.onnx.graph import DOUBLE, FLOAT, INT64, ML, STRING, Graph, Port
+from automl.engine.onnx.graph import DOUBLE, FLOAT, INT64, ML, STRING, Graph, Port, Unsupported
 from automl.engine.onnx.texts import add_text
 
 if TYPE_CHECKING:
@@ -68,7 +68,13 @@ def add_columns(graph: Graph, encoder: Encoder) -> str:
         if column["kind"] == "datetime":
             block, count = _date(graph, column), len(column["parts"])
         elif column["kind"] == "text":
-            block, count = add_text(graph, input_name(column["name"]), encoder.texts[column["text"]])
+            if "decimals" not in column:
+                raise Unsupported(
+                    f"the words of {column['name']!r} were prepared by an earlier release, whose numbers no "
+                    "graph gives to the last digit; start the experiment again"
+                )
+            texts = encoder.texts[column["text"]]
+            block, count = add_text(graph, input_name(column["name"]), texts, column["decimals"])
         else:
             block, count = _category(graph, column, encoder), 1
         blocks.append(block)

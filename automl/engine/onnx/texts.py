@@ -11,11 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from automl.engine.onnx.graph import FLOAT, Graph, Unsupported
+from automl.engine.onnx.graph import DOUBLE, FLOAT, Graph, Unsupported
 
 
-def add_text(graph: Graph, name: str, pipeline: Any) -> tuple[str, int]:
-    """Add the components of a text, its length, and its number of words; and how many columns that is."""
+def add_text(graph: Graph, name: str, pipeline: Any, decimals: int) -> tuple[str, int]:
+    """Add the components of a text, its length, and its number of words; and how many columns that is.
+
+    As the encoder does, it reckons with 64 bits and rounds, so that both come to the same numbers.
+    """
     words, components = pipeline.steps[0][1], pipeline.steps[-1][1]
     if words.ngram_range != (1, 1) or words.norm != "l2" or not words.sublinear_tf:
         raise Unsupported("its way to weigh the words of a text is not known")
@@ -32,17 +35,20 @@ def add_text(graph: Graph, name: str, pipeline: Any) -> tuple[str, int]:
         ngram_indexes=np.arange(len(vocabulary), dtype=np.int64),
         pool_strings=vocabulary,
     )
-    one = graph.constant(1.0, np.float32)
+    counts = graph.cast(counts, DOUBLE)
+    one, nothing = graph.constant(1.0, np.float64), graph.constant(0.0, np.float64)
     # The logarithm of nothing would be endless.
     logs = graph.add("Add", graph.add("Log", graph.add("Max", counts, one)), one)
-    is_there = graph.add("Greater", counts, graph.constant(0.0, np.float32))
-    weighted = graph.add("Mul", logs, graph.constant(words.idf_, np.float32))
-    weighted = graph.add("Where", is_there, weighted, graph.constant(0.0, np.float32))
+    is_there = graph.add("Greater", counts, nothing)
+    weighted = graph.add("Mul", logs, graph.constant(words.idf_, np.float64))
+    weighted = graph.add("Where", is_there, weighted, nothing)
     length = graph.add("ReduceL2", weighted, graph.constant([1], np.int64), keepdims=1)
-    is_empty = graph.add("Equal", length, graph.constant(0.0, np.float32))
+    is_empty = graph.add("Equal", length, nothing)
     normed = graph.add("Div", weighted, graph.add("Where", is_empty, one, length))
-    found = graph.add("MatMul", normed, graph.constant(components.components_.T, np.float32))
-    return graph.concat([found, graph.cast(figures, FLOAT)]), components.n_components + 2
+    found = graph.add("MatMul", normed, graph.constant(components.components_.T, np.float64))
+    digits = graph.constant(10.0**decimals, np.float64)
+    rounded = graph.add("Div", graph.add("Round", graph.add("Mul", found, digits)), digits)
+    return graph.concat([graph.cast(rounded, FLOAT), graph.cast(figures, FLOAT)]), components.n_components + 2
 
 
 def _split(graph: Graph, name: str) -> tuple[str, str]:

@@ -6,7 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from automl.engine.preparation import LEAST_SINGULAR, MOST_LEVELS, TEXT_COMPONENTS, TEXT_ROWS, TEXT_WORDS
+from automl.engine.preparation import (
+    LEAST_SINGULAR,
+    MOST_LEVELS,
+    TEXT_COMPONENTS,
+    TEXT_DECIMALS,
+    TEXT_ROWS,
+    TEXT_WORDS,
+)
 from automl.engine.schema import MISSING_MARKS
 from automl.engine.training_code.source import literal, packed
 
@@ -74,10 +81,10 @@ def word_parts(cells):
     texts = cells.fillna("").astype(str)
     sample = list(texts.sample(min(len(texts), {TEXT_ROWS:_}), random_state=SEED))
     settings = {{"min_df": max(2, len(sample) // 2000), "max_features": {TEXT_WORDS:_}, "sublinear_tf": True}}
-    words = TfidfVectorizer(**settings, dtype=np.float32)
+    words = TfidfVectorizer(**settings)
     width = words.fit_transform(sample).shape[1]
     components = TruncatedSVD(min({TEXT_COMPONENTS}, width - 1), random_state=SEED)
-    found = make_pipeline(words, components).fit(sample).transform(list(texts))
+    found = np.round(make_pipeline(words, components).fit(sample).transform(list(texts)), {TEXT_DECIMALS})
     told = components.singular_values_ > {LEAST_SINGULAR} * components.singular_values_[0]
     parts = {{f"words {{place + 1}}": found[:, place] for place in range(max(int(told.sum()), 1))}}
     return {{**parts, "length": texts.str.len(), "words": texts.str.count(" ") + 1}}
