@@ -305,7 +305,7 @@ def test_words_are_the_very_numbers_that_training_saw(tmp_path):
     graph.rename(add_columns(graph, encoder), "found")
     trained = np.asarray(open_prepared(tmp_path / "prepared").X)
     model = graph.model(input_ports(schema), [Port("found", FLOAT, ("rows", trained.shape[1]))])
-    cells = OnnxModel(schema, session_of(model.SerializeToString(), threads=1))
+    cells = OnnxModel(schema, session_of(model.SerializeToString()))
 
     feed = {column.input: column.values(frame[column.name]) for column in cells._columns}
 
