@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import os
 import sys
-import threading
 from datetime import UTC, datetime
 from typing import Any
 
 import structlog
-from celery import Celery, bootsteps
-from celery.platforms import EX_FAILURE
+from celery import Celery
 from celery.signals import (
     celeryd_init,
     setup_logging,
@@ -33,8 +31,8 @@ from django.core.exceptions import ImproperlyConfigured  # noqa: E402
 
 from automl.core import leaving, pulses, seats  # noqa: E402
 from workers import recovery  # noqa: E402
-from workers.heartbeat import WorkerHeartbeat  # noqa: E402
 from workers.schedule import SCHEDULE  # noqa: E402
+from workers.steps import BoundedEnd, Heartbeat, LostAcknowledgements  # noqa: E402
 
 log = structlog.get_logger(__name__)
 LONGEST = settings.LONGEST_JOB_SECONDS
@@ -103,60 +101,7 @@ def check_configuration(conf: Any) -> None:
         )
 
 
-class Heartbeat(bootsteps.StartStopStep):
-    """Writes the worker's row from the consumer's event loop: it stops when the loop does.
-
-    The loop sees that it is to end only when it wakes up: so it is woken up twice a second.
-    """
-
-    requires = ("celery.worker.consumer.tasks:Tasks",)
-
-    def __init__(self, parent: Any, **kwargs: Any) -> None:
-        super().__init__(parent, **kwargs)
-        self._timers: list[Any] = []
-
-    def start(self, parent: Any) -> None:
-        """Begin to beat; called again after every reconnection."""
-        queues = sorted(queue.name for queue in parent.task_consumer.queues)
-        beat = WorkerHeartbeat(parent.hostname, queue=queues[0], seats=parent.pool.num_processes)
-        beat()
-        recovery.from_dead_processes()
-        self._timers = [
-            parent.timer.call_repeatedly(2.0, beat),
-            parent.timer.call_repeatedly(0.5, recovery.from_dead_processes),
-        ]
-
-    def stop(self, parent: Any) -> None:
-        """Stop to beat: without a connection nothing is consumed."""
-        while self._timers:
-            self._timers.pop().cancel()
-
-
-app.steps["consumer"].add(Heartbeat)
-
-
-class BoundedEnd(bootsteps.StartStopStep):
-    """A worker that stops gives back what it holds, and is gone soon, whatever Celery still waits for.
-
-    An error of the broker that Celery does not know, such as that of a full disk, stops it without a signal:
-    it would wait until the last job has ended, and for ever for a job that no pool process has got.
-    """
-
-    requires = ("celery.worker.components:Pool",)
-    SECONDS = 10.0
-
-    def stop(self, _parent: Any) -> None:
-        """Comes before the pool is waited for."""
-        leaving.ask()
-        late = threading.Timer(self.SECONDS, self._leave)
-        late.daemon = True
-        late.start()
-
-    def _leave(self) -> None:
-        log.warning("worker_did_not_end", seconds=self.SECONDS)
-        os._exit(EX_FAILURE)
-
-
+app.steps["consumer"].update((Heartbeat, LostAcknowledgements))
 app.steps["worker"].add(BoundedEnd)
 
 

@@ -8,8 +8,9 @@ from kombu.exceptions import OperationalError
 from automl.core import leaving
 from tests.factories import DatasetFactory
 from workers import tasks
-from workers.app import BoundedEnd, app, check_configuration
+from workers.app import app, check_configuration
 from workers.dispatch import CeleryDispatcher
+from workers.steps import BoundedEnd
 
 
 def changed(**settings):
@@ -43,7 +44,7 @@ def test_a_worker_that_stops_has_all_given_back_and_is_gone_soon_whatever_it_wai
     left = threading.Event()
     codes = []
     monkeypatch.setattr(BoundedEnd, "SECONDS", 0.05)
-    monkeypatch.setattr("workers.app.os._exit", lambda code: (codes.append(code), left.set()))
+    monkeypatch.setattr("workers.steps.os._exit", lambda code: (codes.append(code), left.set()))
     try:
         BoundedEnd(None).stop(None)
 
