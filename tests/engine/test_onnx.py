@@ -239,15 +239,19 @@ def test_ranks_are_those_of_scikit_learn_also_at_repeated_and_outermost_quantile
 
 def test_splines_are_those_of_scikit_learn_also_at_and_beyond_their_knots():
     chance = np.random.default_rng(0)
-    fitted_on = np.column_stack([chance.normal(size=400), chance.integers(0, 3, 400)]).astype(np.float32)
-    steps = SplineTransformer(n_knots=4, degree=2, knots="quantile", include_bias=False).fit(fitted_on)
+    mostly_last = np.minimum(chance.integers(0, 30, 400), 3)
+    # Where a number is frequent, several knots fall on it: also on the first, the last, and on both.
+    few = [chance.integers(0, 3, 400), chance.integers(0, 2, 400), mostly_last, -mostly_last, np.ones(400)]
+    fitted_on = np.column_stack([chance.normal(size=400), *few]).astype(np.float32)
+    steps = SplineTransformer(n_knots=6, degree=2, knots="quantile", include_bias=False).fit(fitted_on)
     knots = np.column_stack([spline.t[2:-2] for spline in steps.bsplines_]).astype(np.float32)
-    rows = np.concatenate([fitted_on, knots, knots * 5, -9 * np.abs(knots)])
+    beside = [np.nextafter(knots, np.float32(side)) for side in (-np.inf, np.inf)]
+    rows = np.concatenate([fitted_on, knots, knots * 5, -9 * np.abs(knots), *beside])
     graph = Graph()
     graph.rename(_bend(graph, "X", [steps]), "found")
     wanted = steps.transform(rows)
 
-    ports = [Port("X", FLOAT, ("n", 2))], [Port("found", FLOAT, ("n", wanted.shape[1]))]
+    ports = [Port("X", FLOAT, ("n", 6))], [Port("found", FLOAT, ("n", wanted.shape[1]))]
     (found,) = run(graph, *ports, {"X": rows})
 
     assert np.abs(found - wanted).max() < 1e-6

@@ -233,18 +233,30 @@ def _axis(graph: Graph, axis: int) -> str:
 
 
 def _spline_pieces(spline: Any, width: int) -> Pieces:
-    """Polynomials of the first `width` splines between knots, and in a last row origin, low and high."""
+    """Polynomials of the first `width` splines, and in a last row origin, and from where on nothing changes.
+
+    The first piece is below all knots, the last two at the highest one and beyond it: there scikit-learn
+    has only the outermost splines, which is a step where several knots are at one place.
+    """
     if spline.k != 2:
         raise Unsupported(f"splines of degree {spline.k} are not known")
     knots = spline.t[spline.k : len(spline.t) - spline.k]
-    starts = np.unique(knots)[:-1] if len(np.unique(knots)) > 1 else knots[:1]
-    rows = np.zeros((len(starts), width + 1, 3))
-    for number, start in enumerate(starts):
+    low, high = knots[0], knots[-1]
+    starts = np.unique(knots)[:-1]
+    rows = np.zeros((len(starts) + 3, width + 1, 3))
+    rows[:, width, 0] = [low, *starts, high, high]
+    rows[:, width, 1:] = round_below(low), np.nextafter(round_down(high), np.float32(np.inf))
+    rows[0, : spline.k, 0] = spline(low)[: spline.k]
+    for number, start in enumerate(starts, 1):
         # From the right: at a knot the piece that begins there counts.
         for order in range(3):
             rows[number, :width, order] = spline(start, nu=order)[:width] / (1, 1, 2)[order]
-        rows[number, width] = start, np.float32(knots[0]), np.float32(knots[-1])
-    return Pieces(np.array([round_below(start) for start in starts[1:]], dtype=np.float32), rows)
+    last = spline(high)
+    rows[-2, :width, 0] = last[:width]
+    last[: -spline.k] = 0.0
+    rows[-1, :width, 0] = last[:width]
+    thresholds = [*(round_below(start) for start in [*starts, high]), round_down(high)]
+    return Pieces(np.array(thresholds, dtype=np.float32), rows)
 
 
 def normal_quantile(graph: Graph, share: str) -> str:
