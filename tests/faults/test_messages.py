@@ -9,7 +9,7 @@ from celery import Celery
 from redis import Redis
 
 from automl.core.broker import embedded_url, socket_path
-from tests.faults.searches import Search, kill, misbehave, part
+from tests.faults.searches import Search, kill, misbehave, number_of, part
 from tests.service import Service
 
 pytestmark = pytest.mark.slow
@@ -71,7 +71,11 @@ def test_workers_that_a_broker_answers_with_errors_give_back_what_they_hold_and_
 ):
     misbehave(embedded, n2_1="sleep")
     search = Search(embedded, dataset)
-    search.wait_until_running(ended=1)
+    embedded.wait_for(
+        lambda: any(number_of(t) == 2 and t["status"] == "running" for t in search.trials()),
+        within=30,
+        what="the fit that sleeps",
+    )
     before = {process.pid for process in part(embedded, "evaluate worker")}
     with Redis(unix_socket_path=str(socket_path(embedded.home))) as client:
         # As on a full disk: it listens and takes no write.
