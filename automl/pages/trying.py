@@ -26,6 +26,7 @@ LONGEST_VALUE = 5_000
 LEVEL = 0.9
 # Smaller effects are none: of probabilities, what would be shown as 0; of numbers, what a graph rounds away.
 LEAST_SHARE, ROUNDING = 0.0005, 1e-6
+MINUS = "\N{MINUS SIGN}"
 DAY, MOMENT = "%Y-%m-%d", "%Y-%m-%dT%H:%M"
 
 
@@ -288,11 +289,12 @@ def _effect(here: float | None, without: float | None, *, in_points: bool) -> fl
 def _told(amount: float | None, *, in_points: bool) -> str:
     if amount is None:
         return NOTHING
+    if not amount:
+        return "0"
     if not in_points:
-        return signed(amount) if amount else "0"
+        return signed(amount)
     points = f"{abs(100 * amount):.1f}".removesuffix(".0")
-    sign = "" if points == "0" else "+" if amount > 0 else "\N{MINUS SIGN}"
-    return f"{sign}{points}"
+    return f"{'+' if amount > 0 else MINUS}{points}"
 
 
 def _finite(value: Any) -> float | None:

@@ -10,7 +10,7 @@ from tests.factories import DatasetFactory
 from workers import tasks
 from workers.app import app, check_configuration
 from workers.dispatch import CeleryDispatcher
-from workers.steps import BoundedEnd
+from workers.steps import BoundedEnd, LostAcknowledgements
 
 
 def changed(**settings):
@@ -53,6 +53,35 @@ def test_a_worker_that_stops_has_all_given_back_and_is_gone_soon_whatever_it_wai
         assert codes == [EX_FAILURE]
     finally:
         leaving.take_back()
+
+
+class Broker:
+    """A consumer's timer and channel, as far as acknowledgements go."""
+
+    def __init__(self, *, unacknowledged: int) -> None:
+        self.timer = self.task_consumer = self.channel = self.qos = self
+        self.prefetch_count = 2
+        self.unacknowledged = unacknowledged
+
+    def can_consume_max_estimate(self) -> int:
+        return self.prefetch_count - self.unacknowledged
+
+
+def test_a_worker_that_has_lost_acknowledgements_takes_its_connection_for_lost(monkeypatch):
+    at_work: set[str] = set()
+    monkeypatch.setattr("workers.steps.state.reserved_requests", at_work)
+    step, broker = LostAcknowledgements(None), Broker(unacknowledged=1)
+
+    at_work.add("a fit")
+    step.look(broker)
+    step.look(broker)
+    at_work.clear()
+    step.look(broker)  # it may have ended this very moment
+    with pytest.raises(ConnectionError, match="Acknowledgements were lost"):
+        step.look(broker)
+    broker.unacknowledged = 0
+    step.look(broker)
+    step.look(broker)
 
 
 def test_long_and_short_work_have_queues_of_their_own():

@@ -48,14 +48,14 @@ def session_of(model: bytes | str) -> Any:
 class OnnxModel(Model):
     """A trained model as a graph: no library that trained it is needed.
 
+    Many rows are predicted by as many threads as OMP_NUM_THREADS says, or as there are cores.
+
     Parameters
     ----------
     schema : dict
         What `schema.json` holds.
     session : InferenceSession
         See `session_of`.
-
-    Many rows are predicted by as many threads as OMP_NUM_THREADS says, or as there are cores.
     """
 
     runtime = "onnx"
