@@ -29,3 +29,6 @@ ALLOWED_HOSTS = ["*"]
 REST_FRAMEWORK = {**REST_FRAMEWORK, "DEFAULT_THROTTLE_RATES": {"user": "100000/min"}}  # noqa: F405
 ACCOUNT_RATE_LIMITS = False
 DATABASE_WATCH = False
+# In a file, as in life: a table of a database in memory can't be emptied while a request still reads it.
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":  # noqa: F405
+    DATABASES["default"]["TEST"] = {"NAME": os.path.join(_home, "tests.sqlite3")}  # noqa: F405, PTH118
