@@ -6,7 +6,8 @@
 TABLES is a folder as benchmarks/accuracy.py takes it. On a table we search with LightGBM alone, one trial,
 and with everything for the given seconds; both are saved, unpacked and loaded as users do it. One row is
 predicted as a dictionary in this process; 10,000 rows as a frame, against the pipelines of the same bundle
-and against the library's own predict on the matrix that is ready. A peer fits with its medium preset in an
+and against the library's own predict: the estimators', on all cores, on the matrix that is ready. What the
+boosters alone take beneath it is told too. A peer fits with its medium preset in an
 interpreter that has it, see benchmarks/predicting_peer.py, and predicts the same rows. The last lines are
 shares of what is allowed: 1 is at the limit.
 """
@@ -32,7 +33,7 @@ from automl.engine.inference import load
 from benchmarks.accuracy import split
 
 PEER = Path(__file__).with_name("predicting_peer.py")
-SINGLE_ROWS, BATCH_ROWS, BATCH_TIMES = 300, 10_000, 3
+SINGLE_ROWS, BATCH_ROWS, BATCH_TIMES = 300, 10_000, 9
 LOAD = """
 import json, sys, time
 began = time.perf_counter()
@@ -95,10 +96,16 @@ def measure(name: str, bundle: Path, frame: pd.DataFrame) -> dict[str, Any]:
         inputs = [
             fold.preprocess.transform(X) if fold.preprocess else X for fold in pipelines.members[0].models
         ]
-        raw = seconds_of(
-            lambda: [m.booster_.predict(part) for m, part in zip(models, inputs, strict=True)], BATCH_TIMES
-        )
-        figures["batch_library_seconds"] = raw
+        pairs = list(zip(models, inputs, strict=True))
+        for estimator in models:
+            estimator.set_params(n_jobs=-1)
+        calls: dict[str, Callable[[], Any]] = {
+            "batch_library_seconds": lambda: [
+                getattr(m, "predict_proba", m.predict)(part) for m, part in pairs
+            ],
+            "batch_booster_seconds": lambda: [m.booster_.predict(part) for m, part in pairs],
+        }
+        figures |= {name: seconds_of(call, BATCH_TIMES) for name, call in calls.items()}
     command = [sys.executable, "-c", LOAD, "auto"]
     loaded = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
     return {**figures, **json.loads(loaded.stdout)}

@@ -272,7 +272,8 @@ def test_a_model_predicts_no_rows_one_row_and_more_rows_than_a_chunk(binary, mon
     _, folder = binary
     model = inference.load(folder, runtime=runtime)
     monkeypatch.setattr(inference.model, "CHUNK_ROWS", 50)
-    monkeypatch.setattr(inference.onnx_model, "CHUNK_ROWS", 50)
+    monkeypatch.setattr(inference.onnx_model, "LEAST_CHUNK_ROWS", 50)
+    monkeypatch.setattr(inference.onnx_model, "MOST_CHUNK_ROWS", 70)
 
     assert model.predict_proba(people().head(0)).shape == (0, 2)
     whole = model.predict_proba(people())

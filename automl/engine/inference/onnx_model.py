@@ -19,7 +19,7 @@ from .errors import InputError, WrongVersion
 from .model import Model
 
 # A graph's cells in between take memory for each row, and for each thread.
-CHUNK_ROWS, MOST_THREADS = 2_500, 8
+MOST_CHUNK_ROWS, LEAST_CHUNK_ROWS, MOST_THREADS = 5_000, 500, 8
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 MOMENT = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d)?)?")
 DAY_SECONDS = 86_400
@@ -76,14 +76,17 @@ class OnnxModel(Model):
         check_columns(self.feature_names_in_, [str(name) for name in frame.columns])
         if not len(frame):
             return np.empty((0, len(self.classes_)) if self.task_type != "regression" else 0)
-        chunks = [frame.iloc[start : start + CHUNK_ROWS] for start in range(0, len(frame), CHUNK_ROWS)]
+        # Read as a whole: levels are looked up once for each column.
+        feed = {column.input: column.values(frame[column.name]) for column in self._columns}
+        rows = min(max(-(-len(frame) // self._threads), LEAST_CHUNK_ROWS), MOST_CHUNK_ROWS)
+        chunks = [
+            {name: cells[start : start + rows] for name, cells in feed.items()}
+            for start in range(0, len(frame), rows)
+        ]
         if len(chunks) == 1 or self._threads == 1:
-            return np.concatenate([self._predict_chunk(chunk) for chunk in chunks])
+            return np.concatenate([self._run(chunk) for chunk in chunks])
         with ThreadPoolExecutor(self._threads) as pool:
-            return np.concatenate(list(pool.map(self._predict_chunk, chunks)))
-
-    def _predict_chunk(self, chunk: pd.DataFrame) -> np.ndarray[Any, Any]:
-        return self._run({column.input: column.values(chunk[column.name]) for column in self._columns})
+            return np.concatenate(list(pool.map(self._run, chunks)))
 
     def predict_rows(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Predict rows as JSON has them; quick for a few, as no frame is made.
@@ -114,8 +117,8 @@ class OnnxModel(Model):
                     for column in self._columns
                 }
             )
-            for start in range(0, len(rows), CHUNK_ROWS)
-            for part in [rows[start : start + CHUNK_ROWS]]
+            for start in range(0, len(rows), MOST_CHUNK_ROWS)
+            for part in [rows[start : start + MOST_CHUNK_ROWS]]
         ]
         return self._answer(parts[0] if len(parts) == 1 else np.concatenate(parts))
 
