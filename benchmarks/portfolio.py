@@ -24,7 +24,6 @@ from typing import Any
 
 import numpy as np
 
-from automl.engine.ensemble import fast_loss
 from automl.engine.evaluation import read_predictions
 from automl.engine.isolation import Limits, Seat
 from automl.engine.learners import families_for, get_learner
@@ -32,6 +31,7 @@ from automl.engine.metrics import METRICS
 from automl.engine.preparation import Request, open_prepared, prepare, profile_columns
 from automl.engine.reading import convert_table, read_frame
 from automl.engine.samplers.base import signature
+from automl.engine.selection import loss_of
 
 SECONDS = 30.0
 RANDOM = 4
@@ -157,7 +157,11 @@ def read_table(folder: Path) -> Table:
     lines = {key: line for key, line in lines.items() if line["value"] is not None}
     usual = float(np.median([line["seconds"] for line in lines.values()]))
     predictions = {key: read_predictions(folder / key)[::step].astype(np.float32) for key in lines}
-    loss = fast_loss(METRICS[prepared.profile.metric])
+    quick = loss_of(METRICS[prepared.profile.metric])
+
+    def loss(truth: np.ndarray, prediction: np.ndarray) -> float:
+        return float(quick.of(truth, quick.view(prediction[None], truth))[0])
+
     classes = prepared.profile.classes
     constant = np.bincount(y, minlength=classes) / len(y) if classes else np.float64(y.mean())
     unknowing = np.broadcast_to(constant, (len(y[::step]), *constant.shape))

@@ -3,13 +3,14 @@ import pandas as pd
 import pytest
 
 from automl.engine.blending import blend_trials, choose_candidates
-from automl.engine.ensemble import MOST_BYTES, blend
+from automl.engine.ensemble import blend
 from automl.engine.errors import Pruned
 from automl.engine.evaluation import evaluate, read_member, read_predictions
 from automl.engine.inference import finish_probabilities
 from automl.engine.learners import get_learner
 from automl.engine.metrics import METRICS
 from automl.engine.preparation import open_prepared
+from automl.engine.selection import MOST_BYTES, MOST_MEMBERS_OF_FEW_ROWS, choose_weights, loss_of, thin
 from tests.engine.tables import go, people, prepared
 
 
@@ -227,6 +228,78 @@ def test_among_noise_an_honest_score_promises_nothing():
 
     assert np.mean(gains) > 0.7
     assert np.mean(promised) < 0.6
+
+
+def test_on_few_rows_many_members_share_the_weight_and_err_less_on_new_rows():
+    """Halves disagree about which of equal candidates is best: their mean does not follow the noise."""
+    metric = METRICS["roc_auc"]
+    better = []
+    for seed in range(10):
+        chance = np.random.default_rng(seed)
+        y, new = chance.integers(0, 2, 300), chance.integers(0, 2, 20_000)
+        candidates, later = [], []
+        for _ in range(20):
+            for truth, found in ((y, candidates), (new, later)):
+                view = 1 / (1 + np.exp(-(0.7 * (2 * truth - 1) + chance.normal(0, 1.5, len(truth)))))
+                found.append(np.column_stack([1 - view, view]))
+        weights = {}
+        for few in (True, False):
+            loss = loss_of(metric)
+            weights[few] = choose_weights(
+                loss,
+                y,
+                loss.view(np.stack(candidates), y),
+                sizes=np.zeros(20),
+                few=few,
+                generator=np.random.default_rng(0),
+            )
+        values = {
+            few: metric.value(new, np.tensordot(own, np.stack(later), axes=1)) for few, own in weights.items()
+        }
+        better.append(values[True] - values[False])
+        assert (weights[True] > 0).sum() <= MOST_MEMBERS_OF_FEW_ROWS
+    assert np.mean(better) > 0.005
+    assert np.mean(np.array(better) > 0) >= 0.9
+
+
+def test_a_member_that_hardly_helps_is_left_out_and_one_that_does_stays():
+    chance = np.random.default_rng(0)
+    y = chance.normal(0, 1, 5_000)
+    views = np.stack([y + chance.normal(0, spread, 5_000) for spread in (1, 1, 1.2, 9)])
+    views = np.concatenate([views, views[:1] + chance.normal(0, 0.2, (1, 5_000))])
+
+    found = thin(loss_of(METRICS["rmse"]), y, views, np.array([0.3, 0.3, 0.3, 0.03, 0.07]))
+
+    assert (found > 0).tolist() == [True, True, True, False, False]
+    assert found.sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("name", ["roc_auc", "log_loss", "rmse", "mae", "accuracy"])
+def test_losses_of_many_candidates_are_those_of_the_metric(name):
+    chance = np.random.default_rng(0)
+    metric = METRICS[name]
+    if metric.needs == "numbers":
+        y = chance.normal(0, 1, 400)
+        stack = np.stack([y + chance.normal(0, 1, 400) for _ in range(3)])
+    else:
+        y = chance.integers(0, 2, 400)
+        view = chance.random((3, 400))
+        stack = np.stack([1 - view, view], axis=2)
+    loss = loss_of(metric)
+    mean = stack.mean(axis=0)
+
+    found = loss.of(y, loss.view(stack, y))
+
+    assert found == pytest.approx([_as_loss(metric, y, each) for each in stack], rel=1e-5)
+    seen = loss.view(stack, y).mean(axis=0)[None]
+    assert loss.of(y, seen)[0] == pytest.approx(_as_loss(metric, y, mean), rel=1e-5)
+
+
+def _as_loss(metric, y, prediction):
+    value = metric.value(y, prediction)
+    if metric.name == "roc_auc":
+        return 1 - value
+    return value if metric.name != "accuracy" else -value
 
 
 def test_the_same_seed_gives_the_same_weights():

@@ -1,0 +1,205 @@
+"""Greedy selection of an ensemble's members over out-of-fold predictions.
+
+Caruana, Niculescu-Mizil, Crew and Ksikes 2004: add, again and again, the candidate that helps most. On few
+rows that fits the noise: there it is done on many halves of the rows, and the weights are their mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from automl.engine.metrics import LEAST_PROBABILITY, Metric
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+ROUNDS = 12
+PATIENCE = 6
+# Halves are drawn up to so many rows, together at most so many times, and so many rows of all of them.
+FEW_ROWS, MOST_HALVES, HALVED_ROWS = 10_000, 16, 20_000
+# Each member costs time and space at every prediction, those of few rows the least; and the package has to
+# be written before the budget's end.
+MOST_MEMBERS, MOST_MEMBERS_OF_FEW_ROWS = 8, 12
+MOST_BYTES = 128 << 20
+LEAST_WEIGHT, LEAST_MEAN_WEIGHT = 0.04, 0.02
+# Members may go for as much of what the ensemble gains over its best one.
+SPARED_GAIN = 0.02
+# As much is averaged at once.
+MOST_CELLS, CELLS_AT_ONCE = 60_000_000, 2_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """A metric to be asked a thousand times, of many candidates at once.
+
+    Attributes
+    ----------
+    view : callable
+        From predictions of shape (candidates, rows) or (candidates, rows, classes), and y, what of them
+        counts, of shape (candidates, rows) or unchanged. A mean of predictions is seen as the mean of views.
+    of : callable
+        From y and such views the losses, of shape (candidates,); less is better.
+    """
+
+    view: Callable[[Array, Array], Array]
+    of: Callable[[Array, Array], Array]
+
+
+def loss_of(metric: Metric) -> Loss:
+    """The loss of a metric."""
+    quick = {
+        "roc_auc": Loss(lambda stack, y: stack[:, :, 1], _auc_losses),
+        "log_loss": Loss(lambda stack, y: stack[:, np.arange(len(y)), y], _log_losses),
+        "rmse": Loss(_whole, lambda y, views: np.sqrt(np.mean((views - y) ** 2, axis=1))),
+        "mae": Loss(_whole, lambda y, views: np.mean(np.abs(views - y), axis=1)),
+    }
+    return quick.get(
+        metric.name,
+        Loss(
+            _whole,
+            lambda y, views: np.array([-metric.score(y, np.asarray(p, dtype=np.float64)) for p in views]),
+        ),
+    )
+
+
+def _whole(stack: Array, y: Array) -> Array:
+    return stack
+
+
+def _auc_losses(y: Array, views: Array) -> Array:
+    positive = y == 1
+    count = int(positive.sum())
+    ranks = positive[np.argsort(views, axis=1)] @ np.arange(1.0, len(y) + 1)
+    return np.asarray(1.0 - (ranks - count * (count + 1) / 2) / max(count * (len(y) - count), 1))
+
+
+def _log_losses(y: Array, views: Array) -> Array:
+    # Members' rows sum to 1, so their mean's do.
+    return np.asarray(-np.log(np.maximum(views, LEAST_PROBABILITY)).mean(axis=1))
+
+
+def choose_weights(
+    loss: Loss, y: Array, views: Array, *, sizes: Array, few: bool, generator: np.random.Generator
+) -> Array:
+    """Choose weights for candidates.
+
+    Parameters
+    ----------
+    loss : Loss
+    y : array of shape (rows,)
+    views : array of shape (candidates, rows, ...)
+        See `Loss`.
+    sizes : array of shape (candidates,)
+        Bytes of each candidate's models.
+    few : bool
+        Whether rows are so few that they are halved again and again.
+    generator : Generator
+
+    Returns
+    -------
+    array of shape (candidates,)
+        They sum to 1; most of them are 0.
+    """
+    if views.size > MOST_CELLS:
+        step = -(-views.size // MOST_CELLS)
+        y, views = y[::step], views[:, ::step]
+    if not few:
+        return thin(loss, y, views, _without(_greedy(loss, y, views, sizes), LEAST_WEIGHT))
+    found = [_greedy(loss, y[rows], views[:, rows], sizes) for rows in _halves(len(y), generator)]
+    return _limited(np.mean(found, axis=0), sizes)
+
+
+def _halves(rows: int, generator: np.random.Generator) -> list[Array]:
+    """Halves of the rows, drawn in pairs."""
+    count = min(MOST_HALVES, max(2, HALVED_ROWS // max(rows // 2, 1)))
+    found: list[Array] = []
+    for _ in range(-(-count // 2)):
+        order = generator.permutation(rows)
+        found += [np.sort(order[: rows // 2]), np.sort(order[rows // 2 :])]
+    return [half for half in found if len(half)]
+
+
+def _greedy(loss: Loss, y: Array, views: Array, sizes: Array) -> Array:
+    """Add, again and again, the candidate that helps most; with replacement, from the best one on."""
+    counts = np.zeros(len(views))
+    total = np.zeros_like(views[0])
+    best, best_counts, since = np.inf, counts.copy(), 0
+    for size in range(1, ROUNDS + 1):
+        open_ = np.flatnonzero(_may_join(counts, sizes))
+        losses = _losses_with(loss, y, views, total, open_, size)
+        least = int(np.argmin(losses))
+        total += views[open_[least]]
+        counts[open_[least]] += 1
+        if losses[least] < best * (1 - 1e-6) if best > 0 else losses[least] < best - 1e-9:
+            best, best_counts, since = float(losses[least]), counts.copy(), 0
+        else:
+            since += 1
+            if since >= PATIENCE:
+                break
+    return np.asarray(best_counts / best_counts.sum())
+
+
+def _losses_with(loss: Loss, y: Array, views: Array, total: Array, open_: Array, size: int) -> Array:
+    """The losses of the sum so far with each of some candidates."""
+    step = max(1, CELLS_AT_ONCE // max(total.size, 1))
+    parts = [open_[start : start + step] for start in range(0, len(open_), step)]
+    return np.concatenate([loss.of(y, (total + views[part]) / size) for part in parts])
+
+
+def _may_join(counts: Array, sizes: Array) -> Array:
+    """Tell which candidates are members already, or may still become one."""
+    members = counts > 0
+    if not members.any():
+        return np.ones(len(counts), dtype=bool)
+    if members.sum() == MOST_MEMBERS:
+        return np.asarray(members)
+    return np.asarray(members | (sizes <= MOST_BYTES - sizes[members].sum()))
+
+
+def _without(weights: Array, least: float) -> Array:
+    """Drop the members that hardly count."""
+    kept = np.where(weights >= min(least, float(weights.max())), weights, 0.0)
+    return np.asarray(kept / kept.sum())
+
+
+def thin(loss: Loss, y: Array, views: Array, weights: Array) -> Array:
+    """Drop members, the one that is missed least first, while nearly all of what they gain stays."""
+    members = np.flatnonzero(weights)
+    mixed = _loss_of_mean(loss, y, views, weights)
+    limit = mixed + SPARED_GAIN * max(float(loss.of(y, views[members]).min()) - mixed, 0.0)
+    while len(members) > 1:
+        without = []
+        for member in members:
+            rest = np.where(np.arange(len(weights)) == member, 0.0, weights)
+            without.append(rest / rest.sum())
+        losses = [_loss_of_mean(loss, y, views, rest) for rest in without]
+        least = int(np.argmin(losses))
+        if losses[least] > limit:
+            break
+        weights = without[least]
+        members = np.flatnonzero(weights)
+    return weights
+
+
+def _loss_of_mean(loss: Loss, y: Array, views: Array, weights: Array) -> float:
+    members = np.flatnonzero(weights)
+    mean = np.tensordot(weights[members], views[members], axes=1)
+    return float(loss.of(y, mean[None])[0])
+
+
+def _limited(weights: Array, sizes: Array) -> Array:
+    """Keep those that weigh most, as many as a bundle has room for."""
+    kept = np.zeros_like(weights)
+    room = float(MOST_BYTES)
+    for member in np.argsort(-weights, kind="stable")[:MOST_MEMBERS_OF_FEW_ROWS]:
+        first = not kept.any()
+        if first or (weights[member] >= LEAST_MEAN_WEIGHT and sizes[member] <= room):
+            kept[member] = weights[member]
+            room -= sizes[member]
+    return np.asarray(kept / kept.sum())
