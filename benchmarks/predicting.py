@@ -7,7 +7,7 @@ TABLES is a folder as benchmarks/accuracy.py takes it. On a table we search with
 and with everything for the given seconds; both are saved, unpacked and loaded as users do it. One row is
 predicted as a dictionary in this process; 10,000 rows as a frame, against the pipelines of the same bundle
 and against the library's own predict: the estimators', on all cores, on the matrix that is ready. What the
-boosters alone take beneath it is told too. A peer fits with its medium preset in an
+boosters alone take beneath it, on as many, is told too. A peer fits with its medium preset in an
 interpreter that has it, see benchmarks/predicting_peer.py, and predicts the same rows. The last lines are
 shares of what is allowed: 1 is at the limit.
 """
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -110,12 +111,15 @@ def measure(name: str, bundle: Path, frame: pd.DataFrame) -> dict[str, Any]:
         inputs = [
             fold.preprocess.transform(X) if fold.preprocess else X for fold in pipelines.members[0].models
         ]
+        cores = os.cpu_count()
         # Copies: in the bundle they keep to one thread.
         pairs = [(copy(m).set_params(n_jobs=-1), part) for m, part in zip(models, inputs, strict=True)]
         calls["batch_library_seconds"] = lambda: [
             getattr(m, "predict_proba", m.predict)(part) for m, part in pairs
         ]
-        calls["batch_booster_seconds"] = lambda: [m.booster_.predict(part) for m, part in pairs]
+        calls["batch_booster_seconds"] = lambda: [
+            m.booster_.predict(part, num_threads=cores) for m, part in pairs
+        ]
     figures |= side_by_side(calls, BATCH_TIMES)
     command = [sys.executable, "-c", LOAD, "auto"]
     loaded = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)

@@ -6,6 +6,7 @@ import atexit
 import os
 import shutil
 import tempfile
+from pathlib import Path
 
 # Two processes of tests, each with as many OpenMP threads as cores, would wait for each other's spinning.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -31,4 +32,4 @@ ACCOUNT_RATE_LIMITS = False
 DATABASE_WATCH = False
 # In a file, as in life: a table of a database in memory can't be emptied while a request still reads it.
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":  # noqa: F405
-    DATABASES["default"]["TEST"] = {"NAME": os.path.join(_home, "tests.sqlite3")}  # noqa: F405, PTH118
+    DATABASES["default"]["TEST"] = {"NAME": str(Path(_home) / "tests.sqlite3")}  # noqa: F405

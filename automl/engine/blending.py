@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-# Each candidate's predictions are in memory at once, and each round of the greedy search reads them all.
+# Each candidate's predictions are in memory at once.
 MOST_CANDIDATES = 30
 MOST_BYTES = 1 << 30
 # Of the memory there is: they are stacked once more, and sampled once more for each judge.

@@ -111,6 +111,5 @@ def _deal(y: Array, generator: np.random.Generator) -> Array:
 
 
 def _sample(rows: Array, generator: np.random.Generator) -> Array:
-    if len(rows) <= CHOOSING_ROWS:
-        return rows
-    return np.sort(generator.choice(rows, CHOOSING_ROWS, replace=False))
+    """At most so many rows, in an order of chance: in a sorted table ties would look like knowledge."""
+    return np.asarray(generator.permutation(rows)[:CHOOSING_ROWS])

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 ROUNDS = 12
 PATIENCE = 6
-# Halves are drawn up to so many rows, together at most so many times, and so many rows of all of them.
+# Up to so many rows are halved: into at most so many halves, with about so many rows in all of them.
 FEW_ROWS, MOST_HALVES, HALVED_ROWS = 10_000, 16, 20_000
 # Each member costs time and space at every prediction, those of few rows the least; and the package has to
 # be written before the budget's end.
@@ -30,7 +30,7 @@ MOST_BYTES = 128 << 20
 LEAST_WEIGHT, LEAST_MEAN_WEIGHT = 0.04, 0.02
 # Members may go for as much of what the ensemble gains over its best one.
 SPARED_GAIN = 0.02
-# As much is averaged at once.
+# Beyond so many numbers only some of the rows are looked at; so many are averaged at once.
 MOST_CELLS, CELLS_AT_ONCE = 60_000_000, 2_000_000
 
 
@@ -52,36 +52,64 @@ class Loss:
 
 
 def loss_of(metric: Metric) -> Loss:
-    """The loss of a metric."""
+    """The loss of a metric: the metric or what falls with it, such as the squared error for R².
+
+    Scores of equal predictions depend on the order of the rows, which has to be one of chance.
+
+    Parameters
+    ----------
+    metric : Metric
+
+    Returns
+    -------
+    Loss
+    """
     quick = {
-        "roc_auc": Loss(lambda stack, y: stack[:, :, 1], _auc_losses),
+        "roc_auc": Loss(_second, _auc_losses),
+        "average_precision": Loss(_second, _precision_losses),
         "log_loss": Loss(lambda stack, y: stack[:, np.arange(len(y)), y], _log_losses),
+        "brier": Loss(_whole, _brier_losses),
         "rmse": Loss(_whole, lambda y, views: np.sqrt(np.mean((views - y) ** 2, axis=1))),
+        "r2": Loss(_whole, lambda y, views: np.mean((views - y) ** 2, axis=1)),
         "mae": Loss(_whole, lambda y, views: np.mean(np.abs(views - y), axis=1)),
     }
-    return quick.get(
-        metric.name,
-        Loss(
-            _whole,
-            lambda y, views: np.array([-metric.score(y, np.asarray(p, dtype=np.float64)) for p in views]),
-        ),
-    )
+
+    def of_each(y: Array, views: Array) -> Array:
+        return np.array([-metric.score(y, np.asarray(view, dtype=np.float64)) for view in views])
+
+    return quick.get(metric.name, Loss(_whole, of_each))
 
 
 def _whole(stack: Array, y: Array) -> Array:
     return stack
 
 
+def _second(stack: Array, y: Array) -> Array:
+    return stack[:, :, 1]
+
+
 def _auc_losses(y: Array, views: Array) -> Array:
     positive = y == 1
     count = int(positive.sum())
-    ranks = positive[np.argsort(views, axis=1)] @ np.arange(1.0, len(y) + 1)
+    ranks = positive[np.argsort(views, axis=1, kind="stable")] @ np.arange(1.0, len(y) + 1)
     return np.asarray(1.0 - (ranks - count * (count + 1) / 2) / max(count * (len(y) - count), 1))
+
+
+def _precision_losses(y: Array, views: Array) -> Array:
+    found = (y == 1)[np.argsort(-views, axis=1, kind="stable")]
+    precision = np.cumsum(found, axis=1) / np.arange(1.0, len(y) + 1)
+    return np.asarray(1.0 - (precision * found).sum(axis=1) / max(int((y == 1).sum()), 1))
 
 
 def _log_losses(y: Array, views: Array) -> Array:
     # Members' rows sum to 1, so their mean's do.
     return np.asarray(-np.log(np.maximum(views, LEAST_PROBABILITY)).mean(axis=1))
+
+
+def _brier_losses(y: Array, views: Array) -> Array:
+    truth = np.zeros(views.shape[1:])
+    truth[np.arange(len(y)), y] = 1.0
+    return np.asarray(((views - truth) ** 2).sum(axis=2).mean(axis=1))
 
 
 def choose_weights(
@@ -93,6 +121,7 @@ def choose_weights(
     ----------
     loss : Loss
     y : array of shape (rows,)
+        Rows in an order of chance, see `loss_of`.
     views : array of shape (candidates, rows, ...)
         See `Loss`.
     sizes : array of shape (candidates,)
@@ -106,23 +135,29 @@ def choose_weights(
     array of shape (candidates,)
         They sum to 1; most of them are 0.
     """
+    if len(y) < 2:
+        return np.asarray(np.arange(len(views)) == 0, dtype=np.float64)
     if views.size > MOST_CELLS:
         step = -(-views.size // MOST_CELLS)
         y, views = y[::step], views[:, ::step]
     if not few:
-        return thin(loss, y, views, _without(_greedy(loss, y, views, sizes), LEAST_WEIGHT))
-    found = [_greedy(loss, y[rows], views[:, rows], sizes) for rows in _halves(len(y), generator)]
+        weights = _without(_greedy(loss, y, views, sizes), LEAST_WEIGHT)
+        return thin(loss, y, views, weights=weights)
+    found = [_greedy(loss, y[rows], views[:, rows], sizes) for rows in _halves(y, generator)]
     return _limited(np.mean(found, axis=0), sizes)
 
 
-def _halves(rows: int, generator: np.random.Generator) -> list[Array]:
-    """Halves of the rows, drawn in pairs."""
-    count = min(MOST_HALVES, max(2, HALVED_ROWS // max(rows // 2, 1)))
+def _halves(y: Array, generator: np.random.Generator) -> list[Array]:
+    """Halves of the rows, two at a time, in an order of chance; both have their share of every class."""
+    pairs = min(MOST_HALVES, HALVED_ROWS // max(len(y) // 2, 1)) // 2
+    place = np.arange(len(y))
     found: list[Array] = []
-    for _ in range(-(-count // 2)):
-        order = generator.permutation(rows)
-        found += [np.sort(order[: rows // 2]), np.sort(order[rows // 2 :])]
-    return [half for half in found if len(half)]
+    for _ in range(max(pairs, 1)):
+        order = np.lexsort((generator.random(len(y)), y))
+        # Of two neighbours one goes to each half.
+        is_first = (place % 2) ^ generator.integers(0, 2, len(y))[place // 2] == 0
+        found += [generator.permutation(order[is_first]), generator.permutation(order[~is_first])]
+    return found
 
 
 def _greedy(loss: Loss, y: Array, views: Array, sizes: Array) -> Array:
@@ -168,8 +203,21 @@ def _without(weights: Array, least: float) -> Array:
     return np.asarray(kept / kept.sum())
 
 
-def thin(loss: Loss, y: Array, views: Array, weights: Array) -> Array:
-    """Drop members, the one that is missed least first, while nearly all of what they gain stays."""
+def thin(loss: Loss, y: Array, views: Array, *, weights: Array) -> Array:
+    """Drop members, the one that is missed least first, while nearly all of what they gain stays.
+
+    Parameters
+    ----------
+    loss : Loss
+    y : array of shape (rows,)
+    views : array of shape (candidates, rows, ...)
+    weights : array of shape (candidates,)
+
+    Returns
+    -------
+    array of shape (candidates,)
+        They sum to 1.
+    """
     members = np.flatnonzero(weights)
     mixed = _loss_of_mean(loss, y, views, weights)
     limit = mixed + SPARED_GAIN * max(float(loss.of(y, views[members]).min()) - mixed, 0.0)
@@ -197,9 +245,11 @@ def _limited(weights: Array, sizes: Array) -> Array:
     """Keep those that weigh most, as many as a bundle has room for."""
     kept = np.zeros_like(weights)
     room = float(MOST_BYTES)
-    for member in np.argsort(-weights, kind="stable")[:MOST_MEMBERS_OF_FEW_ROWS]:
+    for member in np.argsort(-weights, kind="stable"):
         first = not kept.any()
         if first or (weights[member] >= LEAST_MEAN_WEIGHT and sizes[member] <= room):
             kept[member] = weights[member]
             room -= sizes[member]
+        if np.count_nonzero(kept) == MOST_MEMBERS_OF_FEW_ROWS:
+            break
     return np.asarray(kept / kept.sum())

@@ -272,14 +272,33 @@ def test_a_model_predicts_no_rows_one_row_and_more_rows_than_a_chunk(binary, mon
     _, folder = binary
     model = inference.load(folder, runtime=runtime)
     monkeypatch.setattr(inference.model, "CHUNK_ROWS", 50)
-    monkeypatch.setattr(inference.onnx_model, "LEAST_CHUNK_ROWS", 50)
-    monkeypatch.setattr(inference.onnx_model, "MOST_CHUNK_ROWS", 70)
 
     assert model.predict_proba(people().head(0)).shape == (0, 2)
     whole = model.predict_proba(people())
     assert whole.shape == (240, 2)
     for row in (7, 207):
         assert whole[row] == pytest.approx(model.predict_proba(people().iloc[[row]])[0], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("threads", "chunks"), [(1, [60, 60, 60, 60]), (3, [40] * 6), (4, [60] * 4), (8, [30] * 8)]
+)
+def test_a_graph_gets_rows_in_equal_chunks_for_its_threads(binary, monkeypatch, threads, chunks):
+    _, folder = binary
+    model = inference.load(folder, runtime="onnx")
+    alone = [model.predict_proba(people().iloc[[row]])[0] for row in range(240)]
+    monkeypatch.setattr(inference.onnx_model, "MOST_CHUNK_ROWS", 70)
+    monkeypatch.setattr(inference.onnx_model, "LEAST_CHUNK_ROWS", 20)
+    model._threads = threads
+    seen, run = [], model._run
+    monkeypatch.setattr(
+        model, "_run", lambda cells: seen.append(len(next(iter(cells.values())))) or run(cells)
+    )
+
+    found = model.predict_proba(people())
+
+    assert sorted(seen) == sorted(chunks)
+    assert found == pytest.approx(np.array(alone), abs=1e-12)
 
 
 def test_the_end_of_a_search_waits_for_no_large_graph():

@@ -10,7 +10,14 @@ from automl.engine.inference import finish_probabilities
 from automl.engine.learners import get_learner
 from automl.engine.metrics import METRICS
 from automl.engine.preparation import open_prepared
-from automl.engine.selection import MOST_BYTES, MOST_MEMBERS_OF_FEW_ROWS, choose_weights, loss_of, thin
+from automl.engine.selection import (
+    MOST_BYTES,
+    MOST_MEMBERS_OF_FEW_ROWS,
+    _halves,
+    choose_weights,
+    loss_of,
+    thin,
+)
 from tests.engine.tables import go, people, prepared
 
 
@@ -257,7 +264,8 @@ def test_on_few_rows_many_members_share_the_weight_and_err_less_on_new_rows():
             few: metric.value(new, np.tensordot(own, np.stack(later), axes=1)) for few, own in weights.items()
         }
         better.append(values[True] - values[False])
-        assert (weights[True] > 0).sum() <= MOST_MEMBERS_OF_FEW_ROWS
+        members = {few: int((own > 0).sum()) for few, own in weights.items()}
+        assert members[False] < members[True] <= MOST_MEMBERS_OF_FEW_ROWS
     assert np.mean(better) > 0.005
     assert np.mean(np.array(better) > 0) >= 0.9
 
@@ -268,13 +276,15 @@ def test_a_member_that_hardly_helps_is_left_out_and_one_that_does_stays():
     views = np.stack([y + chance.normal(0, spread, 5_000) for spread in (1, 1, 1.2, 9)])
     views = np.concatenate([views, views[:1] + chance.normal(0, 0.2, (1, 5_000))])
 
-    found = thin(loss_of(METRICS["rmse"]), y, views, np.array([0.3, 0.3, 0.3, 0.03, 0.07]))
+    found = thin(loss_of(METRICS["rmse"]), y, views, weights=np.array([0.3, 0.3, 0.3, 0.03, 0.07]))
 
     assert (found > 0).tolist() == [True, True, True, False, False]
     assert found.sum() == pytest.approx(1)
 
 
-@pytest.mark.parametrize("name", ["roc_auc", "log_loss", "rmse", "mae", "accuracy"])
+@pytest.mark.parametrize(
+    "name", ["roc_auc", "average_precision", "log_loss", "brier", "rmse", "mae", "accuracy", "mcc"]
+)
 def test_losses_of_many_candidates_are_those_of_the_metric(name):
     chance = np.random.default_rng(0)
     metric = METRICS[name]
@@ -297,9 +307,71 @@ def test_losses_of_many_candidates_are_those_of_the_metric(name):
 
 def _as_loss(metric, y, prediction):
     value = metric.value(y, prediction)
-    if metric.name == "roc_auc":
+    if metric.name in ("roc_auc", "average_precision"):
         return 1 - value
-    return value if metric.name != "accuracy" else -value
+    return -metric.score_of(value)
+
+
+@pytest.mark.parametrize("rows", [600, 12_000])
+@pytest.mark.parametrize("name", ["roc_auc", "average_precision"])
+def test_a_candidate_that_says_the_same_of_all_rows_is_not_taken_for_good_where_rows_are_sorted(rows, name):
+    chance = np.random.default_rng(0)
+    y = np.repeat([0, 1], rows // 2)
+    view = 1 / (1 + np.exp(-(2 * y - 1 + chance.normal(0, 1, rows))))
+
+    for truth, good in ((y, view), (y[::-1], view[::-1])):
+        candidates = [np.column_stack([1 - p, p]) for p in (good, np.full(rows, 0.5))]
+        found = blend(METRICS[name], truth, candidates)
+        assert found.weights[0] == pytest.approx(1, abs=0.1)
+
+
+def test_halves_share_a_rare_class():
+    y = np.zeros(4_000, dtype=int)
+    y[[5, 2_000, 3_500, 3_501]] = 1
+
+    for seed in range(20):
+        for half in _halves(y, np.random.default_rng(seed)):
+            assert 1 <= y[half].sum() <= 3
+            assert len(half) == 2_000
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3])
+def test_a_few_rows_are_enough_for_weights(rows):
+    y = np.arange(rows, dtype=float)
+    views = np.stack([y, y + 1])
+
+    found = choose_weights(
+        loss_of(METRICS["rmse"]),
+        y,
+        views,
+        sizes=np.zeros(2),
+        few=True,
+        generator=np.random.default_rng(0),
+    )
+
+    assert found.tolist() == [1, 0]
+
+
+def test_candidates_are_judged_alike_in_parts_and_at_once(monkeypatch):
+    chance = np.random.default_rng(0)
+    y = chance.normal(0, 1, 500)
+    candidates = [y + chance.normal(0, 1, 500) for _ in range(6)]
+    whole = blend(METRICS["rmse"], y, candidates)
+    monkeypatch.setattr("automl.engine.selection.CELLS_AT_ONCE", 1)
+
+    assert blend(METRICS["rmse"], y, candidates).weights == whole.weights
+
+
+def test_small_members_get_a_place_where_large_ones_have_none():
+    chance = np.random.default_rng(0)
+    y = chance.normal(0, 1, 500)
+    candidates = [y + chance.normal(0, 1, 500) for _ in range(16)]
+    sizes = [1, *[MOST_BYTES] * 14, 1]
+
+    found = blend(METRICS["rmse"], y, candidates, sizes=sizes)
+
+    members = [place for place, weight in enumerate(found.weights) if weight > 0]
+    assert sum(sizes[place] for place in members) <= MOST_BYTES
 
 
 def test_the_same_seed_gives_the_same_weights():

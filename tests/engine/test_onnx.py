@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ from sklearn.preprocessing import QuantileTransformer, SplineTransformer
 
 from automl.engine.bundle import load_texts
 from automl.engine.inference import Encoder, FittedModel, Member, Model
-from automl.engine.inference.onnx_model import OnnxModel, session_of
+from automl.engine.inference.onnx_model import OnnxModel, session_of, split_texts
 from automl.engine.learners import LEARNERS
 from automl.engine.onnx import catboost
 from automl.engine.onnx import graph as graphs
@@ -311,11 +312,45 @@ def test_words_are_the_very_numbers_that_training_saw(tmp_path):
     model = graph.model(input_ports(schema), [Port("found", FLOAT, ("rows", trained.shape[1]))])
     cells = OnnxModel(schema, session_of(model.SerializeToString()))
 
-    feed = {column.input: column.values(frame[column.name]) for column in cells._columns}
+    feed = {column.input: split_texts(column.values(frame[column.name])) for column in cells._columns}
 
     assert trained.shape[1] > 4
     assert np.array_equal(encoder.transform(frame), trained)
     assert np.array_equal(cells.session.run(None, feed)[0], trained)
+
+
+def test_one_long_text_makes_the_rows_of_its_own_chunk_wide_alone(monkeypatch):
+    frame = pd.DataFrame({"note": [f"red car {n}" for n in range(399)] + ["word " * 5_000]})
+    schema = {
+        "columns": [{"name": "note", "kind": "text", "text": 0}],
+        "features": [],
+        "missing_values": [],
+        "classes": ["a", "b"],
+        "task_type": "binary",
+        "metric": "roc_auc",
+    }
+    session = WidthSession()
+    model = OnnxModel(schema, session)
+    monkeypatch.setattr("automl.engine.inference.onnx_model.MOST_CHUNK_ROWS", 100)
+    monkeypatch.setattr("automl.engine.inference.onnx_model.LEAST_CHUNK_ROWS", 1)
+
+    model.predict_raw(frame)
+
+    assert sorted(session.widths) == [5, 5, 5, 5_002]
+
+
+class WidthSession:
+    """Notes how wide its one input is."""
+
+    def __init__(self) -> None:
+        self.widths: list[int] = []
+
+    def get_inputs(self):
+        return [SimpleNamespace(name="note")]
+
+    def run(self, names, feed):
+        self.widths.append(feed["note"].shape[1])
+        return [np.zeros((len(feed["note"]), 2))]
 
 
 def test_words_that_an_earlier_release_prepared_get_no_graph(tmp_path):

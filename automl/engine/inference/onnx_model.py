@@ -22,6 +22,7 @@ from .model import Model
 MOST_CHUNK_ROWS, LEAST_CHUNK_ROWS, MOST_THREADS = 5_000, 500, 8
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 MOMENT = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d)?)?")
+WORD = re.compile(r"(?u)\b\w\w+\b")
 DAY_SECONDS = 86_400
 LARGEST = 10**300
 # No level: a cell of blanks is not a missing one.
@@ -78,7 +79,8 @@ class OnnxModel(Model):
             return np.empty((0, len(self.classes_)) if self.task_type != "regression" else 0)
         # Read as a whole: levels are looked up once for each column.
         feed = {column.input: column.values(frame[column.name]) for column in self._columns}
-        rows = min(max(-(-len(frame) // self._threads), LEAST_CHUNK_ROWS), MOST_CHUNK_ROWS)
+        waves = -(-len(frame) // (self._threads * MOST_CHUNK_ROWS))
+        rows = max(-(-len(frame) // (self._threads * waves)), LEAST_CHUNK_ROWS)
         chunks = [
             {name: cells[start : start + rows] for name, cells in feed.items()}
             for start in range(0, len(frame), rows)
@@ -122,7 +124,12 @@ class OnnxModel(Model):
         ]
         return self._answer(parts[0] if len(parts) == 1 else np.concatenate(parts))
 
-    def _run(self, feed: dict[str, Any]) -> np.ndarray[Any, Any]:
+    def _run(self, cells: Mapping[str, Any]) -> np.ndarray[Any, Any]:
+        # Texts are split here: a row is as wide as the longest text of its chunk.
+        feed = {
+            name: split_texts(values) if isinstance(values, list) else values
+            for name, values in cells.items()
+        }
         name = "prediction" if self.task_type == "regression" else "probabilities"
         found: np.ndarray[Any, Any] = self.session.run([name], feed)[0]
         return found.reshape(-1) if self.task_type == "regression" else found
@@ -145,22 +152,21 @@ class _Column:
         self._kind: str = column["kind"]
         self._is_plain = encoder.schema.get("decimal") != ","
         self._is_iso = column.get("format") in (None, "ISO8601")
-        self._words = re.compile(r"(?u)\b\w\w+\b")
 
-    def values(self, series: pd.Series) -> np.ndarray[Any, Any]:
-        """The input for a column of a frame."""
+    def values(self, series: pd.Series) -> np.ndarray[Any, Any] | list[str]:
+        """The input for a column of a frame; of texts a list, for `split_texts`."""
         if self._kind == "numeric":
             return self._encoder.numbers(series).astype(np.float64).reshape(-1, 1)
         if self._kind == "datetime":
             codes, uniques = pd.factorize(series)
             return np.append(self._days(pd.Series(uniques)), np.nan)[codes].reshape(-1, 1)
         if self._kind == "text":
-            return self._split(clean_texts(series))
+            return clean_texts(series)
         codes, uniques = pd.factorize(series)
         levels = [*(level_of(value) or UNKNOWN for value in uniques), ""]
         return np.array(levels, dtype=object)[codes].reshape(-1, 1)
 
-    def cells(self, cells: Sequence[Any]) -> np.ndarray[Any, Any]:
+    def cells(self, cells: Sequence[Any]) -> np.ndarray[Any, Any] | list[str]:
         """The input for cells as JSON has them."""
         if self._kind == "numeric":
             numbers = [self._number(cell) for cell in cells]
@@ -173,7 +179,7 @@ class _Column:
                 return self.values(pd.Series(cells))
             return np.array(days, dtype=np.float64).reshape(-1, 1)
         if self._kind == "text":
-            return self._split(["" if cell is None else str(cell) for cell in cells])
+            return ["" if cell is None else str(cell) for cell in cells]
         levels = ["" if pd.isna(cell) else level_of(cell) or UNKNOWN for cell in cells]
         return np.array(levels, dtype=object).reshape(-1, 1)
 
@@ -204,15 +210,16 @@ class _Column:
         dates: Any = pd.DatetimeIndex(parse_dates(values, self._column.get("format")))
         return np.asarray((dates - pd.Timestamp("1970-01-01")) / pd.Timedelta(days=1), dtype=np.float64)
 
-    def _split(self, texts: Sequence[str]) -> np.ndarray[Any, Any]:
-        """Words of texts, and behind them their lengths as the encoder takes them."""
-        words = [self._words.findall(text.lower()) for text in texts]
-        width = max(1, max(map(len, words), default=1))
-        rows = [
-            [*found, *[""] * (width - len(found)), str(len(text)), str(text.count(" ") + 1)]
-            for found, text in zip(words, texts, strict=True)
-        ]
-        return np.array(rows, dtype=object).reshape(len(texts), width + 2)
+
+def split_texts(texts: Sequence[str]) -> np.ndarray[Any, Any]:
+    """Words of texts, and behind them their lengths as the encoder takes them."""
+    words = [WORD.findall(text.lower()) for text in texts]
+    width = max(1, max(map(len, words), default=1))
+    rows = [
+        [*found, *[""] * (width - len(found)), str(len(text)), str(text.count(" ") + 1)]
+        for found, text in zip(words, texts, strict=True)
+    ]
+    return np.array(rows, dtype=object).reshape(len(texts), width + 2)
 
 
 def is_offered(folder: Path) -> bool:
