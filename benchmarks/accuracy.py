@@ -7,7 +7,8 @@ TABLES is a folder with index.json, a list of {"name", "file", "target", "task"}
 A quarter of each table is held out. We are measured as users meet us: the real service, the REST API,
 the downloaded bundle in a process of its own. A peer runs benchmarks/peer.py with an interpreter that
 has it. Of ours it is also told in what share of held-out rows the truth lay in its interval or set of 90 %.
-Each run adds a line of JSON to the file; what is there is not measured again. Memory is the most
+Each run adds a line of JSON to the file; what is there is not measured again, and the table printed at the
+end is of all that is there for these seconds and seeds. Memory is the most
 that all processes of a contender held at one time, pages they share counted once (PSS) and in each (RSS).
 """
 
@@ -103,6 +104,21 @@ def score(predictions: Path, test: Path, target: str, task: str) -> float:
     return float(log_loss(truth, clipped / clipped.sum(axis=1, keepdims=True), labels=sorted(labels)))
 
 
+def constant_score(train: Path, test: Path, target: str, task: str) -> float:
+    """Score what knows the target's distribution alone: shares of the classes, or the mean."""
+    known, truth = (
+        pd.read_csv(path, dtype=str, keep_default_na=False)[target].str.strip() for path in (train, test)
+    )
+    if task == "regression":
+        return float(
+            root_mean_squared_error(truth.astype(float), np.full(len(truth), known.astype(float).mean()))
+        )
+    if task == "binary":
+        return 0.5
+    shares = known.value_counts(normalize=True).sort_index()
+    return float(log_loss(truth, np.tile(shares, (len(truth), 1)), labels=list(shares.index)))
+
+
 def coverage(predictions: Path, test: Path, target: str) -> float | None:
     """Tell the share of rows whose truth lies in the interval or set; None where the model has none."""
     truth = pd.read_csv(test, dtype=str, keep_default_na=False)[target].str.strip()
@@ -191,18 +207,36 @@ def peer(python: str, name: str, asked: dict[str, Any], folder: Path) -> dict[st
     return {**found, "rss": round(memory.rss), "pss": round(memory.pss)}
 
 
-def table_of(lines: list[dict[str, Any]]) -> str:
-    """The medians over seeds as a table in Markdown, the best in bold, with mean ranks."""
+def table_of(lines: list[dict[str, Any]], constants: dict[str, float]) -> str:
+    """The medians over seeds as a table in Markdown, the best in bold, with mean ranks and normalised scores.
+
+    A score is normalised between 0, that of what knows nothing, and 1, that of the best contender.
+    """
     frame = pd.DataFrame([line for line in lines if "score" in line])
     medians = frame.pivot_table(index="table", columns="who", values="score", aggfunc="median", sort=False)
-    higher = frame.groupby("table")["task"].first() == "binary"
-    ranks = medians.mul(higher.map({True: -1.0, False: 1.0}), axis=0).rank(axis=1)
+    sign = frame.groupby("table")["task"].first().map(lambda task: -1.0 if task == "binary" else 1.0)
+    losses = medians.mul(sign, axis=0)
+    ranks, best = losses.rank(axis=1), losses.min(axis=1)
+    least = pd.Series(constants) * sign
+    normalised = losses.rsub(least, axis=0).div(least - best, axis=0)
     rows = ["| table | " + " | ".join(medians.columns) + " |", "| --- " * (len(medians.columns) + 1) + "|"]
     for name, values in medians.iterrows():
         shown = [f"**{v:.5g}**" if ranks.loc[name, who] == 1 else f"{v:.5g}" for who, v in values.items()]
         rows.append(f"| {name} | " + " | ".join(shown) + " |")
     rows.append("| mean rank | " + " | ".join(f"{ranks[who].mean():.2f}" for who in medians.columns) + " |")
+    means = " | ".join(f"{normalised[who].mean():.4f}" for who in medians.columns)
+    rows.append(f"| mean normalised score | {means} |")
     return "\n".join(rows)
+
+
+def constants_of(entries: list[dict[str, Any]], tables: Path, seed: int) -> dict[str, float]:
+    """What a constant scores on each table."""
+    found = {}
+    for entry in entries:
+        with tempfile.TemporaryDirectory() as name:
+            paths = split(tables / entry["file"], entry["target"], entry["task"], seed, Path(name))
+            found[entry["name"]] = constant_score(*paths, entry["target"], entry["task"])
+    return found
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -226,8 +260,9 @@ def main(arguments: list[str] | None = None) -> int:
         for entry in chosen:
             for seed in asked.seeds:
                 known += _measure(entry, seed, asked, peers, known, us)
-    now = [line for line in known if line["seconds"] == asked.seconds]
-    print(table_of(now))
+    now = [line for line in known if line["seconds"] == asked.seconds and line["seed"] in asked.seeds]
+    there = [entry for entry in entries if any(line["table"] == entry["name"] for line in now)]
+    print(table_of(now, constants_of(there, asked.tables, asked.seeds[0])))
     return 0
 
 
