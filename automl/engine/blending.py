@@ -52,7 +52,9 @@ def blend_trials(args: Mapping[str, Any]) -> dict[str, Any]:
     chosen = predictions[0]
     if len(trials) > 1:
         sizes = [trial.get("size") or 0 for trial in trials]
-        found = blend(metric, truth, predictions, sizes=sizes, seed=args["seed"])
+        found = blend(
+            metric, truth, predictions, sizes=sizes, seconds=args.get("time_budget"), seed=args["seed"]
+        )
         honest = _finished(found.honest, prepared.profile.classes)
         value, low, high = interval(metric, truth, honest)
         alone = _finished(found.honest_best, prepared.profile.classes)

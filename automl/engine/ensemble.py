@@ -15,7 +15,7 @@ import numpy as np
 from automl.engine.calibration import CALIBRATED, fit_temperature
 from automl.engine.inference import finish_probabilities, temper
 from automl.engine.metrics import Metric
-from automl.engine.selection import FEW_ROWS, choose_weights, loss_of
+from automl.engine.selection import choose_weights, loss_of, most_halved
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,6 +56,7 @@ def blend(
     candidates: Sequence[Array],
     *,
     sizes: Sequence[int] | None = None,
+    seconds: float | None = None,
     seed: int = 0,
 ) -> Blend:
     """Choose weights for candidates, and predict every row with weights chosen without it.
@@ -68,6 +69,8 @@ def blend(
         Out-of-fold predictions, best candidate first.
     sizes : sequence of int or None
         Bytes of each candidate's models; the members together take at most `selection.MOST_BYTES`.
+    seconds : float or None
+        The budget of the search: after a short one members are few, as they have to be packaged.
     seed : int
     """
     # Probabilities need no more than 24 bits; a target's unit may.
@@ -78,18 +81,18 @@ def blend(
     loss = loss_of(metric)
     views = loss.view(stack, y)
     room = np.zeros(len(stack)) if sizes is None else np.asarray(sizes, dtype=np.float64)
-    few = len(y) <= FEW_ROWS
+    most = most_halved(len(y), seconds)
     honest, honest_best = np.empty_like(stack[0]), np.empty_like(stack[0])
     for part in range(JUDGES):
         chosen = _sample(np.flatnonzero(judge != part), generator)
         seen = views[:, chosen]
-        weights = choose_weights(loss, y[chosen], seen, sizes=room, few=few, generator=generator)
+        weights = choose_weights(loss, y[chosen], seen, sizes=room, most_halved=most, generator=generator)
         held = np.flatnonzero(judge == part)
         best = int(np.argmin(loss.of(y[chosen], seen)))
         for judged, own in ((honest, weights), (honest_best, np.eye(len(stack), dtype=kind)[best])):
             judged[held] = _calibrated(metric, y, np.tensordot(own, stack, axes=1), chosen)[held]
     rows = _sample(np.arange(len(y)), generator)
-    weights = choose_weights(loss, y[rows], views[:, rows], sizes=room, few=few, generator=generator)
+    weights = choose_weights(loss, y[rows], views[:, rows], sizes=room, most_halved=most, generator=generator)
     prediction = np.tensordot(weights, stack, axes=1)
     return Blend(tuple(float(weight) for weight in weights), prediction, honest, honest_best)
 

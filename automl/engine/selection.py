@@ -26,6 +26,8 @@ FEW_ROWS, MOST_HALVES, HALVED_ROWS = 10_000, 16, 20_000
 # Each member costs time and space at every prediction, those of few rows the least; and the package has to
 # be written before the budget's end.
 MOST_MEMBERS, MOST_MEMBERS_OF_FEW_ROWS = 8, 12
+# After a short search nobody wants to wait for more than one member in so many seconds of it.
+MEMBER_SECONDS, LEAST_MEMBERS = 5.0, 5
 MOST_BYTES = 128 << 20
 LEAST_WEIGHT, LEAST_MEAN_WEIGHT = 0.04, 0.02
 # Members may go for as much of what the ensemble gains over its best one.
@@ -113,7 +115,7 @@ def _brier_losses(y: Array, views: Array) -> Array:
 
 
 def choose_weights(
-    loss: Loss, y: Array, views: Array, *, sizes: Array, few: bool, generator: np.random.Generator
+    loss: Loss, y: Array, views: Array, *, sizes: Array, most_halved: int, generator: np.random.Generator
 ) -> Array:
     """Choose weights for candidates.
 
@@ -126,8 +128,8 @@ def choose_weights(
         See `Loss`.
     sizes : array of shape (candidates,)
         Bytes of each candidate's models.
-    few : bool
-        Whether rows are so few that they are halved again and again.
+    most_halved : int
+        How many members there may be where rows are halved again and again; 0 where they are not.
     generator : Generator
 
     Returns
@@ -140,11 +142,27 @@ def choose_weights(
     if views.size > MOST_CELLS:
         step = -(-views.size // MOST_CELLS)
         y, views = y[::step], views[:, ::step]
-    if not few:
+    if not most_halved:
         weights = _without(_greedy(loss, y, views, sizes), LEAST_WEIGHT)
         return thin(loss, y, views, weights=weights)
     found = [_greedy(loss, y[rows], views[:, rows], sizes) for rows in _halves(y, generator)]
-    return _limited(np.mean(found, axis=0), sizes)
+    return _limited(np.mean(found, axis=0), sizes, most_halved)
+
+
+def most_halved(rows: int, seconds: float | None) -> int:
+    """How many members an ensemble of so many rows may have; 0 where rows are not halved.
+
+    Parameters
+    ----------
+    rows : int
+    seconds : float or None
+        The budget of the search.
+    """
+    if rows > FEW_ROWS:
+        return 0
+    if seconds is None:
+        return MOST_MEMBERS_OF_FEW_ROWS
+    return int(np.clip(seconds / MEMBER_SECONDS, LEAST_MEMBERS, MOST_MEMBERS_OF_FEW_ROWS))
 
 
 def _halves(y: Array, generator: np.random.Generator) -> list[Array]:
@@ -241,7 +259,7 @@ def _loss_of_mean(loss: Loss, y: Array, views: Array, weights: Array) -> float:
     return float(loss.of(y, mean[None])[0])
 
 
-def _limited(weights: Array, sizes: Array) -> Array:
+def _limited(weights: Array, sizes: Array, most: int) -> Array:
     """Keep those that weigh most, as many as a bundle has room for."""
     kept = np.zeros_like(weights)
     room = float(MOST_BYTES)
@@ -250,6 +268,6 @@ def _limited(weights: Array, sizes: Array) -> Array:
         if first or (weights[member] >= LEAST_MEAN_WEIGHT and sizes[member] <= room):
             kept[member] = weights[member]
             room -= sizes[member]
-        if np.count_nonzero(kept) == MOST_MEMBERS_OF_FEW_ROWS:
+        if np.count_nonzero(kept) == most:
             break
     return np.asarray(kept / kept.sum())

@@ -16,6 +16,7 @@ from automl.engine.selection import (
     _halves,
     choose_weights,
     loss_of,
+    most_halved,
     thin,
 )
 from tests.engine.tables import go, people, prepared
@@ -257,7 +258,7 @@ def test_on_few_rows_many_members_share_the_weight_and_err_less_on_new_rows():
                 y,
                 loss.view(np.stack(candidates), y),
                 sizes=np.zeros(20),
-                few=few,
+                most_halved=MOST_MEMBERS_OF_FEW_ROWS if few else 0,
                 generator=np.random.default_rng(0),
             )
         values = {
@@ -325,6 +326,14 @@ def test_a_candidate_that_says_the_same_of_all_rows_is_not_taken_for_good_where_
         assert found.weights[0] == pytest.approx(1, abs=0.1)
 
 
+@pytest.mark.parametrize(
+    ("rows", "seconds", "most"),
+    [(10_000, None, 12), (10_000, 600, 12), (500, 40, 8), (500, 15, 5), (500, 2, 5), (10_001, None, 0)],
+)
+def test_members_are_fewer_after_a_short_search(rows, seconds, most):
+    assert most_halved(rows, seconds) == most
+
+
 def test_halves_share_a_rare_class():
     y = np.zeros(4_000, dtype=int)
     y[[5, 2_000, 3_500, 3_501]] = 1
@@ -345,7 +354,7 @@ def test_a_few_rows_are_enough_for_weights(rows):
         y,
         views,
         sizes=np.zeros(2),
-        few=True,
+        most_halved=2,
         generator=np.random.default_rng(0),
     )
 
