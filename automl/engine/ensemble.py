@@ -15,7 +15,7 @@ import numpy as np
 from automl.engine.calibration import CALIBRATED, fit_temperature
 from automl.engine.inference import finish_probabilities, temper
 from automl.engine.metrics import Metric
-from automl.engine.selection import choose_weights, loss_of, most_halved
+from automl.engine.selection import best_alone, choose_weights, loss_of, most_halved
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -88,7 +88,7 @@ def blend(
         seen = views[:, chosen]
         weights = choose_weights(loss, y[chosen], seen, sizes=room, most_halved=most, generator=generator)
         held = np.flatnonzero(judge == part)
-        best = int(np.argmin(loss.of(y[chosen], seen)))
+        best = best_alone(loss, y[chosen], seen)
         for judged, own in ((honest, weights), (honest_best, np.eye(len(stack), dtype=kind)[best])):
             judged[held] = _calibrated(metric, y, np.tensordot(own, stack, axes=1), chosen)[held]
     rows = _sample(np.arange(len(y)), generator)

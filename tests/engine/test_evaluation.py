@@ -14,6 +14,7 @@ from automl.engine.selection import (
     MOST_BYTES,
     MOST_MEMBERS_OF_FEW_ROWS,
     _halves,
+    _limited,
     choose_weights,
     loss_of,
     most_halved,
@@ -371,16 +372,15 @@ def test_candidates_are_judged_alike_in_parts_and_at_once(monkeypatch):
     assert blend(METRICS["rmse"], y, candidates).weights == whole.weights
 
 
-def test_small_members_get_a_place_where_large_ones_have_none():
-    chance = np.random.default_rng(0)
-    y = chance.normal(0, 1, 500)
-    candidates = [y + chance.normal(0, 1, 500) for _ in range(16)]
-    sizes = [1, *[MOST_BYTES] * 14, 1]
+def test_a_small_member_gets_the_place_that_large_ones_have_no_room_for():
+    weights = np.array([0.2, *[0.05] * 14, 0.04, 0.06])
+    sizes = np.array([1.0, *[MOST_BYTES] * 14, 1.0, 1.0])
 
-    found = blend(METRICS["rmse"], y, candidates, sizes=sizes)
+    found = _limited(weights, sizes, 2)
 
-    members = [place for place, weight in enumerate(found.weights) if weight > 0]
-    assert sum(sizes[place] for place in members) <= MOST_BYTES
+    assert np.flatnonzero(found).tolist() == [0, 16]
+    assert np.flatnonzero(_limited(weights, sizes, 3)).tolist() == [0, 15, 16]
+    assert found.sum() == pytest.approx(1)
 
 
 def test_the_same_seed_gives_the_same_weights():
