@@ -57,6 +57,7 @@ RESULTS: dict[str, dict[str, Any]] = {
         "files": [{"name": "predict.py", "size": 10, "sha256": "00"}],
         "sha256": "ab" * 32,
         "size": 1234,
+        "graph_due": False,
     },
 }
 

@@ -294,11 +294,18 @@ class Models:
         """What a model gets right and wrong; the first time this takes some seconds."""
         return _diagnosis(self._transport, f"models/{id}/diagnostics/", timeout)
 
-    def wait(self, id: str, *, timeout: float | None = None, interval: float | None = None) -> Model:
-        """Wait until the model is ready, or raise `WorkFailed` with the reason."""
-        path = f"models/{id}/"
+    def wait(
+        self, id: str, *, graph: bool = False, timeout: float | None = None, interval: float | None = None
+    ) -> Model:
+        """Wait until the model is ready, or raise `WorkFailed` with the reason.
+
+        With `graph` also until a graph is there for which a short search did not wait.
+        """
         model: Model = self._transport.wait(
-            path, done=lambda m: m["status"] != "packaging", timeout=timeout, interval=interval
+            f"models/{id}/",
+            done=lambda m: m["status"] != "packaging" and not (graph and m["graph_due"]),
+            timeout=timeout,
+            interval=interval,
         )
         if model["status"] == "failed":
             raise WorkFailed(model["error"])

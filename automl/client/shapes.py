@@ -144,6 +144,7 @@ class Model(TypedDict):
     files: list[dict[str, Any]]
     sha256: str
     size: int | None
+    graph_due: bool
     created_at: str
 
 

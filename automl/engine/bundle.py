@@ -86,7 +86,9 @@ def package(args: Mapping[str, Any]) -> dict[str, Any]:
     conformal = fit_conformal(prepared.profile.task_type, y, oof, folds)
     metrics = {**_metrics(prepared, args, model, y, oof), "uncertainty": checked(conformal)}
     told = {**metrics, "provenance": _provenance(args)}
-    graph = _graph(args, prepared, model)
+    budget = args["experiment"].get("time_budget") if args.get("hurry") else None
+    excess = _excess(sum(member.get("size") or 0 for member in args["members"]), budget)
+    graph = _graph(prepared, model, _seconds_to_compare(budget), excess)
     requirements = _requirements({member["family"] for member in args["members"]}, graph)
     files = _files(args, prepared, model, told, graph=graph, requirements=requirements)
     files["conformal.json"] = _json(conformal)
@@ -102,6 +104,7 @@ def package(args: Mapping[str, Any]) -> dict[str, Any]:
         "files": [{"name": name, "size": len(data), "sha256": digests[name]} for name, data in files.items()],
         "sha256": digest,
         "size": size,
+        "graph_due": excess is not None,
     }
 
 
@@ -149,13 +152,10 @@ def _test_metrics(
     return metrics_with_intervals(names, y, predicted)
 
 
-def _graph(args: Mapping[str, Any], prepared: Prepared, model: Model) -> Offer:
+def _graph(prepared: Prepared, model: Model, seconds: float, excess: str | None) -> Offer:
     # Here, as ONNX Runtime starts a thread when it is imported, and a seat must have none when it forks.
     from automl.engine.onnx.offer import offer
 
-    budget = args["experiment"].get("time_budget") if args.get("hurry") else None
-    size = sum(member.get("size") or 0 for member in args["members"])
-    seconds, excess = _seconds_to_compare(budget), _excess(size, budget)
     return offer(model, prepared.X, prepared.y, seconds=seconds, excess=excess)
 
 
@@ -200,7 +200,7 @@ def _excess(size: int, budget: float | None) -> str | None:
         return None
     return (
         f"its models take {size / 2**20:.0f} MB, and to write a graph of them would have kept the end of a "
-        f"search of {budget:g} s waiting; give the search more time"
+        f"search of {budget:g} s waiting; the service writes it after that: download the bundle once more"
     )
 
 

@@ -228,6 +228,9 @@ class TrainedModel(Identified):
     files = models.JSONField(default=list)
     sha256 = models.CharField(max_length=64, blank=True)
     size = models.BigIntegerField(null=True)
+    graph_due = models.BooleanField(default=False)  # ready, and to be written anew with its graph
+    bundle_attempt = models.PositiveSmallIntegerField(default=0)  # which wrote the bundle
+    replaced_at = models.DateTimeField(null=True)  # when another bundle was, while that one is still there
     attempt = models.PositiveSmallIntegerField(default=0)
     losses = models.PositiveSmallIntegerField(default=0)  # attempts that ended with their process
     lease_expires_at = models.DateTimeField(null=True)
@@ -246,7 +249,11 @@ class TrainedModel(Identified):
     @property
     def bundle(self) -> str:
         """Key of the ZIP in the private storage."""
-        return f"models/{self.id}/bundle.zip"
+        return self.bundle_of(self.bundle_attempt)
+
+    def bundle_of(self, attempt: int) -> str:
+        """Key of what an attempt writes: none writes over a file that somebody may be reading."""
+        return f"models/{self.id}/bundle-{attempt}.zip" if attempt else f"models/{self.id}/bundle.zip"
 
 
 class PredictionState(models.TextChoices):

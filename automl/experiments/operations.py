@@ -15,13 +15,12 @@ from automl.core import health, pulses
 from automl.core.models import Pulse, Worker
 from automl.datasets.models import Dataset, DatasetState
 from automl.engine.trial import TrialState
+from automl.experiments import selectors
 from automl.experiments.models import (
     Experiment,
     ExperimentState,
-    ModelState,
     Prediction,
     PredictionState,
-    TrainedModel,
     Trial,
 )
 from automl.experiments.predictions import RESULT_TYPES
@@ -278,7 +277,7 @@ def _short_work(*, beginning: bool = False) -> tuple[QuerySet[Any], QuerySet[Any
     return (
         Dataset.objects.filter(state=DatasetState.PROFILING, deleted_at=None),
         Experiment.objects.filter(experiments, deleted_at=None),
-        TrainedModel.objects.filter(state=ModelState.PACKAGING),
+        selectors.unwritten_models(),
     )
 
 

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID
 
-from django.db.models import Case, Count, F, Model, OuterRef, Prefetch, QuerySet, Subquery, When
+from django.db.models import Case, Count, F, Model, OuterRef, Prefetch, Q, QuerySet, Subquery, When
 from django.db.models.functions import Coalesce
 from django.http import Http404
 from django.utils.text import slugify
 
 from automl.accounts.models import User
+from automl.core.compiled import CompiledQuery
 from automl.engine.learners import LEARNERS
 from automl.engine.metrics import METRICS, Metric
 from automl.engine.trial import TrialState
@@ -107,10 +108,33 @@ def get_model(*, user: User, id: UUID | str) -> TrainedModel:
     return _one(list_models(user), id, "model")
 
 
-def get_model_in_use(*, user: User, id: UUID | str) -> TrainedModel:
+def get_model_in_use(*, user: User, id: UUID) -> TrainedModel:
     """As `get_model`, but only what predicting needs is read: this is asked for many times a second."""
-    mine = list_models(user).select_related(None).order_by()
-    return _one(mine.only("id", "experiment_id", "state", "error", "sha256"), id, "model")
+    found = _MODEL_IN_USE.ask(owner=user.pk, id=id)
+    if not found:
+        raise Http404("There is no such model.")
+    return found[0]
+
+
+def _model_in_use(owner: UUID, id: UUID) -> QuerySet[TrainedModel]:
+    mine = TrainedModel.objects.filter(
+        experiment__owner=owner, experiment__deleted_at=None, experiment__dataset__deleted_at=None
+    )
+    return mine.filter(id=id).only("id", "experiment_id", "state", "error", "sha256", "bundle_attempt")
+
+
+_MODEL_IN_USE = CompiledQuery(
+    _model_in_use,
+    owner=(User._meta.pk, UUID(int=1)),
+    id=(TrainedModel._meta.pk, UUID(int=2)),
+)
+
+
+def unwritten_models() -> QuerySet[TrainedModel]:
+    """Models whose bundle is to be written, for the first time or anew with its graph."""
+    return TrainedModel.objects.filter(
+        Q(state=ModelState.PACKAGING) | Q(state=ModelState.READY, graph_due=True)
+    )
 
 
 def entries_of(ids: Sequence[str]) -> list[Trial | Ensemble] | None:

@@ -44,6 +44,14 @@ def state(request: SignedInRequest, id: UUID) -> HttpResponse:
     return fragment(request, "pages/_model.html", context, final=not context["live"])
 
 
+@require_safe
+@page
+def bundle(request: SignedInRequest, id: UUID) -> HttpResponse:
+    """The bundle's files: polled while it is being written anew."""
+    context = shown(request, selectors.get_model(user=request.user, id=id))
+    return fragment(request, "pages/_bundle.html", context, final=not context["model"].graph_due)
+
+
 @require_POST
 @page
 def package(request: SignedInRequest, id: UUID) -> HttpResponse:

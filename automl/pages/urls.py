@@ -73,6 +73,7 @@ urlpatterns = [
     path("trials/<uuid:id>/diagnostics/state/", diagnostics.trial_state, name="trial_diagnostics_state"),
     path("trials/<uuid:id>/diagnostics/again/", diagnostics.trial_again, name="trial_diagnostics_again"),
     path("trials/<uuid:id>/diagnostics/<slug:part>/", diagnostics.trial_part, name="trial_diagnostics_part"),
+    path("models/<uuid:id>/bundle/", trained_models.bundle, name="bundle"),
     path("models/<uuid:id>/diagnostics/", diagnostics.of_model, name="model_diagnostics"),
     path("models/<uuid:id>/diagnostics/state/", diagnostics.model_state, name="model_diagnostics_state"),
     path("models/<uuid:id>/diagnostics/again/", diagnostics.model_again, name="model_diagnostics_again"),

@@ -241,6 +241,21 @@ def test_a_trial_is_packaged_and_waited_for(client, owner, monkeypatch):
     assert [m["id"] for m in client.models.list()] == [model["id"]]
 
 
+def test_a_graph_is_waited_for_where_it_is_asked_for(client, owner, monkeypatch):
+    model = TrainedModelFactory(trial__experiment__owner=owner, graph_due=True)
+    naps = []
+
+    def written(seconds):
+        naps.append(seconds)
+        TrainedModel.objects.update(graph_due=False, version=1)
+
+    monkeypatch.setattr(transport_module.time, "sleep", written)
+    assert client.models.wait(str(model.id))["graph_due"]
+    assert naps == []
+    assert not client.models.wait(str(model.id), graph=True)["graph_due"]
+    assert len(naps) == 1
+
+
 def test_rows_are_predicted(client, model, monkeypatch):
     class Server:
         def predict(self, bundle, rows, timeout, level=None):

@@ -311,7 +311,8 @@ def test_the_end_of_a_search_waits_for_no_large_graph():
 def test_only_a_package_that_is_waited_for_goes_without_its_graph(tmp_path, monkeypatch):
     monkeypatch.setattr(bundle, "GRAPH_BYTES_A_SECOND", 0)
     for hurry in (True, False):
-        _, folder = packaged(tmp_path / str(hurry), "bought", "roc_auc", ["linear"], hurry=hurry)
+        result, folder = packaged(tmp_path / str(hurry), "bought", "roc_auc", ["linear"], hurry=hurry)
+        assert result["graph_due"] is hurry
         said = json.loads((folder / "onnx.json").read_text())
         assert said["offered"] is not hurry
         assert (folder / "model.onnx").exists() is not hurry

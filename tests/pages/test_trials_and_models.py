@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import zipfile
 
 from django.urls import reverse
@@ -120,6 +121,22 @@ def test_a_model_that_is_not_there_can_not_be_downloaded(browser_client, world):
     world.model.state = "packaging"
     world.model.save()
     assert download(browser_client, world.model).status_code == 409
+
+
+def test_a_graph_that_is_still_written_is_told_and_polled_for(browser_client, world):
+    TrainedModel.objects.filter(id=world.model.id).update(graph_due=True)
+    address = reverse("pages:bundle", args=[world.model.id])
+    shown = browser_client.get(reverse("pages:model", args=[world.model.id])).content.decode()
+    assert "Its ONNX graph" in shown
+    assert f'hx-get="{address}"' in shown
+    stamp = re.search(r'name="version" value="([^"]+)"', shown)[1]
+    assert browser_client.get(address, {"version": stamp}).status_code == 204
+
+    TrainedModel.objects.filter(id=world.model.id).update(graph_due=False, sha256="cd" * 32)
+    ended = browser_client.get(address, {"version": stamp})
+    assert ended.status_code == 286
+    assert "Its ONNX graph" not in ended.content.decode()
+    assert "cd" * 32 in ended.content.decode()
 
 
 def with_card(model):

@@ -35,6 +35,9 @@ class ModelSerializer(serializers.Serializer[Any]):
     files = serializers.ListField(child=BundleFileSerializer())
     sha256 = serializers.CharField()
     size = serializers.IntegerField(allow_null=True)
+    graph_due = serializers.BooleanField(
+        help_text="It is being written anew, with its ONNX graph: files, sha256 and size will change."
+    )
     created_at = serializers.DateTimeField()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -34,6 +35,8 @@ from automl.experiments.states import advance_experiment, advance_trial
 log = structlog.get_logger(__name__)
 # How many of the best trials may enter the ensemble.
 CANDIDATES = 40
+# A bundle that was replaced may still be on its way to somebody.
+BUNDLES_KEPT = timedelta(hours=1)
 
 
 def finish_experiment(experiment_id: UUID) -> None:
@@ -59,7 +62,7 @@ def _finish(experiment: Experiment, held: QuerySet[Experiment]) -> None:
     if heartbeat.lost or not held.update(phase=Phase.PACKAGING, version=F("version") + 1):
         return
     model = _best_model(experiment)
-    if not _package(model, heartbeat):
+    if model.state != ModelState.READY and not _package(model, heartbeat):
         if heartbeat.lost:
             return
         model.refresh_from_db()
@@ -71,6 +74,8 @@ def _finish(experiment: Experiment, held: QuerySet[Experiment]) -> None:
             fail_experiment(experiment, f"The best model could not be packaged: {model.error}", held=held)
             return
     patiently(lambda: _complete_with(experiment, model, held))
+    if experiment.models.filter(id=model.id, graph_due=True).exists():
+        dispatcher().package(model.id)
     log.info("experiment_finished", trials=len(trials))
 
 
@@ -272,17 +277,15 @@ def _try_again(model: TrainedModel) -> None:
 
 
 def package_model(model_id: UUID) -> None:
-    """Write the bundle of a model. From `packaging` to `ready` or `failed`."""
-    model = TrainedModel.objects.filter(id=model_id, state=ModelState.PACKAGING).first()
+    """Write the bundle of a model. From `packaging` to `ready` or `failed`; what is ready stays so."""
+    model = selectors.unwritten_models().filter(id=model_id).first()
     if model is not None:
         _package(model, None)
 
 
 def _package(model: TrainedModel, outer: leases.Heartbeat | None) -> bool:
     """Package under the model's own lease, and keep the outer lease alive meanwhile."""
-    rows = TrainedModel.objects.filter(id=model.id, state=ModelState.PACKAGING)
-    if model.state == ModelState.READY:
-        return True
+    rows = selectors.unwritten_models().filter(id=model.id)
     if not leases.claim(rows):
         return False
     model = rows.select_related("experiment__dataset", "experiment__test_dataset", "trial", "ensemble").get()
@@ -297,7 +300,8 @@ def _package(model: TrainedModel, outer: leases.Heartbeat | None) -> bool:
 
 def _write_bundle(model: TrainedModel, held: QuerySet[TrainedModel], outer: leases.Heartbeat | None) -> bool:
     own = leases.Heartbeat(lambda: held)
-    storage.remove_drafts(model.bundle)
+    if model.state == ModelState.PACKAGING:
+        storage.remove(f"models/{model.id}")  # what attempts left behind that were killed over it
     outcome = seats.run(
         "package",
         {**_package_args(model), "hurry": outer is not None},
@@ -316,25 +320,35 @@ def _write_bundle(model: TrainedModel, held: QuerySet[TrainedModel], outer: leas
         return False
     if outcome.result is None:
         log.warning("package_failed", model=str(model.id), error=outcome.error, detail=outcome.detail)
-        held.update(
-            state=ModelState.FAILED,
-            error=outcome.error or "The bundle could not be written.",
-            lease_expires_at=None,
-            version=F("version") + 1,
-        )
+        _give_up(held, outcome.error or "The bundle could not be written.")
         return False
     found = outcome.result
-    ready = {name: found[name] for name in ("score", "metrics", "schema", "files", "sha256", "size")}
+    ready = {
+        **{name: found[name] for name in ("score", "metrics", "schema", "files", "sha256", "size")},
+        "graph_due": found.get("graph_due", False),
+        "bundle_attempt": model.attempt,
+        "replaced_at": timezone.now() if model.state == ModelState.READY else None,
+    }
     log.info("model_packaged", seconds=round(outcome.seconds, 2), size=found["size"])
     return patiently(
         lambda: (
-            held.update(state=ModelState.READY, lease_expires_at=None, version=F("version") + 1, **ready) == 1
+            held.update(
+                state=ModelState.READY, losses=0, lease_expires_at=None, version=F("version") + 1, **ready
+            )
+            == 1
             # Stored already, where the answer to that was lost with the database.
             or TrainedModel.objects.filter(
-                id=model.id, state=ModelState.READY, attempt=model.attempt
+                id=model.id, state=ModelState.READY, bundle_attempt=model.attempt
             ).exists()
         )
     )
+
+
+def _give_up(models: QuerySet[TrainedModel], error: str) -> None:
+    """What was never written has failed; what is ready stays as it is, without a graph."""
+    ended: dict[str, Any] = {"lease_expires_at": None, "version": F("version") + 1}
+    models.filter(state=ModelState.READY).update(graph_due=False, replaced_at=timezone.now(), **ended)
+    models.filter(state=ModelState.PACKAGING).update(state=ModelState.FAILED, error=error, **ended)
 
 
 def _package_args(model: TrainedModel) -> dict[str, Any]:
@@ -367,7 +381,7 @@ def _package_args(model: TrainedModel) -> dict[str, Any]:
         },
         "leaderboard": [asdict(row) for row in selectors.leaderboard(experiment)],
         "test_table": str(storage.path_of(test.folder) / "table.arrow") if test else None,
-        "out": str(storage.path_of(model.bundle)),
+        "out": str(storage.path_of(model.bundle_of(model.attempt))),
     }
 
 
@@ -390,11 +404,18 @@ def reap_results() -> None:
         dispatcher().prepare(experiment_id)
     for experiment_id in stopping.values_list("id", flat=True):
         dispatcher().finish(experiment_id)
-    models = TrainedModel.objects.filter(free, state=ModelState.PACKAGING, experiment__deleted_at=None)
-    models.filter(leases.worn_out()).update(
-        state=ModelState.FAILED,
-        error=f"Packaging was cut off {settings.MAX_ATTEMPTS} times.",
-        version=F("version") + 1,
-    )
+    models = selectors.unwritten_models().filter(free, experiment__deleted_at=None)
+    _give_up(models.filter(leases.worn_out()), f"Packaging was cut off {settings.MAX_ATTEMPTS} times.")
     for model_id in models.exclude(experiment__state=ExperimentState.STOPPING).values_list("id", flat=True):
         dispatcher().package(model_id)
+
+
+def purge_bundles() -> None:
+    """Remove bundles that another took the place of, once nobody reads them any more."""
+    long_ago = timezone.now() - BUNDLES_KEPT
+    for model in TrainedModel.objects.filter(replaced_at__lt=long_ago)[:100]:
+        kept = storage.path_of(model.bundle)
+        for path in kept.parent.glob("*bundle*"):
+            if path != kept:
+                path.unlink(missing_ok=True)
+        TrainedModel.objects.filter(id=model.id, bundle_attempt=model.bundle_attempt).update(replaced_at=None)

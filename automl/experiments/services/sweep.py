@@ -24,7 +24,7 @@ from automl.experiments.services.leftovers import remove_leftovers
 from automl.experiments.services.lifecycle import purge_experiments
 from automl.experiments.services.losses import lose_trial, reap_trials, remove_files
 from automl.experiments.services.predictions import purge_predictions, reap_predictions
-from automl.experiments.services.results import reap_results
+from automl.experiments.services.results import purge_bundles, reap_results
 
 log = structlog.get_logger(__name__)
 # Sweeps come every two seconds. After a longer silence the database or the broker was away, or all of us.
@@ -88,6 +88,7 @@ def clean_up() -> None:
     purge_experiments()
     purge_datasets()
     purge_predictions()
+    purge_bundles()
     IdempotentAnswer.objects.filter(created_at__lt=now - timedelta(days=1)).delete()
     Worker.objects.filter(seen_at__lt=now - timedelta(hours=1)).delete()
     remove_leftovers()
