@@ -6,7 +6,7 @@ import pytest
 from django.urls import reverse
 from playwright.sync_api import Page, expect
 
-from automl.experiments.models import Prediction
+from automl.experiments.models import Prediction, TrainedModel
 from tests.e2e.test_browser import experiment_of, model_of
 from tests.factories import COLUMNS
 from tests.pages.test_predicting import DATES, SCHEMA
@@ -78,3 +78,17 @@ def test_a_file_is_sent_followed_and_its_result_is_there(signed_in, model, tmp_p
     expect(page.get_by_role("link", name="Download CSV")).to_be_visible()
     line.get_by_role("button", name="Remove").click()
     expect(page.get_by_text("No file was predicted yet.")).to_be_visible()
+
+
+def test_a_bundle_that_is_written_anew_is_shown_and_what_was_entered_stays(signed_in, model, says, picture):
+    TrainedModel.objects.update(graph_due=True, sha256="ab" * 32)
+    page: Page = signed_in
+    page.goto(reverse("pages:model", args=[model.id]))
+    page.get_by_label("age").fill("75")
+    told = page.get_by_text("Its ONNX graph")
+    expect(told).to_be_visible()
+    picture(page, "model-graph-due")
+    TrainedModel.objects.update(graph_due=False, sha256="cd" * 32, version=1)
+    expect(told).to_be_hidden()
+    expect(page.get_by_text("cd" * 32)).to_be_visible()
+    expect(page.get_by_label("age")).to_have_value("75")
