@@ -21,8 +21,8 @@ from tests.service import Service
 ROOT = Path(__file__).resolve().parent.parent
 LEAST_BUSY = 0.85
 FIRST_ROW_SECONDS = 3.0
-# Seconds on seats, of all trials of one experiment, and the seconds from its first trial's start to its
-# last one's end.
+# Seconds on seats and inside `fit`, of all trials of one experiment; and those from its first trial's start
+# to its last one's end.
 QUERY = """
 import json
 from django.db.models import Max, Sum
@@ -71,6 +71,7 @@ def _measure(service: Service, table: Path, target: str, seconds: float) -> dict
         "trials": done["trials"]["complete"],
         "busy": round(busy, 3),
         "fitting": round(spent["fit"] / available, 3),
+        "fitting_of_busy": round(spent["fit"] / spent["seat"], 3),
         "busy_ratio": round(LEAST_BUSY / busy, 3),
         "first_row_seconds": round(first_row, 2),
         "first_row_ratio": round(first_row / FIRST_ROW_SECONDS, 3),

@@ -182,6 +182,7 @@ def _run_folds(
                 "score": state.scores[-1],
                 "value": value,
                 "seconds": time.monotonic() - began,
+                "fit_time": state.fit_time,
             }
         )
         if answer == "stop" and number + 1 < len(plan):

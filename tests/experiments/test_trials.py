@@ -333,3 +333,26 @@ def test_some_failures_in_a_row_do_not_end_a_search(sent):
 
     experiment.refresh_from_db()
     assert experiment.state == "running"
+
+
+def test_what_a_pruned_trial_has_fitted_is_known(seat):
+    trial = TrialFactory(experiment=ExperimentFactory(started_at=None), state="waiting", fit_time=9.0)
+
+    def pruned(*, on_report, **_):
+        for fold, fit_time in enumerate((0.25, 0.75)):
+            report = {"event": "fold", "fold": fold, "folds": 5, "score": 0.1, "value": 0.1}
+            on_report({**report, "fit_time": fit_time})
+        return outcome("stopped")
+
+    seat.answers["evaluate"] = pruned
+    evaluate_trial("evaluate@here")
+
+    trial.refresh_from_db()
+    assert (trial.state, trial.fit_time) == ("pruned", 0.75)
+
+
+def test_a_trial_that_begins_anew_has_fitted_nothing():
+    trial = TrialFactory(experiment=ExperimentFactory(started_at=None), state="waiting", fit_time=9.0)
+    assert claim_trial("here") == trial
+    trial.refresh_from_db()
+    assert trial.fit_time is None

@@ -243,7 +243,7 @@ def _let_go(taken_at: datetime) -> None:
     """Nobody works here yet: give back what was at work, without a loss; the clocks go on from now."""
     now = timezone.now()
     Trial.objects.filter(state=TrialState.RUNNING.value).update(
-        state=TrialState.WAITING.value, lease_expires_at=None, fold_scores=[], nudged_at=now
+        state=TrialState.WAITING.value, lease_expires_at=None, fold_scores=[], fit_time=None, nudged_at=now
     )
     Trial.objects.filter(state=TrialState.WAITING.value).update(waiting_since=now)
     for model in (Dataset, Experiment, TrainedModel, Prediction, Diagnosis):

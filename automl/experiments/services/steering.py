@@ -255,6 +255,7 @@ def _take_up_again(row: Experiment) -> None:
         cut_short=False,
         error="",
         fold_scores=[],
+        fit_time=None,
         finished_at=None,
         ended_after=None,
         nudged_at=timezone.now(),

@@ -140,6 +140,7 @@ def claim_trial(worker: str) -> Trial | None:
                 lease_expires_at=leases.lease_end(),
                 started_at=now,
                 fold_scores=[],
+                fit_time=None,
             ):
                 transaction.set_rollback(True)
                 continue
@@ -238,6 +239,7 @@ def _evaluate(trial: Trial) -> None:
         if report.get("event") != "fold":
             return "go"
         trial.fold_scores = [*trial.fold_scores, report["score"]]
+        trial.fit_time = report.get("fit_time")
         last = report["fold"] + 1 >= report["folds"]
         # The fit waits for the answer, so that what it is does not depend on a database that was away.
         return patiently(lambda: _after_fold(trial, held, study, last=last))
@@ -274,7 +276,8 @@ def _evaluate(trial: Trial) -> None:
 
 def _after_fold(trial: Trial, held: QuerySet[Trial], study: Study, *, last: bool) -> str:
     """Store the scores so far and say whether the fit may go on."""
-    if not held.update(fold_scores=trial.fold_scores, lease_expires_at=leases.lease_end()):
+    folds = {"fold_scores": trial.fold_scores, "fit_time": trial.fit_time}
+    if not held.update(**folds, lease_expires_at=leases.lease_end()):
         return "stop"
     if last:
         return "go"
@@ -380,6 +383,7 @@ def give_back(trials: QuerySet[Trial]) -> int:
             state=TrialState.WAITING.value,
             lease_expires_at=None,
             fold_scores=[],
+            fit_time=None,
             nudged_at=long_ago,
             waiting_since=timezone.now(),
         )
