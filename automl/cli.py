@@ -335,8 +335,10 @@ def save_model(client: Client, experiment: Experiment, out: Path) -> None:
     model = experiment["model"]
     if model is None:
         fail(f"The experiment is {experiment['status']} and has no packaged model.")
-    client.models.wait(model)
+    is_due = client.models.wait(model).get("graph_due")
     console.print(f"The model is in {client.models.download(model, out)}.")
+    if is_due:
+        console.print("Its ONNX graph, which answers faster, is still being written: download it again then.")
 
 
 def show_state(experiment: Experiment) -> None:

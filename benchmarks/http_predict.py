@@ -61,7 +61,9 @@ def measure(service: Service, model: str, rows: list[dict[str, Any]]) -> dict[st
 def is_written(service: Service, model: str) -> bool:
     """Whether a model is ready, with its graph if it has one."""
     known = service.client.get(f"models/{model}/").json()
-    return known["status"] != "packaging" and not known["graph_due"]
+    if known["status"] == "failed":
+        raise SystemExit(f"the model has failed: {known['error']}")
+    return known["status"] == "ready" and not known["graph_due"]
 
 
 def models_of(service: Service, table: Path, target: str, seconds: float) -> list[str]:

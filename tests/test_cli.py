@@ -65,7 +65,7 @@ class FakeService:
             **{name: self._steer(name) for name in ("pause", "resume", "stop", "cancel", "extend")},
         )
         self.models = SimpleNamespace(
-            wait=lambda id: None,
+            wait=lambda id: {"graph_due": True},
             download=lambda id, out: self._note("download", id) or out,
             get=self._model,
         )

@@ -12,7 +12,7 @@ from celery import Task, shared_task
 from structlog.contextvars import bound_contextvars
 
 from automl.datasets.services import profile_dataset as profile
-from automl.experiments.services import diagnoses, lifecycle, predictions, results, trials
+from automl.experiments.services import diagnoses, lifecycle, packaging, predictions, results, trials
 from automl.experiments.services import sweep as sweeping
 
 
@@ -52,9 +52,9 @@ def finish_experiment(experiment_id: str) -> None:
 
 @shared_task
 def package_model(model_id: str) -> None:
-    """Needs a model that is packaging; leaves it ready or failed."""
+    """Needs a model that is packaging, or ready with its graph due; leaves it ready or failed."""
     with bound_contextvars(model=model_id):
-        results.package_model(UUID(model_id))
+        packaging.package_model(UUID(model_id))
 
 
 @shared_task

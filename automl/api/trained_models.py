@@ -18,7 +18,7 @@ from automl.core.downloads import send_file
 from automl.core.storage import path_of
 from automl.experiments import selectors, serving
 from automl.experiments.models import Experiment, ModelState, TrainedModel
-from automl.experiments.services import choosing, results
+from automl.experiments.services import choosing, packaging
 
 
 class Models(Paged, Resource):
@@ -101,7 +101,7 @@ class Ensembles(Resource):
         """Package an ensemble, also one that is not the best. Asking again gives the same model."""
         ensemble = selectors.get_ensemble(user=self.user, id=identifier(id, "ensemble"))
         self.valid(NoFields)
-        return shown(request, results.package_ensemble(ensemble), status=202)
+        return shown(request, packaging.package_ensemble(ensemble), status=202)
 
 
 def _is_unfinished(model: TrainedModel) -> bool:

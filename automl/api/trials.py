@@ -22,7 +22,7 @@ from automl.engine.trial import TrialState
 from automl.experiments import selectors
 from automl.experiments.models import Experiment, Trial
 from automl.experiments.services.by_hand import add_trial
-from automl.experiments.services.results import package_trial
+from automl.experiments.services.packaging import package_trial
 from automl.experiments.services.steering import skip_trial
 
 

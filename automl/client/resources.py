@@ -299,11 +299,11 @@ class Models:
     ) -> Model:
         """Wait until the model is ready, or raise `WorkFailed` with the reason.
 
-        With `graph` also until a graph is there for which a short search did not wait.
+        With `graph` also until the service has tried to write a graph for which a short search did not wait.
         """
         model: Model = self._transport.wait(
             f"models/{id}/",
-            done=lambda m: m["status"] != "packaging" and not (graph and m["graph_due"]),
+            done=lambda m: m["status"] != "packaging" and not (graph and m.get("graph_due")),
             timeout=timeout,
             interval=interval,
         )

@@ -27,28 +27,27 @@ class CompiledQuery(Generic[M]):
     def __init__(self, build: Callable[..., QuerySet[M]], **places: Place) -> None:
         self._build = build
         self._places = places
-        self._compiled: dict[str, tuple[type[M], str, list[Any]]] = {}
+        self._compiled: dict[str, tuple[type[M], str, list[Any], dict[str, int]]] = {}
 
     def ask(self, **values: Any) -> list[M]:
         """The rows as they are now; nothing of related ones is read with them."""
         if connection.vendor not in self._compiled:
             self._compiled[connection.vendor] = self._compile()
-        model, sql, parameters = self._compiled[connection.vendor]
-        stored = {
-            name: field.get_db_prep_value(values[name], connection)
-            for name, (field, _) in self._places.items()
-        }
-        return list(model._default_manager.raw(sql, [stored.get(each, each) for each in parameters]))
+        model, sql, parameters, positions = self._compiled[connection.vendor]
+        filled = parameters.copy()
+        for name, position in positions.items():
+            field, _ = self._places[name]
+            filled[position] = field.get_db_prep_value(values[name], connection)
+        return list(model._default_manager.raw(sql, filled))
 
-    def _compile(self) -> tuple[type[M], str, list[Any]]:
-        """Model, SQL, and the parameters in order, the names of places among them."""
+    def _compile(self) -> tuple[type[M], str, list[Any], dict[str, int]]:
+        """Model, SQL, its parameters, and where among them each place is."""
         rows = self._build(**{name: example for name, (_, example) in self._places.items()})
-        sql, parameters = rows.query.sql_with_params()
-        names = {
-            field.get_db_prep_value(example, connection): name
-            for name, (field, example) in self._places.items()
-        }
-        placed = [names.get(each, each) for each in parameters]
-        if missing := [name for name in self._places if placed.count(name) != 1]:
-            raise ValueError(f"not used once in the query, or with another value of it: {missing}")
-        return rows.model, sql, placed
+        sql, found = rows.query.sql_with_params()
+        parameters, positions = list(found), {}
+        for name, (field, example) in self._places.items():
+            stored = field.get_db_prep_value(example, connection)
+            if parameters.count(stored) != 1:
+                raise ValueError(f"{name} is not used once in the query, or the query changes it")
+            positions[name] = parameters.index(stored)
+        return rows.model, sql, parameters, positions

@@ -200,7 +200,7 @@ def _excess(size: int, budget: float | None) -> str | None:
         return None
     return (
         f"its models take {size / 2**20:.0f} MB, and to write a graph of them would have kept the end of a "
-        f"search of {budget:g} s waiting; the service writes it after that: download the bundle once more"
+        f"search of {budget:g} s waiting; where it could be written afterwards, the service has a new bundle"
     )
 
 

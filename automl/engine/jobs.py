@@ -150,7 +150,7 @@ class PackageResult(TypedDict):
     files: list[dict[str, Any]]
     sha256: str
     size: int
-    graph_due: bool  # for want of time it has no graph yet
+    graph_due: bool  # for want of time it was not tried to write its graph
 
 
 class PredictArgs(TypedDict):

@@ -9,8 +9,9 @@ from uuid import UUID
 from automl.datasets.services import profile_dataset
 from automl.experiments.services.diagnoses import compute_diagnosis
 from automl.experiments.services.lifecycle import prepare_experiment
+from automl.experiments.services.packaging import package_model
 from automl.experiments.services.predictions import predict_file
-from automl.experiments.services.results import finish_experiment, package_model
+from automl.experiments.services.results import finish_experiment
 from automl.experiments.services.trials import evaluate_trial, plan_trials
 
 

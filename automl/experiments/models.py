@@ -230,7 +230,7 @@ class TrainedModel(Identified):
     size = models.BigIntegerField(null=True)
     graph_due = models.BooleanField(default=False)  # ready, and to be written anew with its graph
     bundle_attempt = models.PositiveSmallIntegerField(default=0)  # which wrote the bundle
-    replaced_at = models.DateTimeField(null=True)  # when another bundle was, while that one is still there
+    replaced_at = models.DateTimeField(null=True)  # since when files of earlier bundles may be there
     attempt = models.PositiveSmallIntegerField(default=0)
     losses = models.PositiveSmallIntegerField(default=0)  # attempts that ended with their process
     lease_expires_at = models.DateTimeField(null=True)

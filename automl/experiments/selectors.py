@@ -97,10 +97,14 @@ def get_ensemble(*, user: User, id: UUID | str) -> Ensemble:
 
 def list_models(user: User) -> QuerySet[TrainedModel]:
     """The user's models, newest first."""
-    mine = TrainedModel.objects.filter(
-        experiment__owner=user, experiment__deleted_at=None, experiment__dataset__deleted_at=None
-    )
+    mine = _models_of(user)
     return mine.select_related("experiment__dataset", "trial", "ensemble").order_by("-created_at", "id")
+
+
+def _models_of(owner: User | UUID) -> QuerySet[TrainedModel]:
+    return TrainedModel.objects.filter(
+        experiment__owner=owner, experiment__deleted_at=None, experiment__dataset__deleted_at=None
+    )
 
 
 def get_model(*, user: User, id: UUID | str) -> TrainedModel:
@@ -117,10 +121,8 @@ def get_model_in_use(*, user: User, id: UUID) -> TrainedModel:
 
 
 def _model_in_use(owner: UUID, id: UUID) -> QuerySet[TrainedModel]:
-    mine = TrainedModel.objects.filter(
-        experiment__owner=owner, experiment__deleted_at=None, experiment__dataset__deleted_at=None
-    )
-    return mine.filter(id=id).only("id", "experiment_id", "state", "error", "sha256", "bundle_attempt")
+    used = ("id", "experiment_id", "state", "error", "sha256", "bundle_attempt")
+    return _models_of(owner).filter(id=id).only(*used)
 
 
 _MODEL_IN_USE = CompiledQuery(
@@ -132,9 +134,8 @@ _MODEL_IN_USE = CompiledQuery(
 
 def unwritten_models() -> QuerySet[TrainedModel]:
     """Models whose bundle is to be written, for the first time or anew with its graph."""
-    return TrainedModel.objects.filter(
-        Q(state=ModelState.PACKAGING) | Q(state=ModelState.READY, graph_due=True)
-    )
+    unwritten = Q(state=ModelState.PACKAGING) | Q(state=ModelState.READY, graph_due=True)
+    return TrainedModel.objects.filter(unwritten, experiment__deleted_at=None)
 
 
 def entries_of(ids: Sequence[str]) -> list[Trial | Ensemble] | None:

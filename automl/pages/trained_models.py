@@ -48,8 +48,10 @@ def state(request: SignedInRequest, id: UUID) -> HttpResponse:
 @page
 def bundle(request: SignedInRequest, id: UUID) -> HttpResponse:
     """The bundle's files: polled while it is being written anew."""
-    context = shown(request, selectors.get_model(user=request.user, id=id))
-    return fragment(request, "pages/_bundle.html", context, final=not context["model"].graph_due)
+    model = selectors.get_model(user=request.user, id=id)
+    stamp = stamp_of(model.version, model.state)
+    context = {"model": model, "filename": selectors.bundle_filename(model), "stamp": stamp}
+    return fragment(request, "pages/_bundle.html", context, final=not model.graph_due)
 
 
 @require_POST

@@ -14,7 +14,7 @@ from automl.engine.trial import TrialState
 from automl.experiments import selectors
 from automl.experiments.insight import space_of
 from automl.experiments.models import TrainedModel, Trial
-from automl.experiments.services import results
+from automl.experiments.services import packaging
 from automl.pages import charts
 from automl.pages.access import SignedInRequest, page
 from automl.pages.live import fragment, stamp_of
@@ -36,7 +36,7 @@ def state(request: SignedInRequest, id: UUID) -> HttpResponse:
 @require_POST
 @page
 def package(request: SignedInRequest, id: UUID) -> HttpResponse:
-    model = results.package_trial(selectors.get_trial(user=request.user, id=id))
+    model = packaging.package_trial(selectors.get_trial(user=request.user, id=id))
     return redirect("pages:model", id=model.id)
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 
 import pytest
+from django.utils import timezone
+from knox.models import AuthToken
 
 from automl.api import urls
 from tests.api.conftest import client_of
@@ -133,6 +136,23 @@ def test_a_token_that_does_not_work_is_told(anonymous, header):
     response = anonymous.get("datasets/", HTTP_AUTHORIZATION=header)
     assert response.status_code == 401
     assert response["WWW-Authenticate"] == "Bearer"
+
+
+def test_a_token_works_until_it_has_expired(anonymous, alice, monkeypatch):
+    later = timezone.now() + timedelta(hours=2)
+    for lasts, now, then in (
+        (timedelta(hours=1), 200, 401),
+        (timedelta(seconds=-1), 401, 401),
+        (None, 200, 200),
+    ):
+        _, token = AuthToken.objects.create(alice, expiry=lasts)
+        header = {"HTTP_AUTHORIZATION": f"Bearer {token}"}
+        assert anonymous.get("datasets/", **header).status_code == now
+        with monkeypatch.context() as patch:
+            patch.setattr("automl.api.permissions.timezone.now", lambda: later)
+            assert anonymous.get("datasets/", **header).status_code == then
+    AuthToken.objects.all().delete()
+    assert anonymous.get("datasets/", **header).status_code == 401
 
 
 def test_an_inactive_user_is_out(api, alice):

@@ -64,7 +64,7 @@ def test_values_are_stored_as_their_fields_store_them():
 
 def test_percent_signs_and_quotes_are_values_like_others():
     query = CompiledQuery(
-        lambda name: User.objects.filter(username=name, email__contains="%s"),
+        lambda name: User.objects.filter(username=name, email__contains="%s").exclude(email="name"),
         name=(User._meta.get_field("username"), "example"),
     )
     user = UserFactory(username="o'%(x)s", email="a%s@example.org")
@@ -77,5 +77,5 @@ def test_a_place_that_the_query_has_not_is_refused():
         lambda name: User.objects.filter(username=name[:3]),
         name=(User._meta.get_field("username"), "example"),
     )
-    with pytest.raises(ValueError, match=r"\['name'\]"):
+    with pytest.raises(ValueError, match="name is not used once"):
         query.ask(name="alice")

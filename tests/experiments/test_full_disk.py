@@ -5,7 +5,8 @@ import pytest
 from automl.datasets.services import profile_dataset
 from automl.experiments.models import Trial
 from automl.experiments.services.lifecycle import prepare_experiment
-from automl.experiments.services.results import finish_experiment, package_model
+from automl.experiments.services.packaging import package_model
+from automl.experiments.services.results import finish_experiment
 from automl.experiments.services.trials import evaluate_trial
 from tests.factories import DatasetFactory, ExperimentFactory, TrainedModelFactory, TrialFactory
 from tests.seats import outcome

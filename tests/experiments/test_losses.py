@@ -16,6 +16,7 @@ from automl.engine.isolation import Outcome
 from automl.experiments.models import Trial
 from automl.experiments.services import trials
 from automl.experiments.services.lifecycle import prepare_experiment
+from automl.experiments.services.packaging import reap_models
 from automl.experiments.services.results import finish_experiment, reap_results
 from automl.experiments.services.sweep import take_over
 from automl.experiments.services.trials import evaluate_trial, give_back
@@ -245,6 +246,7 @@ def test_a_model_whose_packaging_is_killed_each_time_fails_the_search_in_the_end
     for _ in range(10):
         finish_experiment(experiment.id)
         reap_results()
+        reap_models()
 
     experiment.refresh_from_db()
     assert experiment.state == "failed"

@@ -1,24 +1,14 @@
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
-from django.conf import settings
 from django.utils import timezone
 
 from automl.core import seats, storage
-from automl.core.errors import Conflict
 from automl.experiments.models import TrainedModel
-from automl.experiments.services.results import (
-    finish_experiment,
-    package_ensemble,
-    package_model,
-    package_trial,
-    reap_results,
-)
-from automl.experiments.services.sweep import clean_up
+from automl.experiments.services.results import finish_experiment, reap_results
 from tests.experiments.rows import best_model_id
-from tests.factories import EnsembleFactory, ExperimentFactory, TrialFactory
-from tests.seats import RESULTS, outcome
+from tests.factories import ExperimentFactory, TrialFactory
+from tests.seats import outcome
 
 pytestmark = pytest.mark.django_db
 
@@ -172,152 +162,3 @@ def test_finishing_lost_three_times_fails_with_a_reason(sent):
     experiment.refresh_from_db()
     assert experiment.state == "failed"
     assert "lost 3 times" in experiment.error
-
-
-def test_any_complete_trial_becomes_a_model_once(seat, sent, django_capture_on_commit_callbacks):
-    trial = TrialFactory()
-
-    with django_capture_on_commit_callbacks(execute=True):
-        model = package_trial(trial)
-        assert package_trial(trial) == model
-    assert sent == [("package", model.id)]
-    package_model(model.id)
-
-    model.refresh_from_db()
-    assert (model.state, model.size, model.is_best) == ("ready", 1234, False)
-
-
-@pytest.mark.parametrize("state", ["waiting", "running", "pruned", "failed", "cancelled"])
-def test_a_trial_that_did_not_complete_is_no_model(state):
-    with pytest.raises(Conflict, match=f"The trial is {state}"):
-        package_trial(TrialFactory(state=state))
-
-
-def test_a_model_that_failed_may_be_asked_for_again(seat, sent, django_capture_on_commit_callbacks):
-    seat.answers["package"] = outcome("error", error="No space left on device.")
-    model = package_trial(TrialFactory())
-    package_model(model.id)
-    model.refresh_from_db()
-    assert (model.state, model.error) == ("failed", "No space left on device.")
-
-    del seat.answers["package"]
-    with django_capture_on_commit_callbacks(execute=True):
-        package_trial(model.trial)
-    package_model(model.id)
-
-    model.refresh_from_db()
-    assert (model.state, model.error) == ("ready", "")
-    assert sent == [("package", model.id)]
-
-
-def test_an_ensemble_that_is_not_the_best_is_packaged_of_its_own_members(
-    seat, sent, django_capture_on_commit_callbacks
-):
-    first = TrialFactory(experiment__state="complete", score=0.9)
-    experiment = first.experiment
-    second = TrialFactory(experiment=experiment, score=0.95)
-    TrialFactory(experiment=experiment, score=0.99)
-    weights = {str(first.id): 0.25, str(second.id): 0.75}
-    ensemble = EnsembleFactory(experiment=experiment, score=0.91, weights=weights)
-
-    with django_capture_on_commit_callbacks(execute=True):
-        model = package_ensemble(ensemble)
-        assert package_ensemble(ensemble) == model
-    assert sent == [("package", model.id)]
-    package_model(model.id)
-
-    model.refresh_from_db()
-    assert (model.state, model.is_best) == ("ready", False)
-    ((job, args),) = seat.calls
-    assert (job, args["name"]) == ("package", ensemble.name)
-    assert {member["id"]: member["weight"] for member in args["members"]} == weights
-    assert args["members"][0]["dir"] == str(storage.path_of(first.folder))
-
-
-def without_a_graph(*, args, **_):
-    """What packaging says that left the graph out because a search's end waited."""
-    Path(args["out"]).parent.mkdir(parents=True, exist_ok=True)
-    Path(args["out"]).write_bytes(b"hurried" if args["hurry"] else b"with its graph")
-    return outcome(result={**RESULTS["package"], "graph_due": args["hurry"], "sha256": f"{args['hurry']}"})
-
-
-def contents(model):
-    return storage.path_of(model.bundle).read_bytes()
-
-
-def test_a_graph_that_a_search_did_not_wait_for_is_written_after_it(seat, sent):
-    seat.answers["package"] = without_a_graph
-    experiment = stopping()
-    finish_experiment(experiment.id)
-    model = TrainedModel.objects.get()
-    assert (model.state, model.graph_due, contents(model)) == ("ready", True, b"hurried")
-    assert sent == [("package", model.id)]
-    before = storage.path_of(model.bundle)
-
-    package_model(model.id)
-
-    model.refresh_from_db()
-    assert (model.state, model.graph_due, contents(model)) == ("ready", False, b"with its graph")
-    assert (model.is_best, model.sha256) == (True, "False")
-    assert before.read_bytes() == b"hurried"  # somebody may be reading it
-
-
-def test_bundles_that_were_replaced_are_removed_an_hour_later(seat):
-    seat.answers["package"] = without_a_graph
-    finish_experiment(stopping().id)
-    model = TrainedModel.objects.get()
-    before = storage.path_of(model.bundle)
-    package_model(model.id)
-    kept = storage.make_folder(f"models/{model.id}/predictions/1")
-
-    clean_up()
-    assert before.exists()
-    TrainedModel.objects.update(replaced_at=timezone.now() - timedelta(hours=1, minutes=1))
-    clean_up()
-
-    model.refresh_from_db()
-    assert not before.exists()
-    assert (contents(model), model.replaced_at, kept.exists()) == (b"with its graph", None, True)
-
-
-@pytest.mark.parametrize("status", ["error", "crashed"])
-def test_a_graph_that_cannot_be_written_takes_nothing_from_the_model(seat, status):
-    seat.answers["package"] = without_a_graph
-    finish_experiment(stopping().id)
-    seat.answers["package"] = outcome(status, error="It is too large.")
-    model = TrainedModel.objects.get()
-
-    package_model(model.id)
-
-    model.refresh_from_db()
-    assert (model.state, model.error, model.graph_due, contents(model)) == ("ready", "", False, b"hurried")
-
-
-def test_a_graph_whose_worker_was_lost_is_begun_again_and_given_up_in_the_end(seat, sent):
-    seat.answers["package"] = without_a_graph
-    experiment = stopping()
-    finish_experiment(experiment.id)
-    model = TrainedModel.objects.get()
-    sent.clear()
-
-    reap_results()
-    assert sent == [("package", model.id)]
-    ran_out = timezone.now() - timedelta(seconds=1)
-    TrainedModel.objects.update(lease_expires_at=ran_out, losses=settings.MAX_ATTEMPTS - 1)
-    sent.clear()
-    reap_results()
-
-    model.refresh_from_db()
-    assert sent == []
-    assert (model.state, model.graph_due, contents(model)) == ("ready", False, b"hurried")
-
-
-def test_a_message_that_comes_twice_writes_the_graph_once(seat):
-    seat.answers["package"] = without_a_graph
-    finish_experiment(stopping().id)
-    model = TrainedModel.objects.get()
-
-    package_model(model.id)
-    package_model(model.id)
-
-    assert [args["hurry"] for job, args in seat.calls if job == "package"] == [True, False]

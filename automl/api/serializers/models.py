@@ -36,7 +36,7 @@ class ModelSerializer(serializers.Serializer[Any]):
     sha256 = serializers.CharField()
     size = serializers.IntegerField(allow_null=True)
     graph_due = serializers.BooleanField(
-        help_text="It is being written anew, with its ONNX graph: files, sha256 and size will change."
+        help_text="Its ONNX graph is still to be tried; with it files, sha256 and size will change."
     )
     created_at = serializers.DateTimeField()
 

@@ -11,7 +11,7 @@ from automl.engine.trial import TrialState
 from automl.experiments import selectors
 from automl.experiments.boards import keeps_rows
 from automl.experiments.models import Ensemble, Experiment, TrainedModel, Trial
-from automl.experiments.services.results import package_ensemble, package_trial
+from automl.experiments.services.packaging import package_ensemble, package_trial
 
 WITHIN = 0.01
 

@@ -29,7 +29,7 @@ from automl.experiments.models import (
     Trial,
 )
 from automl.experiments.services.aside import has_room, open_diagnoses, wake_next
-from automl.experiments.services.results import candidate_of
+from automl.experiments.services.packaging import candidate_of
 
 log = structlog.get_logger(__name__)
 # Raised when answers take another form: what was found before is then found anew.

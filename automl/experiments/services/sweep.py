@@ -23,8 +23,9 @@ from automl.experiments.services.diagnoses import reap_diagnoses
 from automl.experiments.services.leftovers import remove_leftovers
 from automl.experiments.services.lifecycle import purge_experiments
 from automl.experiments.services.losses import lose_trial, reap_trials, remove_files
+from automl.experiments.services.packaging import purge_bundles, reap_models
 from automl.experiments.services.predictions import purge_predictions, reap_predictions
-from automl.experiments.services.results import purge_bundles, reap_results
+from automl.experiments.services.results import reap_results
 
 log = structlog.get_logger(__name__)
 # Sweeps come every two seconds. After a longer silence the database or the broker was away, or all of us.
@@ -44,7 +45,7 @@ def sweep() -> None:
         )
         pulses.beat(pulses.SWEEPS_AGAIN)
     clock.move_on(Experiment.objects.all())
-    for reap in (reap_datasets, reap_trials, reap_results, reap_predictions, reap_diagnoses):
+    for reap in (reap_datasets, reap_trials, reap_results, reap_models, reap_predictions, reap_diagnoses):
         # Held up in the middle by a database that hung: what it is about to judge has changed since.
         if time.monotonic() - began > SILENCE_SECONDS:
             log.warning("sweep_held_up", seconds=round(time.monotonic() - began, 1))
@@ -68,6 +69,7 @@ def take_over(left: Iterable[Holding]) -> None:
     if found:
         reap_datasets()
         reap_results()
+        reap_models()
         reap_predictions()
         reap_diagnoses()
 

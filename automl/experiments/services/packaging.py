@@ -1,0 +1,228 @@
+"""Bundles: of a search's answer, of other lines of a board when somebody asks, and anew for a graph."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import structlog
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F, QuerySet
+from django.utils import timezone
+from structlog.contextvars import bound_contextvars
+
+from automl.core import leases, seats, storage
+from automl.core.dispatch import dispatcher
+from automl.core.errors import Conflict
+from automl.core.patience import patiently
+from automl.engine.trial import TrialState
+from automl.experiments import selectors
+from automl.experiments.models import (
+    Ensemble,
+    Experiment,
+    ExperimentState,
+    ModelState,
+    TrainedModel,
+    Trial,
+)
+from automl.experiments.services.aside import due_graphs, has_room, wake_next
+from automl.experiments.services.leftovers import remove_path
+
+log = structlog.get_logger(__name__)
+# A bundle that was replaced may still be on its way to somebody.
+BUNDLES_KEPT = timedelta(hours=1)
+# What of a bundle written anew is stored: the rest would tell of the board of another day.
+OF_THE_FILE = ("files", "sha256", "size")
+
+
+def candidate_of(trial: Trial) -> dict[str, Any]:
+    return {
+        "id": str(trial.id),
+        "number": trial.number,
+        "family": trial.family,
+        "params": trial.hyperparameters,
+        "dir": str(storage.path_of(trial.folder)),
+        "score": trial.score,
+        "seconds": trial.predict_time,
+        "size": trial.size,
+    }
+
+
+def package_trial(trial: Trial) -> TrainedModel:
+    """Have a complete trial packaged; asking again gives the same model.
+
+    Raises
+    ------
+    Conflict
+        If the trial has not completed.
+    """
+    if trial.state != TrialState.COMPLETE.value:
+        raise Conflict(f"The trial is {trial.state}; only a complete one can be packaged.")
+    return _request(trial.experiment, name=selectors.trial_name(trial), trial=trial)
+
+
+def package_ensemble(ensemble: Ensemble) -> TrainedModel:
+    """Have an ensemble packaged; asking again gives the same model."""
+    return _request(ensemble.experiment, name=ensemble.name, ensemble=ensemble)
+
+
+def _request(experiment: Experiment, *, name: str, **of: Any) -> TrainedModel:
+    with transaction.atomic():
+        model, made = TrainedModel.objects.get_or_create(experiment=experiment, **of, defaults={"name": name})
+        if not made and model.state == ModelState.FAILED:
+            _try_again(model)
+            made = True
+        if made:
+            transaction.on_commit(lambda: dispatcher().package(model.id))
+    return model
+
+
+def _try_again(model: TrainedModel) -> None:
+    model.state, model.losses, model.error = ModelState.PACKAGING, 0, ""
+    model.save(update_fields=["state", "losses", "error"])
+
+
+def package_model(model_id: UUID) -> None:
+    """Write the bundle of a model. From `packaging` to `ready` or `failed`; what is ready stays so."""
+    model = selectors.unwritten_models().filter(id=model_id).first()
+    if model is None:
+        return
+    if model.state == ModelState.PACKAGING:
+        write_bundle(model, None)
+    elif has_room() and due_graphs().filter(id=model.id).exists():
+        write_bundle(model, None)
+        wake_next()
+
+
+def write_bundle(model: TrainedModel, outer: leases.Heartbeat | None) -> bool:
+    """Package under the model's own lease, and keep the outer lease alive meanwhile; whether it is ready."""
+    rows = selectors.unwritten_models().filter(id=model.id)
+    if not leases.claim(rows):
+        return False
+    model = rows.select_related("experiment__dataset", "experiment__test_dataset", "trial", "ensemble").get()
+    held = rows.filter(attempt=model.attempt)
+    # Inside of an experiment's end it is that which is sent again.
+    send_again = (lambda: None) if outer else (lambda: dispatcher().package(model.id))
+    about = {"experiment": str(model.experiment_id), "model": str(model.id), "attempt": model.attempt}
+    with bound_contextvars(**about), leases.kept(model, held, send_again=send_again):
+        return _write(model, held, outer)
+    return False
+
+
+def _write(model: TrainedModel, held: QuerySet[TrainedModel], outer: leases.Heartbeat | None) -> bool:
+    own = leases.Heartbeat(lambda: held)
+    _remove_other_attempts(model)
+    outcome = seats.run(
+        "package",
+        {**_package_args(model), "hurry": outer is not None},
+        seconds=600.0,
+        on_tick=lambda elapsed: own(elapsed) and (outer is None or outer(elapsed)),
+    )
+    own.check(outcome)
+    if not own.lost and outer is not None and outer.lost:
+        # Whoever took the outer lease may want the same model: no attempt was lost here.
+        raise leases.CutOff(counted=False, at_once=False)
+    if own.lost:
+        return False
+    if outcome.status == "storage" and model.losses + 1 < settings.MAX_ATTEMPTS:
+        storage.wait_for_room(lambda: own() and (outer is None or outer()))
+        patiently(lambda: leases.let_go(held, counted=True))
+        return False
+    if outcome.result is None:
+        log.warning("package_failed", model=str(model.id), error=outcome.error, detail=outcome.detail)
+        _give_up(held, outcome.error or "The bundle could not be written.")
+        return False
+    found, again = outcome.result, model.state == ModelState.READY
+    names = OF_THE_FILE if again else ("score", "metrics", "schema", *OF_THE_FILE)
+    ready = {name: found[name] for name in names} | {
+        "graph_due": found["graph_due"],
+        "bundle_attempt": model.attempt,
+        "replaced_at": timezone.now() if again else None,
+    }
+    log.info("model_packaged", seconds=round(outcome.seconds, 2), size=found["size"])
+    return patiently(
+        lambda: (
+            held.update(
+                state=ModelState.READY, losses=0, lease_expires_at=None, version=F("version") + 1, **ready
+            )
+            == 1
+            # Stored already, where the answer to that was lost with the database.
+            or TrainedModel.objects.filter(
+                id=model.id, state=ModelState.READY, bundle_attempt=model.attempt
+            ).exists()
+        )
+    )
+
+
+def _remove_other_attempts(model: TrainedModel) -> None:
+    """What attempts left behind that were killed over it; never what counts, or a later one writes."""
+    for attempt in range(model.attempt):
+        bundle = model.bundle_of(attempt)
+        storage.remove_drafts(bundle)
+        if model.state == ModelState.PACKAGING or attempt != model.bundle_attempt:
+            storage.remove(bundle)
+
+
+def _give_up(models: QuerySet[TrainedModel], error: str) -> None:
+    """What was never written has failed; what is ready stays as it is, without a graph."""
+    ended: dict[str, Any] = {"lease_expires_at": None, "version": F("version") + 1}
+    # What was begun of another bundle may lie there, and goes as if it had been replaced.
+    models.filter(state=ModelState.READY).update(graph_due=False, replaced_at=timezone.now(), **ended)
+    models.filter(state=ModelState.PACKAGING).update(state=ModelState.FAILED, error=error, **ended)
+
+
+def _package_args(model: TrainedModel) -> dict[str, Any]:
+    experiment = model.experiment
+    if model.ensemble is not None:
+        weights = model.ensemble.weights
+    else:
+        assert model.trial is not None
+        weights = {str(model.trial.id): 1.0}
+    members = experiment.trials.filter(id__in=weights)
+    test = experiment.test_dataset
+    return {
+        "prepared": str(storage.path_of(experiment.folder) / "prepared"),
+        "members": [
+            {**candidate_of(trial), "weight": weights[str(trial.id)]} for trial in members.order_by("number")
+        ],
+        "metric": experiment.metric,
+        "name": model.name,
+        "experiment": {
+            "id": str(experiment.id),
+            "name": experiment.name,
+            "dataset": experiment.dataset.name,
+            "dataset_sha256": experiment.dataset.sha256,
+            "rows": experiment.dataset.rows,
+            "target": experiment.target,
+            "time_budget": experiment.time_budget,
+            "seed": experiment.seed,
+            "created_at": experiment.created_at.isoformat(),
+            "warnings": experiment.warnings,
+        },
+        "leaderboard": [asdict(row) for row in selectors.leaderboard(experiment)],
+        "test_table": str(storage.path_of(test.folder) / "table.arrow") if test else None,
+        "out": str(storage.path_of(model.bundle_of(model.attempt))),
+    }
+
+
+def reap_models() -> None:
+    """Have written what nobody writes any more. `wake_next` sends for graphs that are due."""
+    models = selectors.unwritten_models().filter(leases.free_or_expired())
+    _give_up(models.filter(leases.worn_out()), f"Packaging was cut off {settings.MAX_ATTEMPTS} times.")
+    asked = models.filter(state=ModelState.PACKAGING).exclude(experiment__state=ExperimentState.STOPPING)
+    for model_id in asked.values_list("id", flat=True):
+        dispatcher().package(model_id)
+
+
+def purge_bundles() -> None:
+    """Remove bundles that another took the place of, once nobody reads them any more."""
+    long_ago = timezone.now() - BUNDLES_KEPT
+    for model in TrainedModel.objects.filter(replaced_at__lt=long_ago).order_by("replaced_at")[:100]:
+        kept = storage.path_of(model.bundle)
+        for path in kept.parent.glob("*bundle*"):
+            if path != kept:
+                remove_path(path)
+        TrainedModel.objects.filter(id=model.id, bundle_attempt=model.bundle_attempt).update(replaced_at=None)
