@@ -190,6 +190,7 @@ def peer(python: str, name: str, asked: dict[str, Any], folder: Path) -> dict[st
     with (
         subprocess.Popen(
             [python, str(PEER), name, json.dumps({**asked, **paths})],
+            cwd=folder,  # some leave files where they are started
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

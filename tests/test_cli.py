@@ -254,6 +254,7 @@ def test_remote_fit_uploads_searches_and_downloads(service, table, tmp_path):
     ]
     assert "0.91235" in done.output
     assert str(out) in done.output
+    assert "ONNX graph, which answers faster, is still being written" in done.output
 
 
 def test_remote_takes_address_and_token_from_the_environment(service):

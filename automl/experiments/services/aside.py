@@ -13,6 +13,7 @@ from django.db.models import QuerySet
 from automl.core import leases
 from automl.core.dispatch import dispatcher
 from automl.core.health import live_workers
+from automl.experiments import selectors
 from automl.experiments.models import (
     Diagnosis,
     DiagnosisState,
@@ -38,8 +39,7 @@ def open_predictions() -> QuerySet[Prediction]:
 
 def due_graphs() -> QuerySet[TrainedModel]:
     """Models that are ready and get a graph, unless their own search goes on: that needs its time more."""
-    due = TrainedModel.objects.filter(state=ModelState.READY, graph_due=True)
-    return due.filter(experiment__deleted_at=None, experiment__state__in=FINAL)
+    return selectors.unwritten_models().filter(state=ModelState.READY, experiment__state__in=FINAL)
 
 
 def has_room() -> bool:
