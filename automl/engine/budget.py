@@ -14,6 +14,8 @@ OVERHEAD = 0.05
 PRIOR_WEIGHT = 1.0
 # Only the latest trials of a family tell how fast the machine is now.
 RECENT = 12
+# What ended sooner tells of starting and writing, not of its fits.
+LEAST_TOLD = 0.5
 SEARCHED = (Origin.DEFAULT, Origin.SEARCH)
 
 
@@ -86,7 +88,7 @@ class CostModel:
         """Make a model from a first guess and the trials that have been timed."""
         timed: dict[str, list[TrialRecord]] = {}
         for record in history:
-            if _share_done(record, folds) > 0.0 and record.seconds > 0.0:
+            if _share_done(record, folds) > 0.0 and record.seconds >= LEAST_TOLD:
                 timed.setdefault(record.family, []).append(record)
         # Only what counts is predicted: in a search of thousands the rest would take half a second.
         logs = {

@@ -30,7 +30,7 @@ CAUTION = {
     "min_samples_leaf": "larger leaves",
     "reg_lambda": "a higher reg lambda",
     "l2_leaf_reg": "a higher l2 leaf reg",
-    "alpha": "a higher alpha",
+    "dropout": "a higher dropout",
 }
 
 

@@ -76,7 +76,9 @@ WORDS: dict[str, tuple[str, str, str]] = {
     "p": ("Distance", "", ""),
     "width": ("Units of a layer", "can't hold the pattern", "overfits small tables, and takes longer"),
     "layers": ("Layers", "finds straight patterns only", "is hard to train"),
-    "alpha": ("Weight decay", "overfits", "predicts the mean for everything"),
+    "dropout": ("Dropout", "leans on single units, and overfits", "learns little"),
+    "label_smoothing": ("Label smoothing", "is too sure of noisy rows", "tells classes apart too little"),
+    "weight_decay": ("Weight decay", "overfits", "predicts the mean for everything"),
     "epochs": (
         "Most epochs",
         "stops while the score still rises",

@@ -18,7 +18,6 @@ from automl.engine.errors import UserError
 from automl.engine.learners import LEARNERS, families_for, get_learner
 from automl.engine.learners.base import thin_curve
 from automl.engine.metrics import METRICS
-from automl.engine.schema import DataProfile
 from automl.engine.testing import LearnerSuite, fit_fold, make_table, outputs
 from automl.engine.trial import TaskType
 
@@ -164,17 +163,6 @@ def test_leaves_and_depth_are_those_of_the_trees_that_are_kept(family: str) -> N
         return
     assert learned["leaves"] == leaves.sum()
     assert depth is None or learned["depth"] == depth.max()
-
-
-@pytest.mark.parametrize("rows", [5_000, 15_000, 50_000])
-def test_with_many_classes_the_first_networks_are_the_cheapest_of_the_wide_ones(rows: int) -> None:
-    data = DataProfile(rows, 16, TaskType.MULTICLASS, 26, metric="log_loss")
-    learner = get_learner("neural_network")
-    flat, light, steep, wide = learner.portfolio(data)[:4]
-
-    seconds = [learner.cost(data, params).seconds for params in (flat, light, steep, wide)]
-
-    assert seconds[0] < seconds[1] <= seconds[2] < seconds[3]
 
 
 def test_histogram_boosting_stays_sane_with_rare_classes() -> None:

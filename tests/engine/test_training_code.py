@@ -211,11 +211,12 @@ def test_the_script_of_a_trial_comes_to_its_score(told, family, target):
 
 
 def test_scripts_import_nothing_of_ours_and_are_short(told):
-    for path, _, _ in told.values():
+    for (family, _), (path, _, _) in told.items():
         lines = path.read_text().splitlines()
         assert imported(path.read_text()) <= {*LIBRARIES} | sys.stdlib_module_names
-        # Every kind of column takes some lines, and few tables have all of them.
-        assert len(lines) <= 280
+        # Every kind of column takes some lines, and few tables have all of them. How a network is trained
+        # is no library's code.
+        assert len(lines) <= (540 if family == "neural_network" else 280)
         assert max(map(len, lines)) <= 110
 
 

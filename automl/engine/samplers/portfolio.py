@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from automl.engine.learners import get_learner
 from automl.engine.learners.base import STRONG_SKEW
+from automl.engine.learners.boosting import MANY_CLASSES
 from automl.engine.samplers.base import Sampler, signature, tried
 from automl.engine.schema import DataProfile
 from automl.engine.space import Space
@@ -45,6 +46,9 @@ ORDER = (
     "linear",
     "neural_network",
 )
+# With many classes each round of boosting is as many trees: a network has learned before they begin to.
+QUICK_OF_MANY_CLASSES = ("dummy", "neural_network")
+FIRST_OF_MANY_CLASSES = ("neural_network", "extra_trees", "neural_network", "neighbors")
 # What is this many times dearer than the cheapest waits one place a doubling.
 CHEAP_RATIO = 4.0
 
@@ -101,14 +105,15 @@ def default_entries(spaces: Mapping[str, Space], data: DataProfile, *, strong: b
         The quick ones, then those of `ORDER`, then what is left; dear ones a few places later.
     """
     rows: list[Proposal] = []
-    for family in QUICK:
+    many = data.classes > MANY_CLASSES
+    for family in QUICK_OF_MANY_CLASSES if many else QUICK:
         if family in spaces:
             params = spaces[family].validate(get_learner(family).first(data))
             rows.append(Proposal(family, params, Origin.DEFAULT))
     waiting = {family: _configurations(family, data, strong) for family in spaces if family != "dummy"}
     later = [family for family, found in waiting.items() for _ in found]
     entries: list[Proposal] = []
-    for family in (*ORDER, *later):
+    for family in (*(FIRST_OF_MANY_CLASSES if many else ()), *ORDER, *later):
         if waiting.get(family):
             entries.append(Proposal(family, spaces[family].validate(waiting[family].pop(0)), Origin.DEFAULT))
     rows += _cheap_first(entries, data)

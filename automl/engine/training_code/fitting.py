@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from automl.engine.learners import Learner
+from automl.engine.learners import Learner, perceptron
 from automl.engine.learners.boosting import patience, stopping_metric
-from automl.engine.learners.network import LAST_RATE, PATIENCE
+from automl.engine.learners.network import PATIENCE
 from automl.engine.schema import DataProfile
 
 
@@ -135,20 +136,15 @@ def _catboost(data: DataProfile, params: Mapping[str, Any], late: bool) -> Recip
 
 TRAIN = '''
 def train(model, X, y, X_valid, y_valid):
-    """Epoch by epoch, in steps that shrink along half a cosine; the best epoch's weights are kept."""
-    # With a number for a seed every epoch would shuffle the rows in the same way.
-    model.random_state = np.random.RandomState(model.random_state)
-    best = since = 0
-    kept = None
-    for epoch in range(model.max_iter):
-        if epoch:
-            share = {last} + {rest} * 0.5 * (1 + math.cos(math.pi * epoch / model.max_iter))
-            model._optimizer.learning_rate_init = share * model.learning_rate_init
-        model.partial_fit(X, y{classes})
+    """Epoch by epoch; the best epoch's weights are kept."""
+    dropout, smoothing = {extra}
+    network = shaped(model, X, y, {classes}, dropout=dropout, smoothing=smoothing)
+    best, since, kept = None, 0, None
+    for _ in training(network, model, X, y):
+        model.coefs_, model.intercepts_ = network.layers()
         loss = {loss}
-        if kept is None or loss < best:
-            best, since = loss, 0
-            kept = [each.copy() for each in model.coefs_], [each.copy() for each in model.intercepts_]
+        if best is None or loss < best:
+            best, since, kept = loss, 0, (model.coefs_, model.intercepts_)
         else:
             since += 1
         if since >= {patience}:
@@ -157,14 +153,11 @@ def train(model, X, y, X_valid, y_valid):
 '''
 TRAIN_LATE = '''
 def train(model, X, y, rounds):
-    """Epoch by epoch, in steps that shrink along half a cosine."""
-    # With a number for a seed every epoch would shuffle the rows in the same way.
-    model.random_state = np.random.RandomState(model.random_state)
-    for epoch in range(rounds):
-        if epoch:
-            share = {last} + {rest} * 0.5 * (1 + math.cos(math.pi * epoch / model.max_iter))
-            model._optimizer.learning_rate_init = share * model.learning_rate_init
-        model.partial_fit(X, y{classes})
+    """Epoch by epoch."""
+    dropout, smoothing = {extra}
+    network = shaped(model, X, y, {classes}, dropout=dropout, smoothing=smoothing)
+    for _, _ in zip(range(rounds), training(network, model, X, y)):
+        model.coefs_, model.intercepts_ = network.layers()
 '''
 RESCALED = (
     "# The last layer is linear: it takes the target's scale back in.",
@@ -172,34 +165,36 @@ RESCALED = (
     "model.intercepts_[-1] *= scale",
     "model.intercepts_[-1] += centre",
 )
-FORGETS = (
-    "# What only training needs is not kept.",
-    "del model._optimizer",
-    "model.random_state = model._random_state = seed",
-)
 
 
 def _network(data: DataProfile, params: Mapping[str, Any], late: bool) -> Recipe:
     watched = stopping_metric(data)
     losses = {
         "roc_auc": "-roc_auc_score(y_valid, model.predict_proba(X_valid)[:, 1])",
-        "log_loss": "log_loss(y_valid, model.predict_proba(X_valid), labels=range(len(CLASSES)))",
+        "log_loss": "calibrated_loss(y_valid.astype(int), model.predict_proba(X_valid))",
     }
     loss = losses.get(watched, "np.sqrt(np.mean((model.predict(X_valid) - y_valid) ** 2))")
-    classes = ", classes=range(len(CLASSES))" if data.classes else ""
+    smoothing = 'DIALS["label_smoothing"]' if data.classes else "0"
     train = (TRAIN_LATE if late else TRAIN).format(
-        last=LAST_RATE, rest=1 - LAST_RATE, loss=loss, patience=PATIENCE, classes=classes
+        classes="len(CLASSES)" if data.classes else 0,
+        extra=f'DIALS["dropout"], {smoothing}',
+        loss=loss,
+        patience=PATIENCE,
     )
     scaled = not data.classes
-    name = {"roc_auc": "roc_auc_score", "log_loss": "log_loss"}.get(watched)
+    source = inspect.getsource(perceptron)
     return Recipe(
-        lines=(*_network_lines(scaled, late=False), *FORGETS),
-        late=(*_network_lines(scaled, late=True), *FORGETS),
+        lines=_network_lines(scaled, late=False),
+        late=_network_lines(scaled, late=True),
         validates=True,
-        dials={"learning_rate": "learning_rate_init", "epochs": "max_iter"},
+        dials={"learning_rate": "learning_rate_init", "epochs": "max_iter", "weight_decay": "alpha"},
         expressions={"hidden_layer_sizes": '(DIALS["width"],) * DIALS["layers"]'},
-        imports={"sklearn.metrics": (name,)} if name and not late else {},
-        functions=(train,),
+        imports={
+            "collections.abc": ("Iterator", "Sequence"),
+            "typing": ("Any",),
+            **({"sklearn.metrics": ("roc_auc_score",)} if watched == "roc_auc" and not late else {}),
+        },
+        functions=(source[source.index("LEAST_PROBABILITY =") :], train),
     )
 
 

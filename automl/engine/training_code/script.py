@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -168,10 +169,12 @@ class _Script:
         for module, names in main.MODULES.items():
             if used := {name for name in names if f"{name}(" in body}:
                 modules.setdefault(module, set()).update(used)
-        plain = ["import math"] if "math." in body else []
+        plain = ["import math", "import sys"] if "math." in body else ["import sys"]
+        own = {module: modules.pop(module) for module in [*modules] if _is_standard(module)}
         aliases = ["import numpy as np", "import pandas as pd"]
         aliases += ["import pyarrow.parquet as pq"] if "pq." in body else []
-        return [*plain, "import sys", "from itertools import product", "", *import_lines(modules, aliases)]
+        standard = import_lines({**own, "itertools": {"product"}}, plain)
+        return [*standard, "", *import_lines(modules, aliases)]
 
     def _settings(self) -> list[str]:
         fitting, meta = self.subject.fitting, self.prepared.meta
@@ -280,7 +283,8 @@ class _Script:
         }
         expressions = {name: f"DIALS[{literal(dial)}]" for dial, name in passed.items()}
         expressions |= recipe.expressions
-        self.dials = {dial for dial in own if any(literal(dial) in text for text in expressions.values())}
+        texts = [*expressions.values(), *recipe.functions]
+        self.dials = {dial for dial in own if any(f"DIALS[{literal(dial)}]" in text for text in texts)}
         if self.dials == {dial for dial, name in passed.items() if dial == name}:
             # All have the name that the library gives them.
             expressions = {**dict.fromkeys(passed.values(), "**"), **recipe.expressions}
@@ -320,6 +324,10 @@ class _Script:
             only_training=bool((judged < 0).any()),
             empty_folds=not all(np.isin(whole, row).all() for row in judged),
         )
+
+
+def _is_standard(module: str) -> bool:
+    return module.split(".", maxsplit=1)[0] in sys.stdlib_module_names
 
 
 def _plain(value: Any) -> str:
