@@ -46,6 +46,8 @@ CHEAP = "Something new that can still end in the time that is left."
 SAFETY = 1.25
 # One default may take this share of what is left, as long as there are others that take less.
 GREEDY_SHARE = 0.4
+# The first of a family may take more: it says what the family is worth.
+FIRST_SHARE = 0.55
 # Tries to find something in a family's space that can end in time.
 ATTEMPTS = 24
 
@@ -265,11 +267,12 @@ class Study:
         """Give the next default that fits: first those that leave time for others."""
         waiting = self.portfolio.waiting(told)
         costs = [model.seconds(entry.family, entry.params) for entry in waiting]
+        started = {record.family for record in told}
         for entry, seconds in zip(waiting, costs, strict=True):
-            if seconds <= GREEDY_SHARE * limit:
+            share = GREEDY_SHARE if entry.family in started else FIRST_SHARE
+            if seconds <= share * limit:
                 return entry
         fitting = [place for place, seconds in enumerate(costs) if seconds <= limit]
-        started = {record.family for record in told}
         if new := [place for place in fitting if waiting[place].family not in started]:
             return waiting[min(new, key=lambda place: costs[place])]
         # Of families that have been tried, only those that do well here: a search may be worth more.

@@ -131,6 +131,29 @@ def test_a_family_that_always_fails_does_not_eat_the_search() -> None:
     assert sum(r.family == "bad" for r in history) < 45
 
 
+def test_a_family_of_which_all_was_stopped_counts_by_the_folds_that_it_finished() -> None:
+    good = [record(number, "good", 0.9 - number / 100) for number in range(3)]
+    fair = [record(number, "fair", 0.85) for number in range(3, 6)]
+    stopped = [
+        TrialRecord(number, "bad", {"n": number}, Origin.SEARCH, TrialState.PRUNED, None, (0.5, 0.52), 0.1)
+        for number in range(6, 9)
+    ]
+    shares = family_shares(["good", "fair", "bad", "untried"], [*good, *fair, *stopped])
+
+    assert shares["bad"] < shares["fair"] < shares["untried"]
+
+
+def test_with_many_classes_networks_come_before_boosting() -> None:
+    data = DataProfile(15_000, 16, TaskType.MULTICLASS, 26, metric="log_loss")
+    entries = default_entries({key: learner.space(data) for key, learner in LEARNERS.items()}, data)
+    families = [entry.family for entry in entries]
+
+    assert families[:2] == ["dummy", "neural_network"]
+    assert families[2:].index("neural_network") < min(
+        map(families.index, ("lightgbm", "xgboost", "catboost"))
+    )
+
+
 def test_the_first_defaults_are_cheap_and_every_family_follows_before_any_second() -> None:
     spaces = {key: learner.space(DATA) for key, learner in LEARNERS.items()}
     entries = default_entries(spaces, DATA)

@@ -285,6 +285,31 @@ def test_a_pruned_trial_counts_for_the_folds_it_had() -> None:
     assert model.seconds("a", {}) == pytest.approx(15.0, rel=0.1)
 
 
+def test_a_trial_of_a_moment_teaches_nothing_about_time() -> None:
+    study = Study(LARGE, budget=Budget(seconds=60))
+    first = study.costs([]).seconds("lightgbm", get_learner("lightgbm").first(LARGE))
+    quick = TrialRecord(0, "dummy", {}, Origin.DEFAULT, TrialState.COMPLETE, 0.5, (0.5,) * 5, 0.3)
+
+    told = study.costs([quick]).seconds("lightgbm", get_learner("lightgbm").first(LARGE))
+
+    assert told == first
+
+
+def test_the_first_of_a_family_may_take_more_of_the_time_than_a_later_one() -> None:
+    study = Study(LARGE, families=["dummy", "lightgbm"], budget=Budget(seconds=60))
+    dummy = TrialRecord(0, "dummy", {}, Origin.DEFAULT, TrialState.COMPLETE, 0.5, (0.5,) * 5, 1.0)
+    (first,) = study.ask([dummy], remaining=1000.0)
+    seconds = study.costs([dummy]).seconds(first.family, first.params)
+    # It takes half of what is left once that is divided by what predictions may be off.
+    left = 2 * 1.25 * seconds
+
+    assert [each.params for each in study.ask([dummy], remaining=left)] == [first.params]
+
+    tried = TrialRecord(1, "lightgbm", {}, Origin.SEARCH, TrialState.COMPLETE, 0.8, (0.8,) * 5, 0.1)
+    (later,) = study.ask([dummy, tried], remaining=left)
+    assert later.params != first.params
+
+
 def test_a_failed_trial_teaches_nothing_about_time() -> None:
     failed = replace(timed(0, "a", 500.0), state=TrialState.FAILED)
     assert CostModel.learn(lambda family, params: 1.0, 5, [failed]).seconds("a", {}) == pytest.approx(5.05)

@@ -61,8 +61,9 @@ def family_merits(families: Sequence[str], history: Sequence[TrialRecord]) -> di
     improved: dict[str, float] = {}
     grouped: dict[str, list[float]] = {family: [] for family in families}
     for record in history:
-        if record.score is not None and record.family in grouped:
-            grouped[record.family].append(record.score)
+        value = _told(record)
+        if value is not None and record.family in grouped:
+            grouped[record.family].append(value)
     for family, scores in grouped.items():
         if scores:
             best[family] = max(scores)
@@ -86,6 +87,13 @@ def family_merits(families: Sequence[str], history: Sequence[TrialRecord]) -> di
         )
         for family, weight in weights.items()
     }
+
+
+def _told(record: TrialRecord) -> float | None:
+    """What a trial says of its family; one that was stopped says it by the folds that it has finished."""
+    if record.score is None and record.state is TrialState.PRUNED and record.fold_scores:
+        return sum(record.fold_scores) / len(record.fold_scores)
+    return record.score
 
 
 def next_family(
