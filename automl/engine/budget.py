@@ -14,7 +14,7 @@ OVERHEAD = 0.05
 PRIOR_WEIGHT = 1.0
 # Only the latest trials of a family tell how fast the machine is now.
 RECENT = 12
-# What ended sooner tells of starting and writing, not of its fits.
+# Families of which no trial takes as many seconds tell other families nothing.
 LEAST_TOLD = 0.5
 SEARCHED = (Origin.DEFAULT, Origin.SEARCH)
 
@@ -88,7 +88,7 @@ class CostModel:
         """Make a model from a first guess and the trials that have been timed."""
         timed: dict[str, list[TrialRecord]] = {}
         for record in history:
-            if _share_done(record, folds) > 0.0 and record.seconds >= LEAST_TOLD:
+            if _share_done(record, folds) > 0.0 and record.seconds > 0.0:
                 timed.setdefault(record.family, []).append(record)
         # Only what counts is predicted: in a search of thousands the rest would take half a second.
         logs = {
@@ -96,7 +96,13 @@ class CostModel:
             for family, records in timed.items()
         }
         means = {family: _mean(values) for family, values in logs.items()}
-        overall = sum(means.values()) / (len(means) + PRIOR_WEIGHT)
+        # Families of moments tell others about starting and writing, not about fits.
+        telling = [
+            mean
+            for family, mean in means.items()
+            if max(record.seconds for record in timed[family][-RECENT:]) >= LEAST_TOLD
+        ]
+        overall = sum(telling) / (len(telling) + PRIOR_WEIGHT)
         ratios = {}
         for family, mean in means.items():
             weight = len(logs[family])

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 import numpy as np
 
@@ -44,7 +44,8 @@ class Fitting(TypedDict):
     """What a trial's score depends on beside its hyperparameters, and the score.
 
     `value` is in the metric's own unit; `lengths` are the rounds, epochs or trees that each fold's model
-    kept, and `is_late` says whether time ended any fit.
+    kept, and `is_late` says whether time ended any fit; `training` is the learner's, and 1 where it is not
+    told.
     """
 
     seed: int
@@ -54,6 +55,7 @@ class Fitting(TypedDict):
     temperature: float
     lengths: list[int | None]
     is_late: bool
+    training: NotRequired[int]
 
 
 @dataclass
@@ -120,6 +122,7 @@ def evaluate(args: Mapping[str, Any], report: Report) -> dict[str, Any]:
         "temperature": temperature,
         "lengths": folds.lengths,
         "is_late": folds.is_late,
+        "training": learner.training,
     }
     size = _write(Path(args["out"]), predicted, folds.models, (temperature, factor), fitting)
     return {

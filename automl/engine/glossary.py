@@ -78,7 +78,7 @@ WORDS: dict[str, tuple[str, str, str]] = {
     "layers": ("Layers", "finds straight patterns only", "is hard to train"),
     "dropout": ("Dropout", "leans on single units, and overfits", "learns little"),
     "label_smoothing": ("Label smoothing", "is too sure of noisy rows", "tells classes apart too little"),
-    "weight_decay": ("Weight decay", "overfits", "predicts the mean for everything"),
+    "alpha": ("Weight decay", "overfits", "predicts the mean for everything"),
     "epochs": (
         "Most epochs",
         "stops while the score still rises",

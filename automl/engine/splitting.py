@@ -15,7 +15,6 @@ ALWAYS_TRAINING = -1
 # On very small tables one division into folds is luck: the mean over several is steadier.
 SMALL_ROWS = 600
 LARGE_ROWS = 100_000
-HUGE_ROWS = 400_000
 
 
 def fold_plan(rows: int) -> tuple[int, int]:
@@ -30,11 +29,6 @@ def fold_plan(rows: int) -> tuple[int, int]:
     if rows < SMALL_ROWS:
         return 5, 2
     return (5, 1) if rows < LARGE_ROWS else (3, 1)
-
-
-def validated_share(rows: int) -> float:
-    """The share of rows that folds judge; the rest is always training, so that huge tables stay quick."""
-    return 1.0 if rows <= HUGE_ROWS else HUGE_ROWS / rows
 
 
 def make_folds(

@@ -160,5 +160,5 @@ def test_a_real_network_with_far_too_large_steps_is_not_called_converged():
 
 
 def test_a_real_network_with_tiny_steps_crawls_or_goes_on():
-    words = trained("neural_network", rows=200, learning_rate=0.005, epochs=6, width=16)
+    words = trained("neural_network", learning_rate=0.002, epochs=12, width=64)
     assert tag_of(words) in ("Crawls", "Still improving at the end"), words

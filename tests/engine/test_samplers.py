@@ -131,16 +131,40 @@ def test_a_family_that_always_fails_does_not_eat_the_search() -> None:
     assert sum(r.family == "bad" for r in history) < 45
 
 
-def test_a_family_of_which_all_was_stopped_counts_by_the_folds_that_it_finished() -> None:
-    good = [record(number, "good", 0.9 - number / 100) for number in range(3)]
-    fair = [record(number, "fair", 0.85) for number in range(3, 6)]
-    stopped = [
-        TrialRecord(number, "bad", {"n": number}, Origin.SEARCH, TrialState.PRUNED, None, (0.5, 0.52), 0.1)
-        for number in range(6, 9)
-    ]
-    shares = family_shares(["good", "fair", "bad", "untried"], [*good, *fair, *stopped])
+def stopped(number: int, family: str, *folds: float) -> TrialRecord:
+    return TrialRecord(number, family, {"n": number}, Origin.SEARCH, TrialState.PRUNED, None, folds, 0.1)
 
-    assert shares["bad"] < shares["fair"] < shares["untried"]
+
+def complete(number: int, family: str, *folds: float) -> TrialRecord:
+    mean = sum(folds) / len(folds)
+    return TrialRecord(number, family, {"n": number}, Origin.SEARCH, TrialState.COMPLETE, mean, folds, 1.0)
+
+
+def test_a_family_of_which_all_was_stopped_counts_by_how_far_behind_it_was() -> None:
+    history = [
+        complete(0, "good", 0.95, 0.85, 0.84),
+        complete(1, "fair", 0.93, 0.80, 0.80),
+        complete(2, "good", 0.94, 0.84, 0.83),
+        # The first fold is an easy one: what it says is above all others' scores.
+        stopped(3, "bad", 0.80),
+        stopped(4, "bad", 0.82),
+    ]
+    shares = family_shares(["good", "fair", "bad", "untried"], history)
+
+    assert shares["bad"] < shares["fair"] < shares["good"]
+    assert shares["bad"] < 0.2 * shares["untried"]
+
+
+def test_a_stopped_trial_does_not_make_its_family_the_best() -> None:
+    history = [
+        complete(0, "good", 0.95, 0.80, 0.80),
+        complete(1, "fair", 0.93, 0.80, 0.79),
+        complete(2, "weak", 0.80, 0.65, 0.65),
+    ]
+    before = family_shares(["good", "fair", "weak"], history)
+
+    assert family_shares(["good", "fair", "weak"], [*history, stopped(3, "weak", 0.88)]) == before
+    assert family_shares(["good", "lucky"], [*history, stopped(3, "lucky", 0.99)])["lucky"] < 0.6
 
 
 def test_with_many_classes_networks_come_before_boosting() -> None:

@@ -285,7 +285,7 @@ def test_a_pruned_trial_counts_for_the_folds_it_had() -> None:
     assert model.seconds("a", {}) == pytest.approx(15.0, rel=0.1)
 
 
-def test_a_trial_of_a_moment_teaches_nothing_about_time() -> None:
+def test_a_family_of_moments_teaches_others_nothing_about_time() -> None:
     study = Study(LARGE, budget=Budget(seconds=60))
     first = study.costs([]).seconds("lightgbm", get_learner("lightgbm").first(LARGE))
     quick = TrialRecord(0, "dummy", {}, Origin.DEFAULT, TrialState.COMPLETE, 0.5, (0.5,) * 5, 0.3)
@@ -293,6 +293,12 @@ def test_a_trial_of_a_moment_teaches_nothing_about_time() -> None:
     told = study.costs([quick]).seconds("lightgbm", get_learner("lightgbm").first(LARGE))
 
     assert told == first
+
+
+def test_a_family_of_moments_learns_how_long_its_own_take() -> None:
+    quick = [timed(number, "a", 0.3) for number in range(10)]
+
+    assert CostModel.learn(lambda family, params: 1.0, 5, quick).seconds("a", {}) < 0.5
 
 
 def test_the_first_of_a_family_may_take_more_of_the_time_than_a_later_one() -> None:
@@ -305,7 +311,7 @@ def test_the_first_of_a_family_may_take_more_of_the_time_than_a_later_one() -> N
 
     assert [each.params for each in study.ask([dummy], remaining=left)] == [first.params]
 
-    tried = TrialRecord(1, "lightgbm", {}, Origin.SEARCH, TrialState.COMPLETE, 0.8, (0.8,) * 5, 0.1)
+    tried = TrialRecord(1, "lightgbm", {"num_leaves": 4}, Origin.SEARCH)
     (later,) = study.ask([dummy, tried], remaining=left)
     assert later.params != first.params
 

@@ -129,16 +129,20 @@ def member(folder, family, number=0, *, metric, seconds=60.0, **params):
 
 
 def script(folder, trial):
-    found = scripts(
+    found = scripts_of(folder, trial, read_fitting(trial["dir"]))
+    path = folder / f"{Path(trial['dir']).name}.py"
+    path.write_text(found["train.py"], encoding="utf-8")
+    return path
+
+
+def scripts_of(folder, trial, fitting):
+    return scripts(
         [trial],
-        [read_fitting(trial["dir"])],
+        [fitting],
         open_prepared(folder / "prepared"),
         json.loads((folder / "prepared" / "schema.json").read_text()),
         {"dataset": 'a "table" \\ of\n"""people', "rows": 260, "dataset_sha256": "0" * 64},
     )
-    path = folder / f"{Path(trial['dir']).name}.py"
-    path.write_text(found["train.py"], encoding="utf-8")
-    return path
 
 
 # One interpreter for many scripts: importing the libraries is most of the time.
@@ -218,6 +222,15 @@ def test_scripts_import_nothing_of_ours_and_are_short(told):
         # is no library's code.
         assert len(lines) <= (540 if family == "neural_network" else 280)
         assert max(map(len, lines)) <= 110
+
+
+def test_a_network_that_the_library_trained_has_no_script(places):
+    trial = member(places["bought"], "neural_network", 12, metric="roc_auc", epochs=5)
+    fitting = read_fitting(trial["dir"])
+    old = {name: value for name, value in fitting.items() if name != "training"}
+
+    assert scripts_of(places["bought"], trial, fitting)
+    assert scripts_of(places["bought"], trial, old) == {}
 
 
 def test_the_script_of_a_plain_table_is_shorter_than_two_hundred_lines(odd):

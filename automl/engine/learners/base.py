@@ -89,6 +89,8 @@ class Learner(ABC):
         categories are int32 codes (-1: missing).
     keeps_rows : bool
         The fitted model holds rows of the training data.
+    training : int
+        Raised where the same hyperparameters come to another model than before.
     """
 
     key: ClassVar[str]
@@ -97,6 +99,7 @@ class Learner(ABC):
     task_types: ClassVar[frozenset[TaskType]] = ALL_TASKS
     layout: ClassVar[Literal["array", "frame"]] = "array"
     keeps_rows: ClassVar[bool] = False
+    training: ClassVar[int] = 1
 
     @abstractmethod
     def dials(self, data: DataProfile) -> Space:

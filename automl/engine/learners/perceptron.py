@@ -190,8 +190,9 @@ def shaped(estimator: Any, X: Any, y: Any, classes: int, *, dropout: float, smoo
     # A step of its own makes all that it needs to predict.
     few = slice(estimator.batch_size)
     estimator.partial_fit(X[few], y[few], **({"classes": np.arange(classes)} if classes else {}))
-    # What only its own training needs is not kept.
-    del estimator._optimizer
+    # What only its own training needs, and what this step came to, is not kept.
+    for name in ("_optimizer", "loss_", "best_loss_", "loss_curve_", "n_iter_", "t_"):
+        delattr(estimator, name)
     estimator._best_coefs = estimator._best_intercepts = None
     estimator._random_state = estimator.random_state
     return Perceptron(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from automl.engine.trial import Params, TrialRecord, TrialState
 
@@ -50,7 +51,8 @@ def family_shares(families: Sequence[str], history: Sequence[TrialRecord]) -> di
     Returns
     -------
     dict
-        A family with no score yet counts as the best, so that it is tried.
+        A family with no score yet counts as the best, so that it is tried; one of which all trials were
+        stopped counts by the folds that they have finished.
     """
     return {family: merit.share for family, merit in family_merits(families, history).items()}
 
@@ -61,9 +63,11 @@ def family_merits(families: Sequence[str], history: Sequence[TrialRecord]) -> di
     improved: dict[str, float] = {}
     grouped: dict[str, list[float]] = {family: [] for family in families}
     for record in history:
-        value = _told(record)
-        if value is not None and record.family in grouped:
-            grouped[record.family].append(value)
+        if record.score is not None and record.family in grouped:
+            grouped[record.family].append(record.score)
+    for family, level in _levels_of_stopped(history).items():
+        if not grouped.get(family, True):
+            grouped[family] = [level]
     for family, scores in grouped.items():
         if scores:
             best[family] = max(scores)
@@ -89,11 +93,19 @@ def family_merits(families: Sequence[str], history: Sequence[TrialRecord]) -> di
     }
 
 
-def _told(record: TrialRecord) -> float | None:
-    """What a trial says of its family; one that was stopped says it by the folds that it has finished."""
-    if record.score is None and record.state is TrialState.PRUNED and record.fold_scores:
-        return sum(record.fold_scores) / len(record.fold_scores)
-    return record.score
+def _levels_of_stopped(history: Sequence[TrialRecord]) -> dict[str, float]:
+    """By family, what its best stopped trial would have come to, by how far behind the leader it was."""
+    complete = [record for record in history if record.score is not None and record.fold_scores]
+    leader = max(complete, key=lambda record: record.score or 0.0, default=None)
+    levels: dict[str, float] = {}
+    for record in history:
+        if leader is None or record.state is not TrialState.PRUNED or not record.fold_scores:
+            continue
+        same = leader.fold_scores[: len(record.fold_scores)]
+        behind = max(fmean(same) - fmean(record.fold_scores), 0.0)
+        level = (leader.score or 0.0) - behind
+        levels[record.family] = max(level, levels.get(record.family, level))
+    return levels
 
 
 def next_family(

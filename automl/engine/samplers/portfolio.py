@@ -105,7 +105,7 @@ def default_entries(spaces: Mapping[str, Space], data: DataProfile, *, strong: b
         The quick ones, then those of `ORDER`, then what is left; dear ones a few places later.
     """
     rows: list[Proposal] = []
-    many = data.classes > MANY_CLASSES
+    many = data.classes > MANY_CLASSES and "neural_network" in spaces
     for family in QUICK_OF_MANY_CLASSES if many else QUICK:
         if family in spaces:
             params = spaces[family].validate(get_learner(family).first(data))

@@ -187,7 +187,7 @@ def _network(data: DataProfile, params: Mapping[str, Any], late: bool) -> Recipe
         lines=_network_lines(scaled, late=False),
         late=_network_lines(scaled, late=True),
         validates=True,
-        dials={"learning_rate": "learning_rate_init", "epochs": "max_iter", "weight_decay": "alpha"},
+        dials={"learning_rate": "learning_rate_init", "epochs": "max_iter"},
         expressions={"hidden_layer_sizes": '(DIALS["width"],) * DIALS["layers"]'},
         imports={
             "collections.abc": ("Iterator", "Sequence"),

@@ -50,7 +50,7 @@ class Subject:
 
 
 def training_script(subject: Subject, prepared: Prepared, schema: Mapping[str, Any]) -> str | None:
-    """Write what a trial did as a script on its table; None for a family that fits in a way of its own.
+    """Write what a trial did as a script on its table; None where no script can tell it.
 
     Parameters
     ----------
@@ -60,9 +60,15 @@ def training_script(subject: Subject, prepared: Prepared, schema: Mapping[str, A
         That of the bundle.
     """
     learner = get_learner(subject.family)
+    if subject.fitting.get("training", 1) != learner.training:
+        return None
     params = learner.space(prepared.profile).validate(dict(subject.params))
     late = subject.fitting["is_late"] and None not in subject.fitting["lengths"]
-    recipe = recipe_of(learner, prepared.profile, params, late=late)
+    try:
+        recipe = recipe_of(learner, prepared.profile, params, late=late)
+    except OSError:
+        # The source that it would hold was not installed.
+        return None
     own = {name: value for name, value in params.items() if name != "target"}
     transformer = learner.preprocess(prepared.profile, own)
     if recipe is None or not (transformer is None or hasattr(transformer, "transformers")):
