@@ -34,6 +34,7 @@ from automl.engine.model_card.content import About, model_card
 from automl.engine.model_card.evidence import gather
 from automl.engine.model_card.html import to_html
 from automl.engine.model_card.markdown import to_markdown
+from automl.engine.model_file import skops_bytes
 from automl.engine.preparation import Prepared, encode_target, open_prepared
 from automl.engine.reading import check_table, read_frame
 from automl.engine.sealing import seal_of, sync_folder
@@ -168,10 +169,8 @@ def _files(
     graph: Offer,
     requirements: list[str],
 ) -> dict[str, bytes]:
-    from skops.io import dumps
-
     schema = model.encoder.schema
-    model_file = dumps(_stored(model))
+    model_file = skops_bytes(_stored(model))
     check_types(model_file)  # what the list lacks would be refused where the bundle is used
     golden_rows = golden(model, prepared.X, {"onnx": graph.model} if graph.model else None)
     return {

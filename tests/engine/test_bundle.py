@@ -16,6 +16,7 @@ from automl.engine import bundle, inference
 from automl.engine.bundle import _excess, package
 from automl.engine.errors import UserError
 from automl.engine.evaluation import read_member
+from automl.engine.model_file import skops_bytes
 from automl.engine.preparation import open_prepared
 from tests.engine.tables import people, prepared, read_whole
 from tests.engine.test_evaluation import evaluated
@@ -386,3 +387,18 @@ def test_rows_and_frames_are_predicted_the_same(binary, runtime):
     )
     with pytest.raises(inference.InputError, match="'city', 'joined', 'note'"):
         model.predict_rows([{"age": 3}])
+
+
+def test_a_model_file_is_what_skops_reads_without_its_blanks():
+    import skops.io
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import SplineTransformer, StandardScaler
+
+    X = np.random.default_rng(0).normal(size=(50, 4))
+    found = {"members": [make_pipeline(StandardScaler(), SplineTransformer()).fit(X)]}
+    written = skops_bytes(found)
+
+    trusted = skops.io.get_untrusted_types(data=written)
+    (again,) = skops.io.loads(written, trusted=trusted)["members"]
+    assert np.array_equal(again.transform(X), found["members"][0].transform(X))
+    assert len(written) < 0.75 * len(skops.io.dumps(found))

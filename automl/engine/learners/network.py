@@ -15,6 +15,8 @@ from automl.engine.trial import Params, TaskType
 PATIENCE = 12
 # Under so many rows a network takes smaller steps, of fewer rows.
 FEW_ROWS = 4_000
+# Under so many rows bent columns are too many for them, and of wide tables they make large bundles.
+SPLINE_ROWS = 1_000
 
 
 class NeuralNetwork(Learner):
@@ -89,7 +91,7 @@ class NeuralNetwork(Learner):
                     "relu",
                     effect="The bend of each unit: relu is sharp and fast, tanh smooth.",
                 ),
-                "numeric": numeric_dial("splines"),
+                "numeric": numeric_dial("splines" if data.rows >= SPLINE_ROWS else "standard"),
             }
         )
 
