@@ -240,3 +240,11 @@ def test_a_thinned_curve_keeps_its_best_and_last_point(count: int) -> None:
         assert {best, count} <= set(curve["x"])
         assert len(curve["x"]) <= 103
         assert curve["valid"] == [float(f"{values[x - 1]:.6g}") for x in curve["x"]]
+
+
+def test_a_network_of_few_rows_keeps_its_last_epoch() -> None:
+    table = make_table(TaskType.BINARY)
+    learner = LEARNERS["neural_network"]
+    params = learner.space(table.data).validate({"epochs": 40, "dropout": 0.0, "learning_rate": 0.3})
+
+    assert fit_fold(learner, table, params).fit.learned["epochs"] == 40

@@ -224,6 +224,17 @@ def test_scripts_import_nothing_of_ours_and_are_short(told):
         assert max(map(len, lines)) <= 110
 
 
+def test_the_script_of_a_network_of_many_rows_keeps_the_best_epoch(places, monkeypatch):
+    monkeypatch.setattr("automl.engine.learners.network.LUCKY_ROWS", 100)
+    cases = {
+        target: (places[target], member(places[target], "neural_network", 13, metric=metric, epochs=12))
+        for target, metric in TARGETS.items()
+    }
+    for path, expected, value in compared(cases).values():
+        assert "X_valid" in path.read_text()
+        assert value == pytest.approx(expected, abs=1e-6, rel=1e-6)
+
+
 def test_a_network_that_the_library_trained_has_no_script(places):
     trial = member(places["bought"], "neural_network", 12, metric="roc_auc", epochs=5)
     fitting = read_fitting(trial["dir"])

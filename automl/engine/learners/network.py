@@ -15,6 +15,7 @@ from automl.engine.trial import Params, TaskType
 PATIENCE = 12
 # Under so many rows a network takes smaller steps, of fewer rows.
 FEW_ROWS = 4_000
+LUCKY_ROWS = 2_000
 # Under so many rows bent columns are too many for them, and of wide tables they make large bundles.
 SPLINE_ROWS = 1_000
 
@@ -214,7 +215,7 @@ def _watched(data: DataProfile) -> str:
 def _train(
     estimator: Any, X: Any, y: Any, X_valid: Any, y_valid: Any, data: DataProfile, deadline: float | None
 ) -> tuple[list[float], list[float], int]:
-    """Train epoch by epoch and leave the best epoch's weights in the estimator."""
+    """Train epoch by epoch and leave the best epoch's weights in the estimator; of few rows the last's."""
     from automl.engine.learners.perceptron import shaped, training
 
     train: list[float] = []
@@ -229,13 +230,18 @@ def _train(
             valid.append(math.nan)
             break
         valid.append(_loss(estimator, X_valid, y_valid, data))
-        if kept is None or _better(valid[-1], valid[best - 1], data):
+        if kept is None or keeps_last(data) or _better(valid[-1], valid[best - 1], data):
             best, kept = len(valid), (estimator.coefs_, estimator.intercepts_)
         if len(valid) - best >= PATIENCE or is_late(deadline):
             break
     if kept is not None:
         estimator.coefs_, estimator.intercepts_ = kept
     return train, valid, best
+
+
+def keeps_last(data: DataProfile) -> bool:
+    """Whether the last epoch's weights are kept: the best of them by a few rows would be luck."""
+    return data.rows < LUCKY_ROWS
 
 
 def _better(value: float, than: float, data: DataProfile) -> bool:

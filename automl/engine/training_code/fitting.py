@@ -9,7 +9,7 @@ from typing import Any
 
 from automl.engine.learners import Learner, perceptron
 from automl.engine.learners.boosting import patience, stopping_metric
-from automl.engine.learners.network import PATIENCE
+from automl.engine.learners.network import PATIENCE, keeps_last
 from automl.engine.schema import DataProfile
 
 
@@ -156,8 +156,10 @@ def train(model, X, y, rounds):
     """Epoch by epoch."""
     dropout, smoothing = {extra}
     network = shaped(model, X, y, {classes}, dropout=dropout, smoothing=smoothing)
-    for _, _ in zip(range(rounds), training(network, model, X, y)):
-        model.coefs_, model.intercepts_ = network.layers()
+    for epoch, _ in enumerate(training(network, model, X, y), start=1):
+        if epoch == rounds:
+            break
+    model.coefs_, model.intercepts_ = network.layers()
 '''
 RESCALED = (
     "# The last layer is linear: it takes the target's scale back in.",
@@ -175,7 +177,8 @@ def _network(data: DataProfile, params: Mapping[str, Any], late: bool) -> Recipe
     }
     loss = losses.get(watched, "np.sqrt(np.mean((model.predict(X_valid) - y_valid) ** 2))")
     smoothing = 'DIALS["label_smoothing"]' if data.classes else "0"
-    train = (TRAIN_LATE if late else TRAIN).format(
+    goes_on = keeps_last(data)
+    train = (TRAIN_LATE if late or goes_on else TRAIN).format(
         classes="len(CLASSES)" if data.classes else 0,
         extra=f'DIALS["dropout"], {smoothing}',
         loss=loss,
@@ -184,29 +187,30 @@ def _network(data: DataProfile, params: Mapping[str, Any], late: bool) -> Recipe
     scaled = not data.classes
     source = inspect.getsource(perceptron)
     return Recipe(
-        lines=_network_lines(scaled, late=False),
-        late=_network_lines(scaled, late=True),
-        validates=True,
+        lines=_network_lines(scaled, until="model.max_iter" if goes_on else ""),
+        late=_network_lines(scaled, until="rounds"),
+        validates=not goes_on,
         dials={"learning_rate": "learning_rate_init", "epochs": "max_iter"},
         expressions={"hidden_layer_sizes": '(DIALS["width"],) * DIALS["layers"]'},
         imports={
             "collections.abc": ("Iterator", "Sequence"),
             "typing": ("Any",),
-            **({"sklearn.metrics": ("roc_auc_score",)} if watched == "roc_auc" and not late else {}),
+            **({"sklearn.metrics": ("roc_auc_score",)} if "roc_auc_score" in train else {}),
         },
         functions=(source[source.index("LEAST_PROBABILITY =") :], train),
     )
 
 
-def _network_lines(scaled: bool, *, late: bool) -> tuple[str, ...]:
+def _network_lines(scaled: bool, *, until: str) -> tuple[str, ...]:
+    """The lines that train up to an epoch, or without one up to the best."""
     cast = (
         ("X = np.asarray(X, np.float32)",)
-        if late
+        if until
         else ("X, X_valid = np.asarray(X, np.float32), np.asarray(X_valid, np.float32)",)
     )
     if not scaled:
-        return (*cast, "train(model, X, y, rounds)" if late else "train(model, X, y, X_valid, y_valid)")
-    last = "rounds" if late else "X_valid, (y_valid - centre) / scale"
+        return (*cast, f"train(model, X, y, {until or 'X_valid, y_valid'})")
+    last = until or "X_valid, (y_valid - centre) / scale"
     scale = "centre, scale = y.mean(), y.std() or 1.0"
     return (*cast, scale, f"train(model, X, (y - centre) / scale, {last})", *RESCALED)
 
