@@ -23,10 +23,7 @@ def skops_bytes(found: Any) -> bytes:
     bytes
         What `skops.io.loads` reads.
     """
-    import skops
-
-    # Registers how each type is written.
-    import skops.io
+    import skops.io  # registers how each type is written
     from skops.io._utils import SaveContext, get_state
 
     buffer = io.BytesIO()

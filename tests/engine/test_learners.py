@@ -248,3 +248,17 @@ def test_a_network_of_few_rows_keeps_its_last_epoch() -> None:
     params = learner.space(table.data).validate({"epochs": 40, "dropout": 0.0, "learning_rate": 0.3})
 
     assert fit_fold(learner, table, params).fit.learned["epochs"] == 40
+
+
+def test_the_curve_of_a_network_that_diverges_ends_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is no number is no JSON, and would not be stored."""
+    losses = iter([0.6, 0.5, float("nan")])
+    monkeypatch.setattr("automl.engine.learners.perceptron.training", lambda *_: losses)
+    table = make_table(TaskType.BINARY)
+    learner = LEARNERS["neural_network"]
+
+    fit = fit_fold(learner, table, learner.space(table.data).default()).fit
+
+    assert fit.learning_curve is not None
+    assert fit.learning_curve["x"] == [1, 2]
+    assert np.isfinite([*fit.learning_curve["valid"], *fit.learning_curve["train"]]).all()

@@ -15,6 +15,7 @@ from automl.engine.trial import Params, TaskType
 PATIENCE = 12
 # Under so many rows a network takes smaller steps, of fewer rows.
 FEW_ROWS = 4_000
+# Under so many rows which epoch is the best one is luck.
 LUCKY_ROWS = 2_000
 # Under so many rows bent columns are too many for them, and of wide tables they make large bundles.
 SPLINE_ROWS = 1_000
@@ -119,8 +120,7 @@ class NeuralNetwork(Learner):
             small = {**deep, "learning_rate": 0.06, "dropout": 0.2, "alpha": 0.1, "epochs": 60}
             soft = {**bent, "learning_rate": 0.04, "dropout": 0.2, "epochs": 60}
             few = {
-                **deep,
-                "layers": 2,
+                "numeric": "standard",
                 "width": 64,
                 "learning_rate": 0.1,
                 "label_smoothing": 0.0,
@@ -225,10 +225,10 @@ def _train(
     network = shaped(estimator, X, y, data.classes, **extra)
     for loss in training(network, estimator, X, y):
         estimator.coefs_, estimator.intercepts_ = network.layers()
-        train.append(loss)
         if not math.isfinite(loss):
-            valid.append(math.nan)
+            # What is no number can't be stored; the weights of before are kept.
             break
+        train.append(loss)
         valid.append(_loss(estimator, X_valid, y_valid, data))
         if kept is None or keeps_last(data) or _better(valid[-1], valid[best - 1], data):
             best, kept = len(valid), (estimator.coefs_, estimator.intercepts_)

@@ -65,9 +65,9 @@ def family_merits(families: Sequence[str], history: Sequence[TrialRecord]) -> di
     for record in history:
         if record.score is not None and record.family in grouped:
             grouped[record.family].append(record.score)
-    for family, level in _levels_of_stopped(history).items():
-        if not grouped.get(family, True):
-            grouped[family] = [level]
+    for family, scores in grouped.items():
+        if not scores:
+            grouped[family] = _levels_of_stopped(family, history)
     for family, scores in grouped.items():
         if scores:
             best[family] = max(scores)
@@ -93,19 +93,19 @@ def family_merits(families: Sequence[str], history: Sequence[TrialRecord]) -> di
     }
 
 
-def _levels_of_stopped(history: Sequence[TrialRecord]) -> dict[str, float]:
-    """By family, what its best stopped trial would have come to, by how far behind the leader it was."""
+def _levels_of_stopped(family: str, history: Sequence[TrialRecord]) -> list[float]:
+    """What a family's best stopped trial would have come to, by how far behind the leader it was."""
+    stopped = [
+        record
+        for record in history
+        if record.family == family and record.state is TrialState.PRUNED and record.fold_scores
+    ]
     complete = [record for record in history if record.score is not None and record.fold_scores]
-    leader = max(complete, key=lambda record: record.score or 0.0, default=None)
-    levels: dict[str, float] = {}
-    for record in history:
-        if leader is None or record.state is not TrialState.PRUNED or not record.fold_scores:
-            continue
-        same = leader.fold_scores[: len(record.fold_scores)]
-        behind = max(fmean(same) - fmean(record.fold_scores), 0.0)
-        level = (leader.score or 0.0) - behind
-        levels[record.family] = max(level, levels.get(record.family, level))
-    return levels
+    if not stopped or not complete:
+        return []
+    leader = max(complete, key=lambda record: record.score or 0.0)
+    gaps = [fmean(leader.fold_scores[: len(each.fold_scores)]) - fmean(each.fold_scores) for each in stopped]
+    return [(leader.score or 0.0) - max(min(gaps), 0.0)]
 
 
 def next_family(
