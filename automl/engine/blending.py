@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from automl.engine.intervals import interval, is_tie
 from automl.engine.learners import get_learner
 from automl.engine.metrics import METRICS, Metric
 from automl.engine.preparation import open_prepared
+from automl.engine.selection import FEW_OF_A_FAMILY, LUCKY_ROWS, MOST_MEMBERS_OF_FEW_ROWS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -53,7 +55,13 @@ def blend_trials(args: Mapping[str, Any]) -> dict[str, Any]:
     if len(trials) > 1:
         sizes = [trial.get("size") or 0 for trial in trials]
         found = blend(
-            metric, truth, predictions, sizes=sizes, seconds=args.get("time_budget"), seed=args["seed"]
+            metric,
+            truth,
+            predictions,
+            sizes=sizes,
+            families=[trial["family"] for trial in trials],
+            seconds=args.get("time_budget"),
+            seed=args["seed"],
         )
         honest = _finished(found.honest, prepared.profile.classes)
         value, low, high = interval(metric, truth, honest)
@@ -148,9 +156,12 @@ def choose_candidates(
 
     Families whose models hold the training rows can't be shipped, so they do not enter. Nor does the
     dummy: it knows nothing of a row, but its constants differ from fold to fold and so shift ranks.
+    Of few rows a few of each family enter: the best of many trials there are the luckiest ones.
     """
     ranked = sorted(trials, key=lambda trial: (-trial["score"], trial["number"]))
     shippable = [trial for trial in ranked if _may_enter(trial)] or ranked
+    if rows < LUCKY_ROWS:
+        shippable = _few_of_each(shippable)
     count = max(2, min(MOST_CANDIDATES, most_bytes // max(rows * width * 8, 1)))
     first: dict[str, Mapping[str, Any]] = {}
     for trial in shippable:
@@ -159,6 +170,18 @@ def choose_candidates(
     ids = {trial["id"] for trial in taken}
     taken += [trial for trial in shippable if trial["id"] not in ids][: count - len(taken)]
     return sorted(taken, key=lambda trial: (-trial["score"], trial["number"]))
+
+
+def _few_of_each(ranked: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    families = len({trial["family"] for trial in ranked})
+    most = max(FEW_OF_A_FAMILY, MOST_MEMBERS_OF_FEW_ROWS // families)
+    counts: Counter[str] = Counter()
+    kept = []
+    for trial in ranked:
+        counts[trial["family"]] += 1
+        if counts[trial["family"]] <= most:
+            kept.append(trial)
+    return kept
 
 
 def _may_enter(trial: Mapping[str, Any]) -> bool:

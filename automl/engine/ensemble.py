@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from automl.engine.calibration import CALIBRATED, fit_temperature
 from automl.engine.inference import finish_probabilities, temper
 from automl.engine.metrics import Metric
-from automl.engine.selection import best_alone, choose_weights, loss_of, most_halved
+from automl.engine.selection import LUCKY_ROWS, best_alone, choose_weights, loss_of, most_halved
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,6 +57,7 @@ def blend(
     candidates: Sequence[Array],
     *,
     sizes: Sequence[int] | None = None,
+    families: Sequence[str] | None = None,
     seconds: float | None = None,
     seed: int = 0,
 ) -> Blend:
@@ -69,6 +71,8 @@ def blend(
         Out-of-fold predictions, best candidate first.
     sizes : sequence of int or None
         Bytes of each candidate's models; the members together take at most `selection.MOST_BYTES`.
+    families : sequence of str or None
+        The family of each candidate: of few rows those with members weigh more alike.
     seconds : float or None
         The budget of the search: after a short one members are few, as they have to be packaged.
     seed : int
@@ -81,18 +85,26 @@ def blend(
     loss = loss_of(metric)
     views = loss.view(stack, y)
     room = np.zeros(len(stack)) if sizes is None else np.asarray(sizes, dtype=np.float64)
-    most = most_halved(len(y), seconds)
+    kinds = np.asarray(families) if families is not None and len(y) < LUCKY_ROWS else None
+    choose = partial(
+        choose_weights,
+        loss,
+        sizes=room,
+        families=kinds,
+        most_halved=most_halved(len(y), seconds),
+        generator=generator,
+    )
     honest, honest_best = np.empty_like(stack[0]), np.empty_like(stack[0])
     for part in range(JUDGES):
         chosen = _sample(np.flatnonzero(judge != part), generator)
         seen = views[:, chosen]
-        weights = choose_weights(loss, y[chosen], seen, sizes=room, most_halved=most, generator=generator)
+        weights = choose(y[chosen], seen)
         held = np.flatnonzero(judge == part)
         best = best_alone(loss, y[chosen], seen)
         for judged, own in ((honest, weights), (honest_best, np.eye(len(stack), dtype=kind)[best])):
             judged[held] = _calibrated(metric, y, np.tensordot(own, stack, axes=1), chosen)[held]
     rows = _sample(np.arange(len(y)), generator)
-    weights = choose_weights(loss, y[rows], views[:, rows], sizes=room, most_halved=most, generator=generator)
+    weights = choose(y[rows], views[:, rows])
     prediction = np.tensordot(weights, stack, axes=1)
     return Blend(tuple(float(weight) for weight in weights), prediction, honest, honest_best)
 

@@ -30,6 +30,9 @@ MOST_MEMBERS, MOST_MEMBERS_OF_FEW_ROWS = 8, 12
 MEMBER_SECONDS, LEAST_MEMBERS = 5.0, 5
 MOST_BYTES = 128 << 20
 LEAST_WEIGHT, LEAST_MEAN_WEIGHT = 0.04, 0.02
+# Of so few rows the best of a hundred trials of one family is the luckiest of them: a few of each family are
+# candidates, and the families' weights are drawn so far towards equal ones.
+LUCKY_ROWS, FEW_OF_A_FAMILY, LEVELLED = 2_000, 3, 0.5
 # Members may go for as much of what the ensemble gains over its best one.
 SPARED_GAIN = 0.02
 # Beyond so many numbers only some of the rows are looked at; so many are averaged at once.
@@ -115,7 +118,14 @@ def _brier_losses(y: Array, views: Array) -> Array:
 
 
 def choose_weights(
-    loss: Loss, y: Array, views: Array, *, sizes: Array, most_halved: int, generator: np.random.Generator
+    loss: Loss,
+    y: Array,
+    views: Array,
+    *,
+    sizes: Array,
+    families: Array | None,
+    most_halved: int,
+    generator: np.random.Generator,
 ) -> Array:
     """Choose weights for candidates.
 
@@ -128,6 +138,8 @@ def choose_weights(
         See `Loss`.
     sizes : array of shape (candidates,)
         Bytes of each candidate's models.
+    families : array of shape (candidates,), or None
+        What each candidate is one of, where their weights are to be drawn towards equal ones.
     most_halved : int
         How many members there may be where rows are halved again and again; 0 where they are not.
     generator : Generator
@@ -146,7 +158,8 @@ def choose_weights(
         weights = _without(_greedy(loss, y, views, sizes), LEAST_WEIGHT)
         return thin(loss, y, views, weights=weights)
     found = [_greedy(loss, y[rows], views[:, rows], sizes) for rows in _halves(y, generator)]
-    return _limited(np.mean(found, axis=0), sizes, most_halved)
+    weights = _limited(np.mean(found, axis=0), sizes, most_halved)
+    return weights if families is None else levelled(weights, families)
 
 
 def most_halved(rows: int, seconds: float | None) -> int:
@@ -277,3 +290,26 @@ def _limited(weights: Array, sizes: Array, most: int) -> Array:
         if np.count_nonzero(kept) == most:
             break
     return np.asarray(kept / kept.sum())
+
+
+def levelled(weights: Array, families: Array) -> Array:
+    """Draw the weights of the families that have members towards equal ones.
+
+    Parameters
+    ----------
+    weights : array of shape (candidates,)
+        They sum to 1.
+    families : array of shape (candidates,)
+
+    Returns
+    -------
+    array of shape (candidates,)
+        They sum to 1; what was 0 stays so.
+    """
+    members = weights > 0
+    present = np.unique(families[members])
+    drawn = np.zeros_like(weights)
+    for family in present:
+        own = members & (families == family)
+        drawn[own] = weights[own] / weights[own].sum() / len(present)
+    return np.asarray((1.0 - LEVELLED) * weights + LEVELLED * drawn)

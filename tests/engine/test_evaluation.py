@@ -16,6 +16,7 @@ from automl.engine.selection import (
     _halves,
     _limited,
     choose_weights,
+    levelled,
     loss_of,
     most_halved,
     thin,
@@ -68,7 +69,9 @@ def test_a_learning_curve_says_whether_it_is_of_logarithms(tmp_path):
         assert curve.get("of_logarithms", False) is (target == "log")
 
 
-def test_each_row_is_predicted_by_the_models_of_the_other_folds(tmp_path):
+def test_each_row_is_predicted_by_the_models_of_the_other_folds(tmp_path, monkeypatch):
+    # As experiments of older versions were divided.
+    monkeypatch.setattr("automl.engine.preparation.fold_plan", lambda rows: (5, 2))
     prepared(tmp_path, people(), "spent")
     result = evaluated(tmp_path, "linear", metric="rmse", target="raw")
     found = open_prepared(tmp_path / "prepared")
@@ -259,6 +262,7 @@ def test_on_few_rows_many_members_share_the_weight_and_err_less_on_new_rows():
                 y,
                 loss.view(np.stack(candidates), y),
                 sizes=np.zeros(20),
+                families=None,
                 most_halved=MOST_MEMBERS_OF_FEW_ROWS if few else 0,
                 generator=np.random.default_rng(0),
             )
@@ -355,11 +359,31 @@ def test_a_few_rows_are_enough_for_weights(rows):
         y,
         views,
         sizes=np.zeros(2),
+        families=None,
         most_halved=2,
         generator=np.random.default_rng(0),
     )
 
     assert found.tolist() == [1, 0]
+
+
+def test_families_weights_are_drawn_towards_equal_ones():
+    drawn = levelled(np.array([0.6, 0.2, 0.2, 0.0]), np.array(["a", "a", "b", "c"]))
+
+    assert drawn.tolist() == pytest.approx([0.4875, 0.1625, 0.35, 0.0])
+
+
+def test_of_few_rows_a_few_of_each_family_are_candidates():
+    trials = [
+        {"id": str(n), "number": n, "family": family, "score": 1.0 - n / 100, "size": 1}
+        for n, family in enumerate(["lightgbm"] * 9 + ["linear", "linear", "xgboost", "catboost"])
+    ]
+
+    few = choose_candidates(trials, rows=500, width=2)
+    assert [trial["family"] for trial in few] == ["lightgbm"] * 3 + ["linear"] * 2 + ["xgboost", "catboost"]
+    assert len(choose_candidates(trials, rows=2_000, width=2)) == 13
+    # Where a search is of one family there is nothing else to choose.
+    assert len(choose_candidates(trials[:9], rows=500, width=2)) == 9
 
 
 def test_candidates_are_judged_alike_in_parts_and_at_once(monkeypatch):
@@ -462,7 +486,7 @@ def test_candidates_are_the_best_with_each_family_and_none_that_cannot_be_shippe
         )
     ]
 
-    chosen = choose_candidates(trials, rows=1000, width=2)
+    chosen = choose_candidates(trials, rows=20_000, width=2)
 
     families = [trial["family"] for trial in chosen]
     assert len(chosen) == 30

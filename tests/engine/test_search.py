@@ -54,7 +54,9 @@ def test_a_frame_of_mixed_columns_is_learned(fitted):
 
 def test_the_leaderboard_has_the_best_first_and_the_predicting_model_is_named(fitted):
     board = fitted.leaderboard_
-    assert board["score"].is_monotonic_decreasing
+    # The ensemble goes before trials whose better scores chance can explain: the best of many look it.
+    assert board.loc[board["family"] != "ensemble", "score"].is_monotonic_decreasing
+    assert board["family"].iloc[0] == "ensemble" or board["score"].is_monotonic_decreasing
     assert board["rank"].tolist()[0] == 1
     assert board["tied_with_best"].iloc[0]
     assert set(board["family"]) <= {"dummy", "linear", "lightgbm", "ensemble"}
