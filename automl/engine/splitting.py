@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ALWAYS_TRAINING = -1
-# On very small tables one division into folds is luck: the mean over several is steadier.
-SMALL_ROWS = 600
-LARGE_ROWS = 100_000
+# The fewer rows, the more a model gains from each of them, and the cheaper the fits are. Two divisions into
+# five folds cost as much as ten folds, and were worse (docs/decisions/020).
+TINY_ROWS, SMALL_ROWS, LARGE_ROWS = 600, 2_000, 100_000
 
 
 def fold_plan(rows: int) -> tuple[int, int]:
@@ -23,11 +23,13 @@ def fold_plan(rows: int) -> tuple[int, int]:
     Returns
     -------
     folds, repeats : int
-        Three folds on large tables, where each judges tens of thousands of rows; two repeats on
-        tables so small that the division itself decides.
+        Three folds on large tables, where each judges tens of thousands of rows; eight and ten on small
+        ones. Rows are dealt once; experiments of older versions have two repeats.
     """
+    if rows < TINY_ROWS:
+        return 10, 1
     if rows < SMALL_ROWS:
-        return 5, 2
+        return 8, 1
     return (5, 1) if rows < LARGE_ROWS else (3, 1)
 
 

@@ -60,7 +60,8 @@ def test_the_same_seed_gives_the_same_folds(task_type):
     assert (one != third).any()
 
 
-def test_small_tables_are_divided_more_than_once_and_large_ones_less():
-    assert fold_plan(200)[1] > 1
+def test_models_of_small_tables_learn_from_more_of_their_rows_and_large_ones_are_fitted_less_often():
+    assert fold_plan(200) == (10, 1)
+    assert fold_plan(1_000) == (8, 1)
     assert fold_plan(20_000) == (5, 1)
-    assert fold_plan(200_000)[0] < 5
+    assert fold_plan(200_000) == (3, 1)
