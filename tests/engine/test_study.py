@@ -302,18 +302,21 @@ def test_a_family_of_moments_learns_how_long_its_own_take() -> None:
 
 
 def test_the_first_of_a_family_may_take_more_of_the_time_than_a_later_one() -> None:
-    study = Study(LARGE, families=["dummy", "lightgbm"], budget=Budget(seconds=60))
-    dummy = TrialRecord(0, "dummy", {}, Origin.DEFAULT, TrialState.COMPLETE, 0.5, (0.5,) * 5, 1.0)
-    (first,) = study.ask([dummy], remaining=1000.0)
-    seconds = study.costs([dummy]).seconds(first.family, first.params)
+    study = Study(LARGE, families=["dummy", "linear", "lightgbm"], budget=Budget(seconds=60))
+    dummy, linear = (
+        TrialRecord(number, key, study.spaces[key].validate(get_learner(key).first(LARGE)), Origin.DEFAULT)
+        for number, key in enumerate(("dummy", "linear"))
+    )
+    (first,) = study.ask([dummy, linear], remaining=1000.0)
+    assert first.family == "lightgbm"
     # It takes half of what is left once that is divided by what predictions may be off.
-    left = 2 * 1.25 * seconds
+    left = 2 * 1.25 * study.costs([dummy, linear]).seconds(first.family, first.params)
 
-    assert [each.params for each in study.ask([dummy], remaining=left)] == [first.params]
+    assert [each.params for each in study.ask([dummy, linear], remaining=left)] == [first.params]
 
-    tried = TrialRecord(1, "lightgbm", {"num_leaves": 4}, Origin.SEARCH)
-    (later,) = study.ask([dummy, tried], remaining=left)
-    assert later.params != first.params
+    tried = TrialRecord(2, "lightgbm", {"num_leaves": 4}, Origin.SEARCH)
+    (later,) = study.ask([dummy, linear, tried], remaining=left)
+    assert later.family == "linear"
 
 
 def test_a_failed_trial_teaches_nothing_about_time() -> None:

@@ -89,19 +89,31 @@ class XGBoost(Learner):
         return self.space(data).validate({"learning_rate": 0.2, "n_estimators": 60, "max_depth": 4})
 
     def portfolio(self, data: DataProfile) -> list[Params]:
-        # The second and fourth are XGBoost_r89 and _r33 of AutoGluon's zero-shot portfolio of 2023 (learned
-        # on TabRepo, Apache-2.0); the fourth one's rate of 0.018 raised to suit short budgets.
+        # XGBoost_r89, and r33 for many classes, are of AutoGluon's zero-shot portfolio of 2023 (learned on
+        # TabRepo, Apache-2.0), r33's rate of 0.018 raised to suit short budgets. The others are our own
+        # finding, on parts of the public tables: rows and columns drawn anew for each tree, and rounds
+        # enough for a small rate.
         space = self.space(data)
-        return [
-            space.validate({"learning_rate": 0.17, "max_depth": 6, "min_child_weight": 0.6, "subsample": 0.43,
-                            "colsample_bytree": 0.57, "reg_lambda": 0.43, "gamma": 0.23}),
-            space.validate({"learning_rate": 0.088, "max_depth": 5, "min_child_weight": 0.63,
-                            "colsample_bytree": 0.66}),
-            space.default(),
-            space.validate({"learning_rate": 0.03, "max_depth": 10, "min_child_weight": 0.6,
-                            "colsample_bytree": 0.69}),
-            space.validate({"learning_rate": 0.05, "max_depth": 3, "subsample": 0.8, "n_estimators": 1_000}),
-        ]  # fmt: skip
+        r89 = {"learning_rate": 0.088, "max_depth": 5, "min_child_weight": 0.63, "colsample_bytree": 0.66}
+        if data.classes > MANY_CLASSES:
+            chosen: list[dict[str, Any]] = [
+                {"learning_rate": 0.17, "max_depth": 6, "min_child_weight": 0.6, "subsample": 0.43,
+                 "colsample_bytree": 0.57, "reg_lambda": 0.43, "gamma": 0.23},
+                r89,
+                {},
+                {"learning_rate": 0.03, "max_depth": 10, "min_child_weight": 0.6, "colsample_bytree": 0.69},
+            ]  # fmt: skip
+        else:
+            drawn: dict[str, Any] = {"subsample": 0.8, "colsample_bytree": 0.7}
+            slow = {"learning_rate": 0.03, "max_depth": 9, "min_child_weight": 2.0, "n_estimators": 1_000}
+            chosen = [
+                {**drawn, "learning_rate": 0.1},
+                r89,
+                {**drawn, "learning_rate": 0.05, "max_depth": 7, "n_estimators": 1_000},
+                {**drawn, **slow},
+            ]
+        chosen.append({"learning_rate": 0.05, "max_depth": 3, "subsample": 0.8, "n_estimators": 1_000})
+        return [space.validate(params) for params in chosen]
 
     def cost(self, data: DataProfile, params: Params) -> Cost:
         depth = float(params["max_depth"] or 1)
