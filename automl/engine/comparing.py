@@ -81,7 +81,8 @@ def _require_same_rows(entries: Sequence[Mapping[str, Any]], prepared: Sequence[
         if not same or not np.array_equal(other.folds, first.folds):
             raise UserError(
                 f"{entry['name']} was not judged on the same rows and folds as {entries[0]['name']}, so they "
-                "can't be paired: compare searches of one table with the same target and seed."
+                "can't be paired: compare searches of one table with the same target and seed, of "
+                "one version."
             )
 
 

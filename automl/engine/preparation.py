@@ -115,7 +115,7 @@ def prepare(request: Request, out: Path) -> dict[str, Any]:
             "No column is left to learn from: the others are constant, identifiers or ignored. "
             "Correct the kinds of columns, or ignore fewer."
         )
-    folds, repeats = fold_plan(len(y))
+    folds, repeats = fold_plan(len(y), None if classes is None else _rarest(y))
     meta = {
         "profile": asdict(_profile(X, y, schema, task_type, classes, metric)),
         "classes": classes,
@@ -231,6 +231,12 @@ def _label(value: Any) -> Any:
     if isinstance(value, float | np.floating):
         return int(value) if float(value).is_integer() else float(value)
     return str(value)
+
+
+def _rarest(y: np.ndarray[Any, Any]) -> int | None:
+    """Rows of the rarest class that can be divided; None if there is none."""
+    counts = np.bincount(y)
+    return int(counts[counts > 1].min(initial=len(y))) if (counts > 1).any() else None
 
 
 def _rare_classes(y: np.ndarray[Any, Any], classes: Sequence[Any]) -> list[str]:

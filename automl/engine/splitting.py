@@ -12,13 +12,19 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ALWAYS_TRAINING = -1
-# The fewer rows, the more a model gains from each of them, and the cheaper the fits are. Two divisions into
-# five folds cost as much as ten folds, and were worse (docs/decisions/020).
+# The fewer rows, the more a model gains from each of them, and the cheaper the fits are: docs/decisions/020.
 TINY_ROWS, SMALL_ROWS, LARGE_ROWS = 600, 2_000, 100_000
+USUAL_FOLDS = 5
 
 
-def fold_plan(rows: int) -> tuple[int, int]:
+def fold_plan(rows: int, rarest: int | None = None) -> tuple[int, int]:
     """How many folds and repeats a table of so many rows gets.
+
+    Parameters
+    ----------
+    rows : int
+    rarest : int or None
+        Rows of the rarest class that has more than one: a fold without a class can't judge by it.
 
     Returns
     -------
@@ -26,11 +32,10 @@ def fold_plan(rows: int) -> tuple[int, int]:
         Three folds on large tables, where each judges tens of thousands of rows; eight and ten on small
         ones. Rows are dealt once; experiments of older versions have two repeats.
     """
-    if rows < TINY_ROWS:
-        return 10, 1
-    if rows < SMALL_ROWS:
-        return 8, 1
-    return (5, 1) if rows < LARGE_ROWS else (3, 1)
+    if rows >= LARGE_ROWS:
+        return 3, 1
+    folds = 10 if rows < TINY_ROWS else 8 if rows < SMALL_ROWS else USUAL_FOLDS
+    return (folds if rarest is None else min(folds, max(USUAL_FOLDS, rarest))), 1
 
 
 def make_folds(

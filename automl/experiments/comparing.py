@@ -71,6 +71,11 @@ def _hex(text: str, what: str) -> str:
         raise Http404(f"There is no such {what}.") from error
 
 
+def _division(experiment: Experiment) -> tuple[int, int] | None:
+    prepared = experiment.prepared
+    return (prepared["folds"], prepared["repeats"]) if prepared else None
+
+
 def why_not_paired(experiments: Sequence[Experiment]) -> str:
     """Why the answers of experiments can't be held against each other row by row; empty where they can."""
     first = experiments[0]
@@ -80,6 +85,8 @@ def why_not_paired(experiments: Sequence[Experiment]) -> str:
             ("targets", first.target, other.target),
             ("task types", first.task_type, other.task_type),
             ("seeds, so other folds", first.seed, other.seed),
+            # Versions divide tables of few rows otherwise.
+            ("folds", _division(first), _division(other)),
         ):
             if one != another:
                 return (

@@ -71,6 +71,16 @@ def test_boosting_keeps_the_best_round_only(family: str) -> None:
     assert fit.learned["rounds"] == best
 
 
+@pytest.mark.parametrize("family", ["hist_boosting", "lightgbm", "xgboost", "catboost", "neural_network"])
+def test_a_curve_can_be_stored_where_validation_has_one_class(family: str) -> None:
+    table = make_table(TaskType.BINARY)
+    table = replace(table, y_valid=np.zeros_like(table.y_valid))
+    learner = LEARNERS[family]
+    fit = fit_fold(learner, table, learner.first(table.data)).fit
+    assert fit.learning_curve is not None
+    assert np.isfinite([*fit.learning_curve["valid"], *fit.learning_curve["train"]]).all()
+
+
 @pytest.mark.parametrize("family", ["lightgbm", "xgboost", "catboost"])
 def test_a_stored_booster_has_no_part_for_each_of_its_rounds(family: str) -> None:
     table = make_table(TaskType.REGRESSION)

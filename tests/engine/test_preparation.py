@@ -65,6 +65,17 @@ def test_rows_without_a_target_are_left_out_and_counted(tmp_path):
     assert "5 rows have no 'bought' and are left out." in meta["warnings"]
 
 
+def test_each_fold_of_a_small_table_has_rows_of_the_rare_class(tmp_path):
+    frame = people()
+    frame["rare"] = np.where(np.arange(len(frame)) < 6, "yes", "no")
+
+    meta = prepared(tmp_path, frame, "rare")
+    found = open_prepared(tmp_path / "prepared")
+
+    assert meta["folds"] == 6
+    assert all(found.y[found.folds[0] == fold].sum() == 1 for fold in range(6))
+
+
 def test_a_class_with_one_row_is_kept_and_told(tmp_path):
     frame = people()
     frame.loc[0, "plan"] = "platinum"

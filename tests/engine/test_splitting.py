@@ -65,3 +65,10 @@ def test_models_of_small_tables_learn_from_more_of_their_rows_and_large_ones_are
     assert fold_plan(1_000) == (8, 1)
     assert fold_plan(20_000) == (5, 1)
     assert fold_plan(200_000) == (3, 1)
+
+
+def test_a_rare_class_is_in_every_fold_as_far_as_five_of_them_allow():
+    assert fold_plan(200, rarest=7) == (7, 1)
+    assert fold_plan(200, rarest=2) == (5, 1)
+    assert fold_plan(200, rarest=90) == (10, 1)
+    assert fold_plan(200_000, rarest=2) == (3, 1)

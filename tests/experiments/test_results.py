@@ -46,11 +46,24 @@ def test_trials_below_the_candidates_are_tested_for_a_tie_as_well(seat):
     finish_experiment(experiment.id)
 
     (_, args), *_ = seat.calls
-    assert (len(args["trials"]), len(args["others"])) == (40, 3)
+    assert (len(args["trials"]), len(args["others"])) == (30, 13)
     assert set(experiment.trials.filter(tied_with_best=True).values_list("number", flat=True)) == {0, 42}
     experiment.refresh_from_db()
     said = "There was time to test only 42 of 43 complete trials, the best ones, for a tie."
     assert experiment.warnings == [said]
+
+
+def test_many_good_trials_of_one_family_leave_the_others_their_candidates(seat):
+    experiment = stopping(trials=45)
+    TrialFactory(experiment=experiment, score=0.1, family="extra_trees")
+
+    finish_experiment(experiment.id)
+
+    (_, args), *_ = seat.calls
+    assert args["trials"][-1]["family"] == "extra_trees"
+    assert len(args["trials"]) == 31
+    scores = [trial["score"] for trial in args["trials"]]
+    assert scores == sorted(scores, reverse=True)
 
 
 def test_an_ensemble_knows_where_what_it_is_judged_by_lies(seat):

@@ -6,7 +6,7 @@ from django.urls import reverse
 from automl.experiments.models import Diagnosis, Trial
 from automl.experiments.selectors import entry_name
 from tests.diagnoses import comparison
-from tests.factories import EnsembleFactory, ExperimentFactory, TrialFactory
+from tests.factories import PREPARED, EnsembleFactory, ExperimentFactory, TrialFactory
 from tests.pages.conftest import CURVE
 
 pytestmark = pytest.mark.django_db
@@ -173,7 +173,12 @@ def test_experiments_of_one_table_and_seed_are_paired(browser_client, world, ali
 
 @pytest.mark.parametrize(
     ("changed", "what"),
-    [({"seed": 7}, "seeds"), ({"target": "city"}, "targets"), ({"dataset": None}, "tables")],
+    [
+        ({"seed": 7}, "seeds"),
+        ({"target": "city"}, "targets"),
+        ({"dataset": None}, "tables"),
+        ({"prepared": {**PREPARED, "folds": 10}}, "folds"),
+    ],
 )
 def test_experiments_of_other_rows_say_why_they_are_not_paired(browser_client, world, alice, changed, what):
     changed = {**changed, "dataset": world.dataset} if "dataset" not in changed else {}

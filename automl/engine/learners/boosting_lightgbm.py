@@ -31,22 +31,6 @@ from automl.engine.trial import Params, TaskType
 CODE_LEVELS = 100
 _CHILDREN = re.compile(r"^(left|right)_child=(.*)$", re.MULTILINE)
 
-# The third is AutoGluon's "large" preset, those after it LightGBM_r131, _r188 and _r96 of its zero-shot
-# portfolio of 2023 (learned on TabRepo, Apache-2.0), rates raised to suit short budgets.
-_PORTFOLIO_OF_MANY_CLASSES: tuple[dict[str, Any], ...] = (
-    {"learning_rate": 0.2, "n_estimators": 100, "num_leaves": 32, "colsample_bytree": 0.34,
-     "subsample": 0.63},
-    {"n_estimators": 300},
-    {"learning_rate": 0.03, "n_estimators": 300, "num_leaves": 128, "min_child_samples": 3,
-     "colsample_bytree": 0.9},
-    {"learning_rate": 0.02, "n_estimators": 300, "num_leaves": 53, "min_child_samples": 14,
-     "colsample_bytree": 0.7},
-    {"extra_trees": True, "learning_rate": 0.034, "n_estimators": 300, "num_leaves": 127,
-     "min_child_samples": 6, "colsample_bytree": 0.83},
-    {"extra_trees": True, "learning_rate": 0.03, "n_estimators": 300, "num_leaves": 16,
-     "min_child_samples": 48, "colsample_bytree": 0.56},
-)  # fmt: skip
-
 
 class LightGBM(Learner):
     """Leaf-wise boosted trees."""
@@ -115,8 +99,10 @@ class LightGBM(Learner):
         # each tree are worth more than all of them, by 1 to 3 % of the error. The last two are the values of
         # LightGBM_r188 and _r96 of AutoGluon's zero-shot portfolio of 2023 (learned on TabRepo, Apache-2.0).
         space = self.space(data)
+        # Leaves of 48 rows are no leaves in a small table.
+        leaf = 5 if data.rows < 1_000 else 48
         if data.classes > MANY_CLASSES:
-            return [space.validate(params) for params in _PORTFOLIO_OF_MANY_CLASSES]
+            return [space.validate(params) for params in _of_many_classes(leaf)]
         drawn = {"colsample_bytree": 0.7, "subsample": 0.8}
         configurations: list[dict[str, Any]] = [
             {**drawn, "learning_rate": 0.1, "num_leaves": 63},
@@ -126,7 +112,7 @@ class LightGBM(Learner):
             {"extra_trees": True, "colsample_bytree": 0.83, "learning_rate": 0.034, "num_leaves": 127,
              "min_child_samples": 6},
             {"extra_trees": True, "colsample_bytree": 0.56, "learning_rate": 0.03, "num_leaves": 16,
-             "min_child_samples": 5 if data.rows < 1_000 else 48},  # leaves of 48 rows are no leaves there
+             "min_child_samples": leaf},
         ]  # fmt: skip
         return [space.validate({"n_estimators": 1_000, **params}) for params in configurations]
 
@@ -224,6 +210,24 @@ class LightGBM(Learner):
             "leaves": trees + int(booster.feature_importance("split", iteration=best).sum()),
             "importance": importance_top(booster.feature_importance("gain", iteration=best)),
         }
+
+
+def _of_many_classes(leaf: int) -> list[dict[str, Any]]:
+    # The third is AutoGluon's "large" preset, those after it LightGBM_r131, _r188 and _r96 of its zero-shot
+    # portfolio of 2023 (learned on TabRepo, Apache-2.0), rates raised to suit short budgets.
+    return [
+        {"learning_rate": 0.2, "n_estimators": 100, "num_leaves": 32, "min_child_samples": 20,
+         "colsample_bytree": 0.34, "subsample": 0.63},
+        {"n_estimators": 300},
+        {"learning_rate": 0.03, "n_estimators": 300, "num_leaves": 128, "min_child_samples": 3,
+         "colsample_bytree": 0.9},
+        {"learning_rate": 0.02, "n_estimators": 300, "num_leaves": 53, "min_child_samples": 14,
+         "colsample_bytree": 0.7},
+        {"extra_trees": True, "learning_rate": 0.034, "n_estimators": 300, "num_leaves": 127,
+         "min_child_samples": 6, "colsample_bytree": 0.83},
+        {"extra_trees": True, "learning_rate": 0.03, "n_estimators": 300, "num_leaves": 16,
+         "min_child_samples": leaf, "colsample_bytree": 0.56},
+    ]  # fmt: skip
 
 
 def _margins(booster: Any, X: Any, rounds: Sequence[int]) -> Iterator[Any]:

@@ -170,6 +170,9 @@ class XGBoost(Learner):
         # The callback is ours: it may not go into the stored model.
         estimator.set_params(callbacks=None)
         (valid,) = next(iter(estimator.evals_result().values())).values()
+        if stopping_metric(data) == "roc_auc":
+            # Where validation has one class only there is no area, and the library says NaN.
+            valid = [value if math.isfinite(value) else 0.5 for value in valid]
         # Not its own best_iteration: that is missing when the deadline ended the first round.
         pick = max if stopping_metric(data) == "roc_auc" else min
         best = valid.index(pick(valid)) + 1

@@ -16,7 +16,8 @@ from automl.engine.trial import Origin, Proposal, TrialRecord
 # These three fill the board within a second or two; a table too hard for anything else has them.
 QUICK = ("dummy", "linear", "lightgbm")
 # Each name stands for its family's next configuration. Learned by benchmarks/portfolio.py on parts of
-# the public tables: greedily, what lowers the loss of the ensemble most for the square root of its time.
+# the public tables: greedily, what lowers the loss of the ensemble most for the square root of its time
+# (of the configurations of before docs/decisions/021).
 # Each family is tried once early all the same, for the board.
 ORDER = (
     "xgboost",

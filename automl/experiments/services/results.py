@@ -8,7 +8,8 @@ from uuid import UUID
 import structlog
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, QuerySet
+from django.db.models import F, QuerySet, Window
+from django.db.models.functions import RowNumber
 from django.utils import timezone
 from structlog.contextvars import bind_contextvars
 
@@ -32,8 +33,8 @@ from automl.experiments.services.packaging import candidate_of, write_bundle
 from automl.experiments.states import advance_experiment, advance_trial
 
 log = structlog.get_logger(__name__)
-# How many of the best trials may enter the ensemble.
-CANDIDATES = 40
+# How many of each family's best trials may enter the ensemble.
+CANDIDATES = 30
 
 
 def finish_experiment(experiment_id: UUID) -> None:
@@ -50,7 +51,7 @@ def finish_experiment(experiment_id: UUID) -> None:
 def _finish(experiment: Experiment, held: QuerySet[Experiment]) -> None:
     heartbeat = leases.Heartbeat(lambda: held)
     bind_contextvars(attempt=experiment.attempt)
-    trials = list(_complete(experiment)[:CANDIDATES])
+    trials = list(_candidates(experiment))
     if not trials:
         fail_experiment(experiment, _why_nothing(experiment), held=held)
         return
@@ -108,6 +109,13 @@ def _complete(experiment: Experiment) -> QuerySet[Trial]:
     return experiment.trials.filter(state=TrialState.COMPLETE.value).order_by("-score", "number")
 
 
+def _candidates(experiment: Experiment) -> QuerySet[Trial]:
+    """The best complete trials of each family, the best of all first."""
+    order = (F("score").desc(), F("number").asc())
+    place = Window(RowNumber(), partition_by=F("family"), order_by=order)
+    return _complete(experiment).annotate(place=place).filter(place__lte=CANDIDATES)
+
+
 def _why_nothing(experiment: Experiment) -> str:
     failed = experiment.trials.filter(state=TrialState.FAILED.value).order_by("number").first()
     if failed is not None:
@@ -128,7 +136,11 @@ def _blend(
 ) -> None:
     """Store the ensemble where it is better than the best trial; a failure costs only the ensemble."""
     ensemble = Ensemble(experiment=experiment)
-    others = _complete(experiment).only("number", "attempt", "experiment_id")[CANDIDATES:]
+    others = (
+        _complete(experiment)
+        .exclude(id__in=[trial.id for trial in trials])
+        .only("number", "attempt", "experiment_id")
+    )
     outcome = seats.run(
         "blend",
         {
