@@ -14,8 +14,9 @@ OVERHEAD = 0.05
 PRIOR_WEIGHT = 1.0
 # Only the latest trials of a family tell how fast the machine is now.
 RECENT = 12
-# Families of which no trial takes as many seconds tell other families nothing.
-LEAST_TOLD = 0.5
+# Families of which no trial takes as many seconds, or was expected to take as many, tell other families
+# nothing: what they took was starting and writing, on a busy machine much of it.
+LEAST_TOLD, LEAST_EXPECTED = 0.5, 0.2
 SEARCHED = (Origin.DEFAULT, Origin.SEARCH)
 
 
@@ -96,11 +97,10 @@ class CostModel:
             for family, records in timed.items()
         }
         means = {family: _mean(values) for family, values in logs.items()}
-        # Families of moments tell others about starting and writing, not about fits.
         telling = [
             mean
             for family, mean in means.items()
-            if max(record.seconds for record in timed[family][-RECENT:]) >= LEAST_TOLD
+            if any(_tells(record, predict, folds) for record in timed[family][-RECENT:])
         ]
         overall = sum(telling) / (len(telling) + PRIOR_WEIGHT)
         ratios = {}
@@ -115,9 +115,17 @@ class CostModel:
         return OVERHEAD + self.folds * self.predict(family, params) * ratio
 
 
+def _tells(record: TrialRecord, predict: Predict, folds: int) -> bool:
+    return record.seconds >= LEAST_TOLD and _expected(record, predict, folds) >= LEAST_EXPECTED
+
+
+def _expected(record: TrialRecord, predict: Predict, folds: int) -> float:
+    return predict(record.family, record.params) * folds * _share_done(record, folds)
+
+
 def _log_ratio(record: TrialRecord, predict: Predict, folds: int) -> float:
     """Give the logarithm of how many times longer a trial took than predicted."""
-    expected = predict(record.family, record.params) * folds * _share_done(record, folds)
+    expected = _expected(record, predict, folds)
     observed = max(record.seconds - OVERHEAD, 0.2 * record.seconds)
     return math.log(observed / max(expected, 1e-4))
 
