@@ -15,8 +15,8 @@ PRIOR_WEIGHT = 1.0
 # Only the latest trials of a family tell how fast the machine is now.
 RECENT = 12
 # Families of which no trial takes as many seconds, or was expected to take as many, tell other families
-# nothing: what they took was starting and writing, on a busy machine much of it.
-LEAST_TOLD, LEAST_EXPECTED = 0.5, 0.2
+# nothing: what they took was starting and writing, on a busy machine some seconds of it, but not more.
+LEAST_TOLD, LEAST_EXPECTED, MOMENTS = 0.5, 0.2, 5.0
 SEARCHED = (Origin.DEFAULT, Origin.SEARCH)
 
 
@@ -116,6 +116,8 @@ class CostModel:
 
 
 def _tells(record: TrialRecord, predict: Predict, folds: int) -> bool:
+    if record.seconds >= MOMENTS:
+        return True
     return record.seconds >= LEAST_TOLD and _expected(record, predict, folds) >= LEAST_EXPECTED
 
 

@@ -71,7 +71,7 @@ def test_a_learning_curve_says_whether_it_is_of_logarithms(tmp_path):
 
 def test_each_row_is_predicted_by_the_models_of_the_other_folds(tmp_path, monkeypatch):
     # As experiments of older versions were divided.
-    monkeypatch.setattr("automl.engine.preparation.fold_plan", lambda rows: (5, 2))
+    monkeypatch.setattr("automl.engine.preparation.fold_plan", lambda *rows: (5, 2))
     prepared(tmp_path, people(), "spent")
     result = evaluated(tmp_path, "linear", metric="rmse", target="raw")
     found = open_prepared(tmp_path / "prepared")

@@ -19,6 +19,8 @@ FEW_ROWS = 4_000
 LUCKY_ROWS = 2_000
 # Under so many rows bent columns are too many for them, and of wide tables they make large bundles.
 SPLINE_ROWS = 1_000
+# Under so many rows a small network of many classes takes some seconds: short searches have time for it.
+SHORT_ROWS = 20_000
 
 
 class NeuralNetwork(Learner):
@@ -132,6 +134,8 @@ class NeuralNetwork(Learner):
         elif data.classes > MANY_CLASSES:
             flat = {"numeric": "standard", "epochs": 20}
             chosen = [flat, damped, {**deep, "epochs": 25, "dropout": 0.05}, dropping, {**flat, "width": 384}]
+            if data.rows < SHORT_ROWS:
+                chosen.insert(0, {**flat, "width": 192, "epochs": 8})
         else:
             chosen = [damped, dropping, {}, deep, {**damped, "numeric": "quantile"}]
         if not data.classes:
