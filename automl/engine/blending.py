@@ -20,7 +20,7 @@ from automl.engine.intervals import interval, is_tie
 from automl.engine.learners import get_learner
 from automl.engine.metrics import METRICS, Metric
 from automl.engine.preparation import open_prepared
-from automl.engine.selection import FEW_OF_A_FAMILY, LUCKY_ROWS, MOST_MEMBERS_OF_FEW_ROWS
+from automl.engine.selection import FEW_OF_A_FAMILY, LEVELLED_ROWS, MOST_MEMBERS_OF_FEW_ROWS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -160,7 +160,7 @@ def choose_candidates(
     """
     ranked = sorted(trials, key=lambda trial: (-trial["score"], trial["number"]))
     shippable = [trial for trial in ranked if _may_enter(trial)] or ranked
-    if rows < LUCKY_ROWS:
+    if rows < LEVELLED_ROWS:
         shippable = _few_of_each(shippable)
     count = max(2, min(MOST_CANDIDATES, most_bytes // max(rows * width * 8, 1)))
     first: dict[str, Mapping[str, Any]] = {}

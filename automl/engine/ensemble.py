@@ -16,7 +16,7 @@ import numpy as np
 from automl.engine.calibration import CALIBRATED, fit_temperature
 from automl.engine.inference import finish_probabilities, temper
 from automl.engine.metrics import Metric
-from automl.engine.selection import LUCKY_ROWS, best_alone, choose_weights, loss_of, most_halved
+from automl.engine.selection import LEVELLED_ROWS, best_alone, choose_weights, loss_of, most_halved
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -85,7 +85,7 @@ def blend(
     loss = loss_of(metric)
     views = loss.view(stack, y)
     room = np.zeros(len(stack)) if sizes is None else np.asarray(sizes, dtype=np.float64)
-    kinds = np.asarray(families) if families is not None and len(y) < LUCKY_ROWS else None
+    kinds = np.asarray(families) if families is not None and len(y) < LEVELLED_ROWS else None
     choose = partial(
         choose_weights,
         loss,

@@ -32,7 +32,7 @@ MOST_BYTES = 128 << 20
 LEAST_WEIGHT, LEAST_MEAN_WEIGHT = 0.04, 0.02
 # Of so few rows the best of a hundred trials of one family is the luckiest of them: a few of each family are
 # candidates, and the families' weights are drawn so far towards equal ones.
-LUCKY_ROWS, FEW_OF_A_FAMILY, LEVELLED = 2_000, 3, 0.5
+LEVELLED_ROWS, LEVELLED, FEW_OF_A_FAMILY = 2_000, 0.5, 3
 # Members may go for as much of what the ensemble gains over its best one.
 SPARED_GAIN = 0.02
 # Beyond so many numbers only some of the rows are looked at; so many are averaged at once.

@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.ipc
 
+from automl.engine.evaluation import evaluate
 from automl.engine.inference.tables import Source
 from automl.engine.preparation import Request, prepare, profile_columns
 
@@ -66,3 +67,28 @@ def read_whole(path: Path, schema: dict[str, Any]) -> pd.DataFrame:
     """A table as a bundle reads it, all of its rows at once."""
     with Source(path, schema) as source:
         return pd.concat(list(source.chunks()), ignore_index=True)
+
+
+def evaluated(
+    folder: Path, family: str, number: int = 0, metric: str = "roc_auc", report: Any = go, **params: Any
+) -> dict[str, Any]:
+    """A trial on what `prepared` has left in the folder, as a candidate of an ensemble."""
+    out = folder / f"trial-{number}"
+    args = {
+        "prepared": str(folder / "prepared"),
+        "family": family,
+        "params": params,
+        "seed": 1,
+        "metric": metric,
+        "threads": 1,
+        "out": str(out),
+    }
+    result = evaluate(args, report)
+    return {
+        **result,
+        "id": str(number),
+        "number": number,
+        "family": family,
+        "params": params,
+        "dir": str(out),
+    }

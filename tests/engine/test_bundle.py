@@ -18,8 +18,7 @@ from automl.engine.errors import UserError
 from automl.engine.evaluation import read_member
 from automl.engine.model_file import skops_bytes
 from automl.engine.preparation import open_prepared
-from tests.engine.tables import people, prepared, read_whole
-from tests.engine.test_evaluation import evaluated
+from tests.engine.tables import evaluated, people, prepared, read_whole
 
 FAMILIES = ["linear", "lightgbm", "catboost", "xgboost", "extra_trees", "hist_boosting", "neural_network"]
 

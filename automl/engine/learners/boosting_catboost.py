@@ -84,17 +84,12 @@ class CatBoost(Learner):
         deep = 8 if data.rows >= 1_000 else 5
         is_number = data.task_type is TaskType.REGRESSION
         rate = 0.1 if is_number else 0.06 if data.classes <= MANY_CLASSES else 0.0314
-        deeper = {"depth": deep, "l2_leaf_reg": 2.8, "learning_rate": rate}
-        configurations: list[dict[str, Any]] = [
-            {"learning_rate": 0.17, "iterations": rounds, "l2_leaf_reg": 1.9, "random_strength": 0.13,
-             "rsm": 0.57},
-            {"depth": 6, "l2_leaf_reg": 2.15, "learning_rate": 0.0686, "iterations": rounds},
-            {**deeper, "iterations": rounds},
-            {"depth": 4, "l2_leaf_reg": 4.56, "learning_rate": 0.0494, "iterations": rounds},
-        ]  # fmt: skip
-        if is_number:
-            configurations.insert(1, configurations.pop(2))
-        return [space.validate(params) for params in configurations]
+        quick = {"learning_rate": 0.17, "l2_leaf_reg": 1.9, "random_strength": 0.13, "rsm": 0.57}
+        r177 = {"depth": 6, "l2_leaf_reg": 2.15, "learning_rate": 0.0686}
+        r9 = {"depth": deep, "l2_leaf_reg": 2.8, "learning_rate": rate}
+        r137 = {"depth": 4, "l2_leaf_reg": 4.56, "learning_rate": 0.0494}
+        chosen = (quick, r9, r177, r137) if is_number else (quick, r177, r9, r137)
+        return [space.validate({"iterations": rounds, **params}) for params in chosen]
 
     def cost(self, data: DataProfile, params: Params) -> Cost:
         depth = float(params["depth"] or 1)

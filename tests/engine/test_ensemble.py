@@ -1,0 +1,234 @@
+import numpy as np
+import pytest
+
+from automl.engine.ensemble import blend
+from automl.engine.metrics import METRICS
+from automl.engine.selection import (
+    MOST_BYTES,
+    MOST_MEMBERS_OF_FEW_ROWS,
+    _halves,
+    _limited,
+    choose_weights,
+    levelled,
+    loss_of,
+    most_halved,
+    thin,
+)
+
+
+def test_members_together_are_no_larger_than_a_bundle_may_be():
+    chance = np.random.default_rng(0)
+    y = chance.normal(0, 1, 500)
+    candidates = [y + chance.normal(0, 1, 500) for _ in range(6)]
+    large, small = MOST_BYTES // 2 - 1, 1
+
+    free = blend(METRICS["rmse"], y, candidates, sizes=[small] * 6)
+    limited = blend(METRICS["rmse"], y, candidates, sizes=[large] * 5 + [small])
+
+    assert sum(weight > 0 for weight in free.weights) > 3
+    assert 1 <= sum(weight > 0 for weight in limited.weights[:5]) <= 2
+
+
+def test_the_best_candidate_joins_whatever_its_size():
+    y = np.arange(100.0)
+
+    found = blend(METRICS["rmse"], y, [y + 0.1, y[::-1] * 1.0], sizes=[MOST_BYTES * 2, 1])
+
+    assert found.weights == (1.0, 0.0)
+
+
+def test_among_noise_an_honest_score_promises_nothing():
+    """Weights fitted to 60 rows of noise look good on these rows; the honest score must not."""
+    gains, promised = [], []
+    for seed in range(8):
+        chance = np.random.default_rng(seed)
+        y = chance.integers(0, 2, 60)
+        views = [chance.random(60) for _ in range(20)]
+        candidates = sorted(
+            (np.column_stack([1 - view, view]) for view in views),
+            key=lambda p: -METRICS["roc_auc"].value(y, p),
+        )
+        found = blend(METRICS["roc_auc"], y, candidates, seed=seed)
+        gains.append(METRICS["roc_auc"].value(y, found.prediction))
+        promised.append(METRICS["roc_auc"].value(y, found.honest))
+
+    assert np.mean(gains) > 0.7
+    assert np.mean(promised) < 0.6
+
+
+def test_on_few_rows_many_members_share_the_weight_and_err_less_on_new_rows():
+    """Halves disagree about which of equal candidates is best: their mean does not follow the noise."""
+    metric = METRICS["roc_auc"]
+    better = []
+    for seed in range(10):
+        chance = np.random.default_rng(seed)
+        y, new = chance.integers(0, 2, 300), chance.integers(0, 2, 20_000)
+        candidates, later = [], []
+        for _ in range(20):
+            for truth, found in ((y, candidates), (new, later)):
+                view = 1 / (1 + np.exp(-(0.7 * (2 * truth - 1) + chance.normal(0, 1.5, len(truth)))))
+                found.append(np.column_stack([1 - view, view]))
+        weights = {}
+        for few in (True, False):
+            loss = loss_of(metric)
+            weights[few] = choose_weights(
+                loss,
+                y,
+                loss.view(np.stack(candidates), y),
+                sizes=np.zeros(20),
+                families=None,
+                most_halved=MOST_MEMBERS_OF_FEW_ROWS if few else 0,
+                generator=np.random.default_rng(0),
+            )
+        values = {
+            few: metric.value(new, np.tensordot(own, np.stack(later), axes=1)) for few, own in weights.items()
+        }
+        better.append(values[True] - values[False])
+        members = {few: int((own > 0).sum()) for few, own in weights.items()}
+        assert members[False] < members[True] <= MOST_MEMBERS_OF_FEW_ROWS
+    assert np.mean(better) > 0.005
+    assert np.mean(np.array(better) > 0) >= 0.9
+
+
+def test_a_member_that_hardly_helps_is_left_out_and_one_that_does_stays():
+    chance = np.random.default_rng(0)
+    y = chance.normal(0, 1, 5_000)
+    views = np.stack([y + chance.normal(0, spread, 5_000) for spread in (1, 1, 1.2, 9)])
+    views = np.concatenate([views, views[:1] + chance.normal(0, 0.2, (1, 5_000))])
+
+    found = thin(loss_of(METRICS["rmse"]), y, views, weights=np.array([0.3, 0.3, 0.3, 0.03, 0.07]))
+
+    assert (found > 0).tolist() == [True, True, True, False, False]
+    assert found.sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    "name", ["roc_auc", "average_precision", "log_loss", "brier", "rmse", "mae", "accuracy", "mcc"]
+)
+def test_losses_of_many_candidates_are_those_of_the_metric(name):
+    chance = np.random.default_rng(0)
+    metric = METRICS[name]
+    if metric.needs == "numbers":
+        y = chance.normal(0, 1, 400)
+        stack = np.stack([y + chance.normal(0, 1, 400) for _ in range(3)])
+    else:
+        y = chance.integers(0, 2, 400)
+        view = chance.random((3, 400))
+        stack = np.stack([1 - view, view], axis=2)
+    loss = loss_of(metric)
+    mean = stack.mean(axis=0)
+
+    found = loss.of(y, loss.view(stack, y))
+
+    assert found == pytest.approx([_as_loss(metric, y, each) for each in stack], rel=1e-5)
+    seen = loss.view(stack, y).mean(axis=0)[None]
+    assert loss.of(y, seen)[0] == pytest.approx(_as_loss(metric, y, mean), rel=1e-5)
+
+
+def _as_loss(metric, y, prediction):
+    value = metric.value(y, prediction)
+    if metric.name in ("roc_auc", "average_precision"):
+        return 1 - value
+    return -metric.score_of(value)
+
+
+@pytest.mark.parametrize("rows", [600, 12_000])
+@pytest.mark.parametrize("name", ["roc_auc", "average_precision"])
+def test_a_candidate_that_says_the_same_of_all_rows_is_not_taken_for_good_where_rows_are_sorted(rows, name):
+    chance = np.random.default_rng(0)
+    y = np.repeat([0, 1], rows // 2)
+    view = 1 / (1 + np.exp(-(2 * y - 1 + chance.normal(0, 1, rows))))
+
+    for truth, good in ((y, view), (y[::-1], view[::-1])):
+        candidates = [np.column_stack([1 - p, p]) for p in (good, np.full(rows, 0.5))]
+        found = blend(METRICS[name], truth, candidates)
+        assert found.weights[0] == pytest.approx(1, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("rows", "seconds", "most"),
+    [(10_000, None, 12), (10_000, 600, 12), (500, 40, 8), (500, 15, 5), (500, 2, 5), (10_001, None, 0)],
+)
+def test_members_are_fewer_after_a_short_search(rows, seconds, most):
+    assert most_halved(rows, seconds) == most
+
+
+def test_halves_share_a_rare_class():
+    y = np.zeros(4_000, dtype=int)
+    y[[5, 2_000, 3_500, 3_501]] = 1
+
+    for seed in range(20):
+        for half in _halves(y, np.random.default_rng(seed)):
+            assert 1 <= y[half].sum() <= 3
+            assert len(half) == 2_000
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3])
+def test_a_few_rows_are_enough_for_weights(rows):
+    y = np.arange(rows, dtype=float)
+    views = np.stack([y, y + 1])
+
+    found = choose_weights(
+        loss_of(METRICS["rmse"]),
+        y,
+        views,
+        sizes=np.zeros(2),
+        families=None,
+        most_halved=2,
+        generator=np.random.default_rng(0),
+    )
+
+    assert found.tolist() == [1, 0]
+
+
+def test_families_weights_are_drawn_towards_equal_ones():
+    drawn = levelled(np.array([0.6, 0.2, 0.2, 0.0]), np.array(["a", "a", "b", "c"]))
+
+    assert drawn.tolist() == pytest.approx([0.4875, 0.1625, 0.35, 0.0])
+
+
+@pytest.mark.parametrize(("rows", "few"), [(1_999, True), (2_000, False)])
+def test_an_ensemble_of_few_rows_levels_the_families_of_its_candidates(rows, few):
+    chance = np.random.default_rng(0)
+    y = chance.normal(0, 1, rows)
+    candidates = [y + chance.normal(0, noise, rows) for noise in (1.0, 1.0, 1.0, 1.4)]
+    families = ["many", "many", "many", "one"]
+
+    plain = blend(METRICS["rmse"], y, candidates).weights
+    found = blend(METRICS["rmse"], y, candidates, families=families).weights
+
+    assert 0 < plain[-1] < 0.4
+    expected = levelled(np.array(plain), np.array(families)).tolist() if few else list(plain)
+    assert list(found) == pytest.approx(expected)
+
+
+def test_candidates_are_judged_alike_in_parts_and_at_once(monkeypatch):
+    chance = np.random.default_rng(0)
+    y = chance.normal(0, 1, 500)
+    candidates = [y + chance.normal(0, 1, 500) for _ in range(6)]
+    whole = blend(METRICS["rmse"], y, candidates)
+    monkeypatch.setattr("automl.engine.selection.CELLS_AT_ONCE", 1)
+
+    assert blend(METRICS["rmse"], y, candidates).weights == whole.weights
+
+
+def test_a_small_member_gets_the_place_that_large_ones_have_no_room_for():
+    weights = np.array([0.2, *[0.05] * 14, 0.04, 0.06])
+    sizes = np.array([1.0, *[MOST_BYTES] * 14, 1.0, 1.0])
+
+    found = _limited(weights, sizes, 2)
+
+    assert np.flatnonzero(found).tolist() == [0, 16]
+    assert np.flatnonzero(_limited(weights, sizes, 3)).tolist() == [0, 15, 16]
+    assert found.sum() == pytest.approx(1)
+
+
+def test_the_same_seed_gives_the_same_weights():
+    chance = np.random.default_rng(0)
+    y = chance.normal(0, 1, 500)
+    candidates = [y + chance.normal(0, 1, 500) for _ in range(6)]
+
+    one, other = (blend(METRICS["rmse"], y, candidates, seed=5) for _ in range(2))
+
+    assert one.weights == other.weights
+    assert sum(weight > 0 for weight in one.weights) >= 3
