@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
-
 from automl.engine.pruners import HalvingPruner, MedianPruner, NoPruner
 from automl.engine.testing import PrunerSuite
 from automl.engine.trial import Origin
@@ -60,12 +58,27 @@ class TestHalving(PrunerSuite):
         # Its first fold is the hardest one: 0.78 there is as good as 0.80 over all.
         assert not self.pruner.should_prune(self.running(0.781), self.noisy_field())
 
+    def test_a_family_may_be_further_behind_on_the_first_fold_it_ever_has(self) -> None:
+        field = self.noisy_field()
+        mark = self.pruner.mark(self.running(0.7), field)
+        behind = mark.level - 2 * mark.margin
+        trial = replace(self.running(behind, origin=Origin.DEFAULT), family="other")
+        assert self.pruner.should_prune(replace(trial, family="plain"), field)
+        assert not self.pruner.should_prune(trial, field)
+        # That is for bad luck with one fold; as far behind as this is none.
+        assert self.pruner.should_prune(replace(trial, fold_scores=(behind, behind)), field)
+        assert self.pruner.should_prune(replace(trial, fold_scores=(0.6,)), field)
 
-@pytest.mark.parametrize("pruner", [MedianPruner(), HalvingPruner()])
-def test_the_first_default_of_a_family_gets_a_second_fold(pruner) -> None:
+    def test_nobody_is_saved_by_being_better_than_the_baseline(self) -> None:
+        baseline = replace(self.field()[0], number=0, family="dummy", score=0.5, fold_scores=(0.5,) * 5)
+        leaders = [baseline, *self.noisy_field()[1:6]]
+        assert self.pruner.should_prune(self.running(0.6), leaders)
+
+
+def test_the_median_gives_the_first_default_of_a_family_a_second_fold() -> None:
     suite = TestMedian()
     trial = replace(suite.running(0.1, origin=Origin.DEFAULT), family="other")
-    assert not pruner.should_prune(trial, suite.field())
-    assert pruner.should_prune(replace(trial, fold_scores=(0.1, 0.1)), suite.field())
+    assert not suite.pruner.should_prune(trial, suite.field())
+    assert suite.pruner.should_prune(replace(trial, fold_scores=(0.1, 0.1)), suite.field())
     # The family "plain" has been seen: its later defaults race like anybody.
-    assert pruner.should_prune(replace(trial, family="plain"), suite.field())
+    assert suite.pruner.should_prune(replace(trial, family="plain"), suite.field())

@@ -7,6 +7,9 @@ from typing import Protocol
 
 from automl.engine.trial import Origin, TrialRecord, TrialState
 
+# The family that knows no column.
+BASELINE = "dummy"
+
 
 class Pruner(Protocol):
     """Stops trials that cannot win. Keeps nothing between calls."""
@@ -24,26 +27,32 @@ class Pruner(Protocol):
         ...
 
 
-def is_protected(trial: TrialRecord, history: Sequence[TrialRecord]) -> bool:
-    """Tell whether no pruner may stop a trial now.
+def is_protected(trial: TrialRecord) -> bool:
+    """Tell whether no pruner may stop a trial: somebody asked for it and wants its score."""
+    return trial.origin not in (Origin.DEFAULT, Origin.SEARCH) or not trial.fold_scores
 
-    Somebody asked for a manual trial or a sweep and wants its score. The first default of a family
-    says what that family is worth, so one unlucky fold may not end it: it has to finish two.
+
+def is_first_look(trial: TrialRecord, history: Sequence[TrialRecord]) -> bool:
+    """Tell whether a trial has finished the first fold that its family was ever tried on.
+
+    The first default of a family says what that family is worth: one unlucky fold should not end it.
     """
-    if trial.origin not in (Origin.DEFAULT, Origin.SEARCH) or not trial.fold_scores:
-        return True
     if trial.origin is not Origin.DEFAULT or len(trial.fold_scores) > 1:
         return False
     return not any(record.family == trial.family and record.number < trial.number for record in history)
 
 
 def comparable(trial: TrialRecord, history: Sequence[TrialRecord]) -> list[TrialRecord]:
-    """Give the complete trials that have the folds which the trial has finished."""
+    """Give the complete trials that have the folds which the trial has finished.
+
+    The baseline is none of them: who is better than that may still be hopeless.
+    """
     folds = len(trial.fold_scores)
     return [
         record
         for record in history
         if record.state is TrialState.COMPLETE
+        and record.family != BASELINE
         and record.number != trial.number
         and record.score is not None
         and len(record.fold_scores) >= folds

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median, stdev
 
-from automl.engine.pruners.base import comparable, is_protected, mean
+from automl.engine.pruners.base import comparable, is_first_look, is_protected, mean
 from automl.engine.trial import TrialRecord
 
 
@@ -39,6 +39,8 @@ class HalvingPruner:
         Complete trials before anything is stopped.
     width : float
         How many standard errors behind the mark is hopeless.
+    first_look : float
+        How many times wider the margin is on the first fold that a family is ever tried on.
 
     Notes
     -----
@@ -49,10 +51,13 @@ class HalvingPruner:
     random configurations die after one fold, close ones run to the end.
     """
 
-    def __init__(self, leaders: int = 8, startup: int = 4, width: float = 2.0) -> None:
+    def __init__(
+        self, leaders: int = 8, startup: int = 4, width: float = 2.0, first_look: float = 4.0
+    ) -> None:
         self.leaders = leaders
         self.startup = startup
         self.width = width
+        self.first_look = first_look
 
     def should_prune(self, trial: TrialRecord, history: Sequence[TrialRecord]) -> bool:
         mark = self.mark(trial, history)
@@ -61,12 +66,13 @@ class HalvingPruner:
     def mark(self, trial: TrialRecord, history: Sequence[TrialRecord]) -> Mark | None:
         """Give what a trial has to reach now; None while nothing can stop it."""
         others = comparable(trial, history)
-        if len(others) < self.startup or is_protected(trial, history):
+        if len(others) < self.startup or is_protected(trial):
             return None
         field = sorted(others, key=lambda record: (-(record.score or 0.0), record.number))[: self.leaders]
         folds = len(trial.fold_scores)
         level = min(mean(record.fold_scores[:folds]) for record in field)
-        return Mark(level, self.width * _noise(field) / math.sqrt(folds))
+        width = self.width * (self.first_look if is_first_look(trial, history) else 1.0)
+        return Mark(level, width * _noise(field) / math.sqrt(folds))
 
 
 def _noise(field: Sequence[TrialRecord]) -> float:

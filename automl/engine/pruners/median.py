@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import median
 
-from automl.engine.pruners.base import comparable, is_protected, mean
+from automl.engine.pruners.base import comparable, is_first_look, is_protected, mean
 from automl.engine.trial import TrialRecord
 
 
@@ -23,7 +23,7 @@ class MedianPruner:
 
     def should_prune(self, trial: TrialRecord, history: Sequence[TrialRecord]) -> bool:
         others = comparable(trial, history)
-        if len(others) < self.startup or is_protected(trial, history):
+        if len(others) < self.startup or is_protected(trial) or is_first_look(trial, history):
             return False
         folds = len(trial.fold_scores)
         return mean(trial.fold_scores) < median(mean(other.fold_scores[:folds]) for other in others)
