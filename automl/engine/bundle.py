@@ -89,9 +89,13 @@ def package(args: Mapping[str, Any]) -> dict[str, Any]:
     told = {**metrics, "provenance": _provenance(args)}
     budget = args["experiment"].get("time_budget") if args.get("hurry") else None
     excess = _excess(sum(member.get("size") or 0 for member in args["members"]), budget)
+    # Both take several times the room that they have as a file: first one, then the other.
+    model_file = skops_bytes(_stored(model))
+    check_types(model_file)  # what the list lacks would be refused where the bundle is used
     graph = _graph(prepared, model, _seconds_to_compare(budget), excess)
     requirements = _requirements({member["family"] for member in args["members"]}, graph)
     files = _files(args, prepared, model, told, graph=graph, requirements=requirements)
+    files["model.skops"] = model_file
     files["conformal.json"] = _json(conformal)
     files |= _for_readers(prepared, args, model, told, judged=(y, oof), requirements=requirements)
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
@@ -170,8 +174,6 @@ def _files(
     requirements: list[str],
 ) -> dict[str, bytes]:
     schema = model.encoder.schema
-    model_file = skops_bytes(_stored(model))
-    check_types(model_file)  # what the list lacks would be refused where the bundle is used
     golden_rows = golden(model, prepared.X, {"onnx": graph.model} if graph.model else None)
     return {
         **mlflow_files(
@@ -181,7 +183,6 @@ def _files(
             python=told["provenance"]["python"],
             made_at=told["provenance"]["packaged_at"],
         ),
-        "model.skops": model_file,
         **graph.files,
         **_code(),
         "golden.json": json.dumps(golden_rows, ensure_ascii=False, allow_nan=False).encode(),

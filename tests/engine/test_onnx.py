@@ -7,6 +7,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
+import onnx
 import pandas as pd
 import pytest
 from catboost import CatBoostClassifier
@@ -77,12 +78,11 @@ def model_of(family, task, **params) -> tuple[Model, Table]:
 
 
 def graph_of(model) -> OnnxModel:
-    return OnnxModel(model.encoder.schema, session_of(export(model).whole.SerializeToString()))
+    return OnnxModel(model.encoder.schema, session_of(export(model).whole()))
 
 
 def run(graph, inputs, outputs, feed):
-    model = graph.model(inputs, outputs)
-    return session_of(model.SerializeToString()).run(None, feed)
+    return session_of(graph.written(inputs, outputs)).run(None, feed)
 
 
 @pytest.mark.parametrize("task", [task.value for task in TaskType])
@@ -97,6 +97,25 @@ def test_a_graph_says_what_its_model_says(family, task):
     assert described["reason"] is None
     assert described["parity"]["largest_difference"] < 2e-6
     assert described["parity"]["rows"] >= len(rows)
+
+
+def test_what_is_written_is_a_valid_graph_of_the_nodes_that_its_outputs_need():
+    graph = Graph()
+    # Longer than a length of one byte, and of two.
+    for length in (1, 200, 20_000):
+        constant = graph.constant(np.arange(length, dtype=np.float32))
+        graph.rename(graph.add("Add", "given", constant), f"sum{length}")
+    ports = [Port(f"sum{length}", FLOAT, ("rows",)) for length in (20_000, 200)]
+
+    data = graph.written([Port("given", FLOAT, (1,))], ports)
+
+    model = onnx.load_model_from_string(data)
+    onnx.checker.check_model(model, full_check=True)
+    assert [node.op_type for node in model.graph.node] == ["Add", "Identity"] * 2
+    assert [port.name for port in model.graph.output] == ["sum20000", "sum200"]
+    large, small = session_of(data).run(None, {"given": np.float32([0.5])})
+    assert np.array_equal(large, np.arange(20_000, dtype=np.float32) + 0.5)
+    assert np.array_equal(small, large[:200])
 
 
 def test_catboost_asks_for_each_level_where_there_are_two(monkeypatch):
@@ -144,7 +163,7 @@ def test_numbers_beside_a_split_point_go_where_the_library_puts_them(family):
         rows[3 * place : 3 * place + 3, column] = [
             np.nextafter(near, np.float32(-np.inf)), near, np.nextafter(near, np.float32(np.inf)),
         ]  # fmt: skip
-    session = session_of(exported.core.SerializeToString())
+    session = session_of(exported.core())
 
     assert len(thresholds) > 20
     found = session.run(None, {MATRIX: rows})[0]
@@ -178,7 +197,7 @@ def test_tiny_numbers_are_zeros_to_lightgbm():
         1e-40,
     ]
 
-    found = session_of(export(model).core.SerializeToString()).run(None, {MATRIX: rows})[0]
+    found = session_of(export(model).core()).run(None, {MATRIX: rows})[0]
 
     assert np.abs(found - model.predict_matrix(rows)).max() < 1e-6
 
@@ -214,7 +233,7 @@ def test_a_class_that_a_fold_never_saw_gets_no_chance_from_it(family):
     model = Model(Encoder(schema_of(table)), [replace(whole, models=[*whole.models, *three.models])])
     assert list(three.models[0].estimator.classes_) == [0, 1, 2]
 
-    found = session_of(export(model).core.SerializeToString()).run(None, {MATRIX: table.X})[0]
+    found = session_of(export(model).core()).run(None, {MATRIX: table.X})[0]
 
     assert np.abs(found - model.predict_matrix(table.X)).max() < 2e-6
 
@@ -288,9 +307,9 @@ def test_columns_are_encoded_as_the_encoder_encodes_them():
     graph.rename(add_columns(graph, encoder), "found")
     ports = input_ports(schema)
     wanted = encoder.transform(frame)
-    model = graph.model(ports, [Port("found", FLOAT, ("rows", wanted.shape[1]))])
+    model = graph.written(ports, [Port("found", FLOAT, ("rows", wanted.shape[1]))])
     # OnnxModel knows how cells become inputs; what it asks for does not matter to that.
-    cells = OnnxModel({**schema, "classes": None}, session_of(model.SerializeToString()))
+    cells = OnnxModel({**schema, "classes": None}, session_of(model))
 
     feed = {column.input: column.values(frame[column.name]) for column in cells._columns}
 
@@ -309,8 +328,8 @@ def test_words_are_the_very_numbers_that_training_saw(tmp_path):
     graph = Graph()
     graph.rename(add_columns(graph, encoder), "found")
     trained = np.asarray(open_prepared(tmp_path / "prepared").X)
-    model = graph.model(input_ports(schema), [Port("found", FLOAT, ("rows", trained.shape[1]))])
-    cells = OnnxModel(schema, session_of(model.SerializeToString()))
+    model = graph.written(input_ports(schema), [Port("found", FLOAT, ("rows", trained.shape[1]))])
+    cells = OnnxModel(schema, session_of(model))
 
     feed = {column.input: split_texts(column.values(frame[column.name])) for column in cells._columns}
 

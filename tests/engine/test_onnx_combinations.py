@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from onnx import load_model_from_string
 
 from automl.engine.inference import Encoder, Model
 from automl.engine.inference.onnx_model import session_of
@@ -63,8 +64,8 @@ def test_combinations_that_training_had_are_looked_up_and_all_others_are_alike(p
     seen = {tuple(row) for row in table.X[:, 2:4].tolist()}
     assert sum(tuple(row) not in seen for row in rows[:, 2:4].tolist()) > 500
     exported = export(model, table.X)
-    assert "LabelEncoder" in {node.op_type for node in exported.core.graph.node}
-    session = session_of(exported.core.SerializeToString())
+    assert "LabelEncoder" in {node.op_type for node in load_model_from_string(exported.core()).graph.node}
+    session = session_of(exported.core())
     assert np.abs(session.run(None, {MATRIX: rows})[0] - model.predict_matrix(rows)).max() < 1e-6
 
 
@@ -73,7 +74,7 @@ def test_without_training_rows_combinations_are_tried_where_that_is_quick():
     model = Model(Encoder(schema_of(table)), [member_of("catboost", table, iterations=60)])
     rows = table.X_valid
     for given in (None, table.X[:10]):
-        session = session_of(export(model, given).core.SerializeToString())
+        session = session_of(export(model, given).core())
         assert np.abs(session.run(None, {MATRIX: rows})[0] - model.predict_matrix(rows)).max() < 1e-6
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from onnx import ModelProto, TensorProto
+from onnx import TensorProto
 
 from automl.engine.inference import Model
 from automl.engine.onnx.columns import ROWS, add_columns, input_ports
@@ -26,23 +26,34 @@ LABEL_KINDS = {bool: (TensorProto.BOOL, np.bool_), int: (INT64, np.int64), float
 
 @dataclass(slots=True)
 class Exported:
-    """A model as a graph.
+    """A model as a graph, written when asked for: each is as large as the model.
 
     Attributes
     ----------
-    whole : ModelProto
-        From the table's columns.
-    core : ModelProto
-        From the encoded matrix: what trials were fitted on.
-    outputs : list of str
+    graph : Graph
+    columns : list of Port
+        The table's columns.
+    matrix : Port
+        What trials were fitted on.
+    outputs : list of Port
+        The first of them is what is predicted.
     thresholds : list
         Columns of the matrix, and values at which trees split them.
     """
 
-    whole: ModelProto
-    core: ModelProto
-    outputs: list[str]
+    graph: Graph
+    columns: list[Port]
+    matrix: Port
+    outputs: list[Port]
     thresholds: list[tuple[int, float]] = field(default_factory=list)
+
+    def whole(self) -> bytes:
+        """Write the graph from the table's columns to all outputs."""
+        return self.graph.written(self.columns, self.outputs)
+
+    def core(self) -> bytes:
+        """Write the graph from the encoded matrix to what is predicted."""
+        return self.graph.written([self.matrix], self.outputs[:1])
 
 
 def export(model: Model, X: Array | None = None) -> Exported:
@@ -65,12 +76,11 @@ def export(model: Model, X: Array | None = None) -> Exported:
     graph.rename(matrix, MATRIX)
     thresholds: list[tuple[int, float]] = []
     outputs = _add_model(graph, model, thresholds, X)
-    ports = [Port(name, kind, (ROWS, *shape)) for name, kind, shape in outputs]
-    encoded = Port(MATRIX, FLOAT, (ROWS, len(schema["features"])))
     return Exported(
-        graph.model(input_ports(schema), ports),
-        graph.model([encoded], ports[:1]),
-        [port.name for port in ports],
+        graph,
+        input_ports(schema),
+        Port(MATRIX, FLOAT, (ROWS, len(schema["features"]))),
+        [Port(name, kind, (ROWS, *shape)) for name, kind, shape in outputs],
         thresholds,
     )
 

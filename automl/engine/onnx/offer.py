@@ -12,7 +12,7 @@ from automl.engine.inference.onnx_model import OnnxModel, session_of
 from automl.engine.onnx.columns import describe_inputs
 from automl.engine.onnx.export import export
 from automl.engine.onnx.graph import ML_OPSET, OPSET, Unsupported
-from automl.engine.onnx.parity import SECONDS, TOLERANCE, Parity, check
+from automl.engine.onnx.parity import SECONDS, TOLERANCE, Parity, compare_matrix, compare_raw
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,9 +56,12 @@ def offer(model: Model, X: Array, y: Array, *, seconds: float = SECONDS, excess:
         if excess:
             raise Unsupported(excess)
         exported = export(model, X)
-        data = exported.whole.SerializeToString()
+        # One after the other: what runs a graph is several times as large as its file.
+        parity = compare_matrix(model, exported, X, y, seconds)
+        data, outputs = exported.whole(), [port.name for port in exported.outputs]
+        del exported
         graph = OnnxModel(model.encoder.schema, session_of(data))
-        parity = check(model, exported, graph, X, y, seconds)
+        compare_raw(model, graph, X, y, parity=parity)
     except Unsupported as error:
         reason: str | None = str(error)
     except Exception as error:
@@ -71,7 +74,7 @@ def offer(model: Model, X: Array, y: Array, *, seconds: float = SECONDS, excess:
         "offered": reason is None,
         "reason": reason,
         "inputs": describe_inputs(model.encoder.schema),
-        "outputs": exported.outputs if reason is None else [],
+        "outputs": outputs if reason is None else [],
         "opset": {"": OPSET, "ai.onnx.ml": ML_OPSET},
         "parity": parity and {**asdict(parity), "tolerance": TOLERANCE},
     }

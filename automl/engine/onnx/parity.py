@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from onnx import ModelProto
 
 from automl.engine.inference import Model, categorical_positions
 from automl.engine.inference.onnx_model import OnnxModel, session_of
@@ -66,51 +65,50 @@ class Parity:
         self.largest_difference = max(self.largest_difference, largest)
 
 
-def check(
-    model: Model, exported: Exported, graph: OnnxModel, X: Array, y: Array, seconds: float = SECONDS
-) -> Parity:
-    """Compare a graph with its model.
+def compare_matrix(model: Model, exported: Exported, X: Array, y: Array, seconds: float = SECONDS) -> Parity:
+    """Compare a graph with its model on the encoded table.
 
     Parameters
     ----------
-    graph : OnnxModel
-        Of the whole graph.
+    model : Model
+    exported : Exported
     X, y : arrays
         The encoded table; it is read in parts, in random order, until there was enough or time is over.
     seconds : float
         For comparing; some rows are compared in any case.
     """
-    spread = None if model.encoder.schema.get("classes") else float(np.std(y)) or 1.0
+    spread = _spread(model, y)
     generator = np.random.default_rng(0x0A11)
     parity = Parity()
-    compare_matrix = _comparison(model, exported.core, spread, parity)
+    session = session_of(exported.core())
+
+    def compare(rows: Array) -> None:
+        parity.add(model.predict_matrix(rows), session.run(None, {MATRIX: rows})[0], spread)
+
     ends = time.monotonic() + seconds
     # Between codes there is nothing, and each encoding makes something else of that.
     codes = set(categorical_positions(model.encoder.schema))
     thresholds = [found for found in exported.thresholds if found[0] not in codes]
     for rows in _near_splits(thresholds, X, generator):
-        compare_matrix(rows)
+        compare(rows)
         if time.monotonic() > ends - seconds / 2:
             break
     order = generator.choice(len(X), min(len(X), MOST_ROWS), replace=False)
     for start in range(0, len(order), ROWS_AT_ONCE):
-        compare_matrix(np.asarray(X[np.sort(order[start : start + ROWS_AT_ONCE])]))
+        compare(np.asarray(X[np.sort(order[start : start + ROWS_AT_ONCE])]))
         if time.monotonic() > ends:
             break
-    frame = raw_rows(model, X, generator)
-    parity.add(model.predict_raw(frame), graph.predict_raw(frame), spread)
     return parity
 
 
-def _comparison(
-    model: Model, core: ModelProto, spread: float | None, parity: Parity
-) -> Callable[[Array], None]:
-    session = session_of(core.SerializeToString())
+def compare_raw(model: Model, graph: OnnxModel, X: Array, y: Array, *, parity: Parity) -> None:
+    """Compare a whole graph with its model on rows of a table; `parity` takes them in."""
+    frame = raw_rows(model, X, np.random.default_rng(0x0A12))
+    parity.add(model.predict_raw(frame), graph.predict_raw(frame), _spread(model, y))
 
-    def compare(rows: Array) -> None:
-        parity.add(model.predict_matrix(rows), session.run(None, {MATRIX: rows})[0], spread)
 
-    return compare
+def _spread(model: Model, y: Array) -> float | None:
+    return None if model.encoder.schema.get("classes") else float(np.std(y)) or 1.0
 
 
 def _near_splits(
