@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 from automl.engine.budget import Budget, CostModel
 from automl.engine.errors import UserError
 from automl.engine.learners import families_for, get_learner
-from automl.engine.pruners import HalvingPruner, NoPruner, Pruner
+from automl.engine.pruners import HalvingPruner, Mark, NoPruner, Pruner
 from automl.engine.samplers import (
     GridSampler,
     PortfolioSampler,
@@ -169,9 +169,13 @@ class Study:
         """
         if trial.origin in (Origin.MANUAL, Origin.SWEEP) or len(trial.fold_scores) >= self.folds:
             return False
-        if self.budget.max_trials is not None:
-            history = [record for record in history if record.number < trial.number - LAG]
-        return self.pruner.should_prune(trial, history)
+        return self.pruner.should_prune(trial, self._known_to(trial, history))
+
+    def mark(self, trial: TrialRecord, history: Sequence[TrialRecord]) -> Mark | None:
+        """Give what a running trial has to reach now; None while nothing can stop it."""
+        if not isinstance(self.pruner, HalvingPruner):
+            return None
+        return self.pruner.mark(trial, self._known_to(trial, history))
 
     def is_done(self, history: Sequence[TrialRecord], elapsed: float) -> bool:
         """Tell whether the search is over.
@@ -220,6 +224,12 @@ class Study:
         """Give the complete trial with the highest score; the earlier one of equals."""
         complete = [r for r in history if r.state is TrialState.COMPLETE and r.score is not None]
         return max(complete, key=lambda record: (record.score or 0.0, -record.number), default=None)
+
+    def _known_to(self, trial: TrialRecord, history: Sequence[TrialRecord]) -> Sequence[TrialRecord]:
+        """With a budget in trials, what every number of seats would know by then; else all of it."""
+        if self.budget.max_trials is None:
+            return history
+        return [record for record in history if record.number < trial.number - LAG]
 
     def _fold_seconds(self, family: str, params: Params) -> float:
         learner = get_learner(family)

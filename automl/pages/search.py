@@ -12,7 +12,6 @@ from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from automl.engine.pruners import HalvingPruner
 from automl.engine.reasons import what_is_next, why_share
 from automl.engine.samplers.allocation import family_merits
 from automl.engine.study import Study
@@ -27,7 +26,7 @@ from automl.pages import charts
 from automl.pages.access import SignedInRequest, page
 from automl.pages.live import fragment, is_current, stamp_of
 
-# The mark of a race is made by the leaders; a few more are read for those that lack folds.
+# The mark of a race is made by the leaders: by eight of them, and the latest eight trials may not count.
 LEADERS_READ = 16
 DROPPED_SHOWN = 12
 RACED_SHOWN = 40
@@ -72,7 +71,8 @@ def _shown(experiment: Experiment) -> dict[str, Any]:
         return {**context, "waits": True, "stamp": stamp_of(experiment.version, experiment.state)}
     study = study_of(experiment)
     rows = read_trials(experiment)
-    history = [_record(row) for row in rows]
+    leaders = _leaders(rows)
+    history = [_record(row, is_leader=row.number in leaders) for row in rows]
     folds = [len(record.fold_scores) for record in history if record.state is TrialState.RUNNING]
     return {
         **context,
@@ -85,29 +85,32 @@ def _shown(experiment: Experiment) -> dict[str, Any]:
     }
 
 
-def _record(row: TrialRow) -> TrialRecord:
+def _leaders(rows: Sequence[TrialRow]) -> set[int]:
+    """The numbers of the best complete trials."""
+    complete = [row for row in rows if row.score is not None and row.state == TrialState.COMPLETE.value]
+    complete.sort(key=lambda row: (-(row.score or 0.0), row.number))
+    return {row.number for row in complete[:LEADERS_READ]}
+
+
+def _record(row: TrialRow, *, is_leader: bool) -> TrialRecord:
     """What is dear to parse is parsed where it is asked for: of thousands that have ended it is not."""
     going = row.state in GOING
-    return row.record(params=going or row.origin == "default", folds=going or row.state == PRUNED)
+    return row.record(
+        params=going or row.origin == "default", folds=going or is_leader or row.state == PRUNED
+    )
 
 
 def _raced(
     experiment: Experiment, study: Study, rows: Sequence[TrialRow], history: Sequence[TrialRecord]
 ) -> list[dict[str, Any]]:
     """What runs and waits now, why, and what it has to reach."""
-    complete = sorted(
-        (row for row in rows if row.score is not None and row.state == TrialState.COMPLETE.value),
-        key=lambda row: (-(row.score or 0.0), row.number),
-    )
-    leaders = [row.record(params=False) for row in complete[:LEADERS_READ]]
-    pruner = study.pruner if isinstance(study.pruner, HalvingPruner) else None
     metric = selectors.metric_of(experiment)
     turn = metric.score_of if metric else float
     found = []
     for row, record in zip(rows, history, strict=True):
         if record.state.is_final:
             continue
-        mark = pruner.mark(record, leaders) if pruner and record.fold_scores else None
+        mark = study.mark(record, history) if record.fold_scores else None
         now = mean(record.fold_scores) if record.fold_scores else None
         found.append(
             {

@@ -20,11 +20,12 @@ from automl.engine.inference.onnx_model import OnnxModel, session_of, split_text
 from automl.engine.learners import LEARNERS
 from automl.engine.onnx import catboost
 from automl.engine.onnx import graph as graphs
+from automl.engine.onnx import offer as offers
 from automl.engine.onnx import parity as parities
 from automl.engine.onnx.catboost import text_hash
 from automl.engine.onnx.columns import add_columns, input_ports
 from automl.engine.onnx.export import MATRIX, export
-from automl.engine.onnx.graph import FLOAT, Graph, Port, Unsupported
+from automl.engine.onnx.graph import FLOAT, ML, ML_OPSET, OPSET, Graph, Port, Unsupported
 from automl.engine.onnx.offer import offer
 from automl.engine.onnx.scaling import _bend, _spread_by_rank
 from automl.engine.onnx.trees import round_below, round_down
@@ -101,21 +102,36 @@ def test_a_graph_says_what_its_model_says(family, task):
 
 def test_what_is_written_is_a_valid_graph_of_the_nodes_that_its_outputs_need():
     graph = Graph()
-    # Longer than a length of one byte, and of two.
+    # As attributes, numbers make nodes whose own length takes one byte, two, and three.
     for length in (1, 200, 20_000):
-        constant = graph.constant(np.arange(length, dtype=np.float32))
-        graph.rename(graph.add("Add", "given", constant), f"sum{length}")
-    ports = [Port(f"sum{length}", FLOAT, ("rows",)) for length in (20_000, 200)]
+        numbers = graph.add("Constant", value=np.arange(length, dtype=np.float32))
+        graph.rename(graph.add("Add", numbers, graph.constant(np.float32(length))), f"sum{length}")
+    ports = [Port(f"sum{length}", FLOAT, (length,)) for length in (20_000, 200)]
 
-    data = graph.written([Port("given", FLOAT, (1,))], ports)
+    data = graph.written([], ports)
 
     model = onnx.load_model_from_string(data)
     onnx.checker.check_model(model, full_check=True)
-    assert [node.op_type for node in model.graph.node] == ["Add", "Identity"] * 2
+    assert [node.op_type for node in model.graph.node] == ["Constant", "Add", "Identity"] * 2
+    assert [onnx.numpy_helper.to_array(each) for each in model.graph.initializer] == [200, 20_000]
     assert [port.name for port in model.graph.output] == ["sum20000", "sum200"]
-    large, small = session_of(data).run(None, {"given": np.float32([0.5])})
-    assert np.array_equal(large, np.arange(20_000, dtype=np.float32) + 0.5)
-    assert np.array_equal(small, large[:200])
+    assert (model.ir_version, model.producer_name) == (graphs.IR_VERSION, "bakeoff")
+    assert {each.domain: each.version for each in model.opset_import} == {"": OPSET, ML: ML_OPSET}
+    large, small = session_of(data).run(None, {})
+    assert np.array_equal(large, np.arange(20_000, dtype=np.float32) + 20_000)
+    assert np.array_equal(small, np.arange(200, dtype=np.float32) + 200)
+
+
+def test_what_could_not_be_compared_to_its_end_is_not_offered_nor_called_the_same(monkeypatch):
+    def fails(*args, **kwargs):
+        raise RuntimeError("no rows today")
+
+    model, table = model_of("linear", "binary")
+    monkeypatch.setattr(offers, "compare_raw", fails)
+    described = json.loads(offer(model, table.X, table.y).files["onnx.json"])
+    assert not described["offered"]
+    assert "no rows today" in described["reason"]
+    assert described["parity"] is None
 
 
 def test_catboost_asks_for_each_level_where_there_are_two(monkeypatch):

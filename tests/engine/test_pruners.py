@@ -69,6 +69,19 @@ class TestHalving(PrunerSuite):
         assert self.pruner.should_prune(replace(trial, fold_scores=(behind, behind)), field)
         assert self.pruner.should_prune(replace(trial, fold_scores=(0.6,)), field)
 
+    def test_leaders_that_are_all_alike_do_not_end_a_family_after_one_fold(self) -> None:
+        field = self.field()
+        level = min(record.fold_scores[0] for record in field)
+        trial = replace(self.running(level - 0.01, origin=Origin.DEFAULT), family="other")
+        assert self.pruner.should_prune(replace(trial, family="plain"), field)
+        assert not self.pruner.should_prune(trial, field)
+        assert self.pruner.should_prune(replace(trial, fold_scores=(level - 0.1,)), field)
+
+    def test_the_baseline_does_not_start_the_race(self) -> None:
+        baseline = replace(self.field()[0], number=0, family="dummy", score=0.5, fold_scores=(0.5,) * 5)
+        assert not self.pruner.should_prune(self.running(0.1), [baseline, *self.field()[1:4]])
+        assert self.pruner.should_prune(self.running(0.1), [baseline, *self.field()[1:5]])
+
     def test_nobody_is_saved_by_being_better_than_the_baseline(self) -> None:
         baseline = replace(self.field()[0], number=0, family="dummy", score=0.5, fold_scores=(0.5,) * 5)
         leaders = [baseline, *self.noisy_field()[1:6]]

@@ -34,6 +34,38 @@ def test_what_runs_says_why_and_what_it_has_to_reach(browser_client, alice):
     assert second["why"] == "Asked for by hand."
 
 
+def test_a_family_that_was_dropped_has_no_first_look_again(browser_client, alice):
+    experiment = long_search(alice, 80)
+    trial = {"experiment": experiment, "family": "extra_trees", "origin": "default"}
+    TrialFactory(**trial, number=899, state="pruned", score=None, fold_scores=[0.6])
+    for number, family in ((900, "extra_trees"), (901, "lightgbm"), (902, "hist_boosting")):
+        TrialFactory(**{**trial, "family": family}, number=number, state="running", fold_scores=[0.9])
+    again, other, new = (each["mark"] for each in page_of(browser_client, experiment).context["raced"])
+    assert again == other
+    assert new < other
+
+
+def test_a_family_that_was_dropped_is_told_how_far_behind_it_was(browser_client, alice):
+    experiment = long_search(alice, 80)
+    dropped = {"experiment": experiment, "family": "extra_trees", "origin": "default", "state": "pruned"}
+    TrialFactory(**dropped, number=899, score=None, fold_scores=[0.6])
+    families = page_of(browser_client, experiment).context["families"]
+    why = next(each["why"] for each in families if each["key"] == "extra_trees")
+    assert "spreads behind the leader" in why
+
+
+def test_a_search_of_so_many_trials_does_not_judge_by_the_latest(browser_client, alice):
+    experiment = long_search(alice, 80)
+    experiment.max_trials = 500
+    experiment.save()
+    for number in range(80, 88):
+        best = {"family": "linear", "origin": "search", "state": "complete", "score": 0.99}
+        TrialFactory(experiment=experiment, **best, number=number, fold_scores=[0.99] * 5)
+    TrialFactory(experiment=experiment, number=88, origin="search", state="running", fold_scores=[0.95])
+    (raced,) = page_of(browser_client, experiment).context["raced"]
+    assert raced["ahead"]
+
+
 def test_shares_add_up_and_each_has_its_reason(browser_client, alice):
     answer = page_of(browser_client, long_search(alice, 80))
     families = answer.context["families"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -56,7 +57,7 @@ class Graph:
         """Give the name of a constant; the same value is stored once."""
         array = np.asarray(value, dtype=kind)
         data = array.tobytes() if array.dtype.kind not in "OU" else repr(array.tolist()).encode()
-        key = (array.dtype.str, array.shape, data)
+        key = (array.dtype.str, array.shape, hashlib.sha256(data).digest())
         if key not in self._constants:
             self._grow(len(data))
             name = f"/c{len(self._constants)}"
@@ -100,10 +101,10 @@ class Graph:
         as one: built as objects, a graph would be copied twice.
         """
         needed, given = {port.name for port in outputs}, {port.name for port in inputs}
-        nodes: list[bytes] = []
+        parts: list[bytes] = []
         for node in reversed(self._nodes):
             if node.output in needed:
-                nodes.append(_field(GraphProto.NODE_FIELD_NUMBER, node.data))
+                parts += [node.data, _head(GraphProto.NODE_FIELD_NUMBER, len(node.data))]
                 needed |= node.inputs - given
         rest = helper.make_graph(
             [],
@@ -112,10 +113,11 @@ class Graph:
             [_info(port) for port in outputs],
             [constant for constant in self._constants.values() if constant.name in needed],
         )
-        graph = b"".join([*nodes[::-1], rest.SerializeToString()])
         imports = [helper.make_opsetid("", OPSET), helper.make_opsetid(ML, ML_OPSET)]
-        head = ModelProto(ir_version=IR_VERSION, producer_name="bakeoff", opset_import=imports)
-        return bytes(head.SerializeToString()) + _field(ModelProto.GRAPH_FIELD_NUMBER, graph)
+        model = ModelProto(ir_version=IR_VERSION, producer_name="bakeoff", opset_import=imports)
+        parts = [*parts[::-1], rest.SerializeToString()]
+        head = _head(ModelProto.GRAPH_FIELD_NUMBER, sum(map(len, parts)))
+        return b"".join([model.SerializeToString(), head, *parts])
 
     def _append(self, node: NodeProto) -> None:
         self._nodes.append(_Node(frozenset(node.input), node.output[0], node.SerializeToString()))
@@ -126,13 +128,13 @@ class Graph:
             raise Unsupported(f"its graph would be over {MOST_BYTES >> 20} MB")
 
 
-def _field(number: int, data: bytes) -> bytes:
-    """Write a field of a message that is a message itself: its tag, its length, and then it."""
-    head, rest = bytearray([number << 3 | 2]), len(data)
-    while rest > 0x7F:
-        head.append(rest & 0x7F | 0x80)
-        rest >>= 7
-    return bytes(head) + bytes([rest]) + data
+def _head(number: int, length: int) -> bytes:
+    """What comes before a message that is a field of another, of a number under 16: its tag and length."""
+    head = bytearray([number << 3 | 2])
+    while length > 0x7F:
+        head.append(length & 0x7F | 0x80)
+        length >>= 7
+    return bytes([*head, length])
 
 
 def _info(port: Port) -> Any:

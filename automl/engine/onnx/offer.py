@@ -57,11 +57,12 @@ def offer(model: Model, X: Array, y: Array, *, seconds: float = SECONDS, excess:
             raise Unsupported(excess)
         exported = export(model, X)
         # One after the other: what runs a graph is several times as large as its file.
-        parity = compare_matrix(model, exported, X, y, seconds)
+        found = compare_matrix(model, exported, X, y, seconds)
         data, outputs = exported.whole(), [port.name for port in exported.outputs]
         del exported
         graph = OnnxModel(model.encoder.schema, session_of(data))
-        compare_raw(model, graph, X, y, parity=parity)
+        compare_raw(model, graph, X, y, parity=found)
+        parity = found
     except Unsupported as error:
         reason: str | None = str(error)
     except Exception as error:

@@ -22,7 +22,7 @@ class Pruner(Protocol):
         trial : TrialRecord
             With the scores of the folds finished so far.
         history : sequence of TrialRecord
-            The other trials; only complete ones are compared with.
+            The other trials. Complete ones are compared with; all tell which families have been tried.
         """
         ...
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import median, stdev
+from statistics import median, pstdev, stdev
 
 from automl.engine.pruners.base import comparable, is_first_look, is_protected, mean
 from automl.engine.trial import TrialRecord
@@ -36,11 +36,12 @@ class HalvingPruner:
         How many of the best trials make up the field to catch up with. The last of them is the mark:
         who beats it would still be of use to an ensemble.
     startup : int
-        Complete trials before anything is stopped.
+        Complete trials, other than the baseline, before anything is stopped.
     width : float
         How many standard errors behind the mark is hopeless.
     first_look : float
-        How many times wider the margin is on the first fold that a family is ever tried on.
+        How many times wider the margin is on the first fold that a family is ever tried on; it is never
+        less then than what the folds of the best trial differ by.
 
     Notes
     -----
@@ -71,8 +72,11 @@ class HalvingPruner:
         field = sorted(others, key=lambda record: (-(record.score or 0.0), record.number))[: self.leaders]
         folds = len(trial.fold_scores)
         level = min(mean(record.fold_scores[:folds]) for record in field)
-        width = self.width * (self.first_look if is_first_look(trial, history) else 1.0)
-        return Mark(level, width * _noise(field) / math.sqrt(folds))
+        margin = self.width * _noise(field) / math.sqrt(folds)
+        if is_first_look(trial, history):
+            # Leaders of one family hardly differ from each other; a fold of another one's says less.
+            margin = max(self.first_look * margin, pstdev(field[0].fold_scores))
+        return Mark(level, margin)
 
 
 def _noise(field: Sequence[TrialRecord]) -> float:

@@ -15,7 +15,7 @@ class MedianPruner:
     Parameters
     ----------
     startup : int
-        Complete trials before anything is stopped.
+        Complete trials, other than the baseline, before anything is stopped.
     """
 
     def __init__(self, startup: int = 5) -> None:
