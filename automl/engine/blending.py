@@ -33,7 +33,7 @@ MOST_BYTES = 1 << 30
 # Of the memory there is: they are stacked once more, and sampled once more for each judge.
 SHARE = 4
 # A member as large as this makes a bundle that nobody wants to download for a gain in the fourth digit.
-LARGEST_MEMBER = 96 << 20
+LARGEST_MEMBER = 160 << 20
 # For holding the trials that are no candidates against the best: an answer is waited for.
 TESTING_SECONDS, TESTING_SHARE = 5.0, 0.01
 

@@ -33,6 +33,7 @@ class PrepareArgs(TypedDict):
     metric: str
     ignore_columns: list[str]
     seed: int
+    time_budget: NotRequired[float | None]
     out: str
 
 

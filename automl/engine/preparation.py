@@ -24,7 +24,7 @@ from automl.engine.metrics import METRICS, default_metric
 from automl.engine.reading import check_table, read_frame
 from automl.engine.schema import MISSING_MARKS, ColumnKind, DataProfile
 from automl.engine.sealing import check_folder, seal_folder, sync_folder
-from automl.engine.splitting import fold_plan, make_folds
+from automl.engine.splitting import USUAL_FOLDS, fold_plan, make_folds
 from automl.engine.trial import TaskType
 
 LEAST_ROWS = 10
@@ -53,6 +53,8 @@ class Request:
     target : str
     task_type, metric : str
         May be "auto".
+    time_budget : float or None
+        Seconds that the search has.
     """
 
     frame: pd.DataFrame
@@ -63,6 +65,7 @@ class Request:
     ignore_columns: Sequence[str] = ()
     seed: int = 0
     dialect: Mapping[str, str] | None = None
+    time_budget: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +118,7 @@ def prepare(request: Request, out: Path) -> dict[str, Any]:
             "No column is left to learn from: the others are constant, identifiers or ignored. "
             "Correct the kinds of columns, or ignore fewer."
         )
-    folds, repeats = fold_plan(len(y), None if classes is None else _rarest(y))
+    folds, repeats = fold_plan(len(y), None if classes is None else _rarest(y), request.time_budget)
     meta = {
         "profile": asdict(_profile(X, y, schema, task_type, classes, metric)),
         "classes": classes,
@@ -234,9 +237,14 @@ def _label(value: Any) -> Any:
 
 
 def _rarest(y: np.ndarray[Any, Any]) -> int | None:
-    """Rows of the rarest class that can be divided; None if there is none."""
+    """Rows of the rarest class that can be divided; None if there is none.
+
+    Of three classes and more, those that not even the fewest folds can share do not count.
+    """
     counts = np.bincount(y)
-    return int(counts[counts > 1].min(initial=len(y))) if (counts > 1).any() else None
+    counts = counts[counts > 1]
+    shared = counts[counts >= USUAL_FOLDS]
+    return int((shared if len(shared) > 1 else counts).min()) if len(counts) else None
 
 
 def _rare_classes(y: np.ndarray[Any, Any], classes: Sequence[Any]) -> list[str]:

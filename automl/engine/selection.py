@@ -28,7 +28,7 @@ FEW_ROWS, MOST_HALVES, HALVED_ROWS = 10_000, 16, 20_000
 MOST_MEMBERS, MOST_MEMBERS_OF_FEW_ROWS = 8, 12
 # After a short search nobody wants to wait for more than one member in so many seconds of it.
 MEMBER_SECONDS, LEAST_MEMBERS = 5.0, 5
-MOST_BYTES = 128 << 20
+MOST_BYTES = 256 << 20
 LEAST_WEIGHT, LEAST_MEAN_WEIGHT = 0.04, 0.02
 # Of so few rows the best of a hundred trials of one family is the luckiest of them: a few of each family are
 # candidates, and the families' weights are drawn so far towards equal ones.

@@ -14,27 +14,35 @@ if TYPE_CHECKING:
 ALWAYS_TRAINING = -1
 # The fewer rows, the more a model gains from each of them, and the cheaper the fits are: docs/decisions/020.
 TINY_ROWS, SMALL_ROWS, LARGE_ROWS = 600, 2_000, 100_000
-USUAL_FOLDS = 5
+USUAL_FOLDS, MORE_FOLDS, MOST_FOLDS = 5, 8, 10
+# A search that has a second for so many rows has the time for more folds too: docs/decisions/022.
+ROWS_A_SECOND = 150
 
 
-def fold_plan(rows: int, rarest: int | None = None) -> tuple[int, int]:
+def fold_plan(rows: int, rarest: int | None = None, seconds: float | None = None) -> tuple[int, int]:
     """How many folds and repeats a table of so many rows gets.
 
     Parameters
     ----------
     rows : int
     rarest : int or None
-        Rows of the rarest class that has more than one: a fold without a class can't judge by it.
+        Rows of the rarest class that counts: a fold without a class can't judge by it.
+    seconds : float or None
+        The budget of the search, if that is in time.
 
     Returns
     -------
     folds, repeats : int
         Three folds on large tables, where each judges tens of thousands of rows; eight and ten on small
-        ones. Rows are dealt once; experiments of older versions have two repeats.
+        ones, and where there is time. Rows are dealt once; experiments of older versions have two repeats.
     """
     if rows >= LARGE_ROWS:
         return 3, 1
-    folds = 10 if rows < TINY_ROWS else 8 if rows < SMALL_ROWS else USUAL_FOLDS
+    folds = USUAL_FOLDS
+    if rows < TINY_ROWS:
+        folds = MOST_FOLDS
+    elif rows < max(SMALL_ROWS, ROWS_A_SECOND * (seconds or 0.0)):
+        folds = MORE_FOLDS
     return (folds if rarest is None else min(folds, max(USUAL_FOLDS, rarest))), 1
 
 

@@ -76,6 +76,20 @@ def test_each_fold_of_a_small_table_has_rows_of_the_rare_class(tmp_path):
     assert all(found.y[found.folds[0] == fold].sum() == 1 for fold in range(6))
 
 
+@pytest.mark.parametrize(("rarest", "folds"), [(3, 10), (5, 5), (7, 7)])
+def test_a_class_that_five_folds_can_not_share_does_not_take_folds_from_the_others(tmp_path, rarest, folds):
+    frame = people()
+    place = np.arange(len(frame))
+    frame["kind"] = np.where(place < rarest, "rare", np.where(place % 2, "odd", "even"))
+    assert prepared(tmp_path, frame, "kind")["folds"] == folds
+
+
+def test_a_search_with_time_has_more_folds(tmp_path):
+    frame = pd.concat([people()] * 10, ignore_index=True)
+    assert prepared(tmp_path / "short", frame, "bought", time_budget=10.0)["folds"] == 5
+    assert prepared(tmp_path / "long", frame, "bought", time_budget=60.0)["folds"] == 8
+
+
 def test_a_class_with_one_row_is_kept_and_told(tmp_path):
     frame = people()
     frame.loc[0, "plan"] = "platinum"

@@ -67,6 +67,15 @@ def test_models_of_small_tables_learn_from_more_of_their_rows_and_large_ones_are
     assert fold_plan(200_000) == (3, 1)
 
 
+def test_a_search_that_has_the_time_has_more_folds():
+    assert fold_plan(8_999, seconds=60) == (8, 1)
+    assert fold_plan(9_000, seconds=60) == (5, 1)
+    assert fold_plan(9_000, seconds=300) == (8, 1)
+    assert fold_plan(1_000, seconds=1) == fold_plan(1_000) == (8, 1)
+    assert fold_plan(500, seconds=3_600) == (10, 1)
+    assert fold_plan(200_000, seconds=86_400) == (3, 1)
+
+
 def test_a_rare_class_is_in_every_fold_as_far_as_five_of_them_allow():
     assert fold_plan(200, rarest=7) == (7, 1)
     assert fold_plan(200, rarest=2) == (5, 1)

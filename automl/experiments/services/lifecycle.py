@@ -216,6 +216,7 @@ def _prepare(experiment: Experiment, held: QuerySet[Experiment]) -> None:
             "metric": experiment.metric,
             "ignore_columns": experiment.ignore_columns,
             "seed": experiment.seed,
+            "time_budget": None if experiment.max_trials else experiment.time_budget,
             "out": str(storage.path_of(experiment.folder) / "prepared"),
         },
         seconds=settings.LONGEST_JOB_SECONDS,
