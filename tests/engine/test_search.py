@@ -109,6 +109,16 @@ def test_a_column_may_have_the_name_of_the_target_and_names_may_be_numbers():
     assert by_name.score(frame, y) > 0.8
 
 
+@pytest.mark.parametrize(("budget", "told"), [({"time_budget": 7.0}, 7.0), (QUICK, None)])
+def test_folds_depend_on_time_only_where_that_is_the_budget(monkeypatch, budget, told):
+    def prepare(request, folder):
+        raise UserError(f"asked for with {request.time_budget}")
+
+    monkeypatch.setattr("automl.engine.search.prepare", prepare)
+    with pytest.raises(UserError, match=f"asked for with {told}"):
+        AutoMLClassifier(**budget).fit(*table())
+
+
 def test_the_same_seed_gives_the_same_trials_on_one_seat_or_two():
     frame, y = table()
     settings = {"time_budget": 120, "max_trials": 10, "families": ["linear", "neighbors"], "random_state": 5}

@@ -97,6 +97,15 @@ def test_preparing_resolves_what_was_auto_and_asks_for_a_plan(seat, sent, django
     assert sent == [("plan", experiment.id)]
 
 
+@pytest.mark.parametrize(("max_trials", "told"), [(None, 30.0), (12, None)])
+def test_preparing_knows_the_time_only_where_that_is_the_budget(seat, max_trials, told):
+    experiment = ExperimentFactory(state="pending", time_budget=30.0, max_trials=max_trials)
+
+    prepare_experiment(experiment.id)
+
+    assert [args["time_budget"] for job, args in seat.calls if job == "prepare"] == [told]
+
+
 def test_a_message_delivered_twice_prepares_once(seat):
     experiment = ExperimentFactory(state="pending")
 

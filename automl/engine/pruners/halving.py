@@ -49,7 +49,8 @@ class HalvingPruner:
     ``gap`` be the mean difference to the mark and ``noise`` the usual standard deviation, over folds,
     of the difference between two good trials. The trial is stopped when ``gap > width * noise /
     sqrt(i)``. The margin shrinks as folds come in, which is what makes it a race: about half of the
-    random configurations die after one fold, close ones run to the end.
+    random configurations die after one fold, close ones run to the end. The baseline is no leader, and the
+    first fold of a family that is new has a wider margin.
     """
 
     def __init__(
