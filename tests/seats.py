@@ -99,6 +99,7 @@ def _blend(args: dict[str, Any]) -> dict[str, Any]:
     ids = [trial["id"] for trial in args["trials"]]
     return {
         "weights": dict.fromkeys(ids[:2], 0.5),
+        "powers": {},
         "score": 0.95,
         "value": 0.95,
         "score_low": 0.93,

@@ -49,7 +49,8 @@ def blend_trials(args: Mapping[str, Any]) -> dict[str, Any]:
     trials = choose_candidates(args["trials"], rows=len(truth), width=width, most_bytes=most)
     trials, predictions, validated, damaged = _read(trials)
     truth = truth[validated]
-    answer: dict[str, Any] = {"weights": {}, "score": 0.0, "value": 0.0, "score_low": 0.0, "score_high": 0.0}
+    answer: dict[str, Any] = {"weights": {}, "powers": {}}
+    answer |= dict.fromkeys(("score", "value", "score_low", "score_high"), 0.0)
     best = metric.score(truth, predictions[0])
     chosen = predictions[0]
     if len(trials) > 1:
@@ -68,11 +69,12 @@ def blend_trials(args: Mapping[str, Any]) -> dict[str, Any]:
         alone = _finished(found.honest_best, prepared.profile.classes)
         # What chance can explain does not count against it: on new rows a mean of models errs less.
         good = metric.score_of(value) >= metric.score(truth, alone) or is_tie(metric, truth, honest, alone)
-        if good and sum(weight > 0 for weight in found.weights) > 1:
-            weights = _weights(found, trials)
+        weights, powers = _members(found, trials)
+        if good and len(weights) > 1:
             # It goes before the single trials, whose scores are those of the best of many.
-            answer = {"weights": weights, "score": max(metric.score_of(value), best), "value": value}
-            answer |= {"score_low": low, "score_high": high}
+            answer = {"weights": weights, "powers": powers}
+            answer |= {"score": max(metric.score_of(value), best)}
+            answer |= {"value": value, "score_low": low, "score_high": high}
             answer["gain"] = metric.score_of(value - metric.value(truth, alone))
             chosen = honest
             if args.get("out"):
@@ -190,8 +192,16 @@ def _may_enter(trial: Mapping[str, Any]) -> bool:
     return not get_learner(trial["family"]).keeps_rows
 
 
-def _weights(found: Blend, trials: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    return {trial["id"]: weight for trial, weight in zip(trials, found.weights, strict=True) if weight > 0}
+def _members(found: Blend, trials: Sequence[Mapping[str, Any]]) -> tuple[dict[str, float], dict[str, float]]:
+    """The weights and powers of the trials that have either."""
+    weights: dict[str, float] = {}
+    powers: dict[str, float] = {}
+    for trial, weight, power in zip(trials, found.weights, found.powers, strict=True):
+        if weight or power:
+            weights[trial["id"]] = weight
+        if power:
+            powers[trial["id"]] = power
+    return weights, powers
 
 
 def _finished(prediction: Array, classes: int) -> Array:

@@ -19,7 +19,7 @@ import automl
 from automl.engine import inference
 from automl.engine.conformal import checked, fit_conformal
 from automl.engine.errors import UserError
-from automl.engine.evaluation import as_packaged, read_fitting, read_member
+from automl.engine.evaluation import as_packaged, read_candidate, read_fitting
 from automl.engine.golden import golden
 from automl.engine.inference import Encoder, FittedModel, Model
 from automl.engine.inference.safe import check_types
@@ -78,7 +78,7 @@ def package(args: Mapping[str, Any]) -> dict[str, Any]:
     prepared = open_prepared(args["prepared"])
     schema = json.loads((prepared.folder / "schema.json").read_text(encoding="utf-8"))
     texts = load_texts(prepared.folder / "texts.skops")
-    members = [read_member(member["dir"], float(member["weight"])) for member in args["members"]]
+    members = [read_candidate(member) for member in args["members"]]
     for fitted in (fitted for member in members for fitted in member.models):
         slim(fitted.estimator)
     places, oof, temperature = as_packaged(prepared, args["members"])
@@ -217,6 +217,7 @@ def _stored(model: Model) -> dict[str, Any]:
                 "weight": member.weight,
                 "temperature": member.temperature,
                 "factor": member.factor,
+                "power": member.power,
                 "layout": member.models[0].layout,
                 "models": [_stored_fold(fitted) for fitted in member.models],
             }

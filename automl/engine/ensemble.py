@@ -1,4 +1,5 @@
-"""Ensembles over out-of-fold predictions; their members are chosen by `automl.engine.selection`.
+"""Ensembles over out-of-fold predictions: a mean whose members `automl.engine.selection` chooses, and what
+`automl.engine.correction` adds to it where that is better on rows that it was not found by.
 
 The score on the board is not that of the weights on the rows they were chosen by: weights are
 chosen on part of the rows and judged on the others, in turn.
@@ -14,9 +15,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from automl.engine.calibration import CALIBRATED, fit_temperature
-from automl.engine.inference import finish_probabilities, temper
+from automl.engine.correction import Room, correct_chances, correct_numbers
+from automl.engine.inference import combine, finish_probabilities, temper
 from automl.engine.metrics import Metric
-from automl.engine.selection import LEVELLED_ROWS, best_alone, choose_weights, loss_of, most_halved
+from automl.engine.selection import (
+    LEVELLED_ROWS,
+    MOST_BYTES,
+    best_alone,
+    choose_weights,
+    loss_of,
+    most_halved,
+    most_members,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,7 +45,10 @@ class Blend:
     Attributes
     ----------
     weights : tuple of float
-        One for each candidate, most of them 0; they sum to 1.
+        One for each candidate, most of them 0. They sum to 1, but for those of numbers that were corrected,
+        of which some may be negative.
+    powers : tuple of float
+        One for each candidate, see `automl.engine.inference.combine`.
     prediction : array
         Out-of-fold predictions of the weights chosen on all rows.
     honest : array
@@ -46,6 +59,7 @@ class Blend:
     """
 
     weights: tuple[float, ...]
+    powers: tuple[float, ...]
     prediction: Array
     honest: Array
     honest_best: Array
@@ -85,28 +99,39 @@ def blend(
     loss = loss_of(metric)
     views = loss.view(stack, y)
     room = np.zeros(len(stack)) if sizes is None else np.asarray(sizes, dtype=np.float64)
-    kinds = np.asarray(families) if families is not None and len(y) < LEVELLED_ROWS else None
-    choose = partial(
-        choose_weights,
-        loss,
-        sizes=room,
-        families=kinds,
-        most_halved=most_halved(len(y), seconds),
-        generator=generator,
-    )
-    honest, honest_best = np.empty_like(stack[0]), np.empty_like(stack[0])
+    is_few = len(y) < LEVELLED_ROWS
+    kinds = np.asarray(families) if families is not None and is_few else None
+    most = most_halved(len(y), seconds)
+    choose = partial(choose_weights, loss, sizes=room, families=kinds, most_halved=most, generator=generator)
+    correct = partial(_corrected, metric, room=Room(room, most or most_members(seconds), MOST_BYTES))
+    honest, corrected, honest_best = (np.empty_like(stack[0]) for _ in range(3))
     for part in range(JUDGES):
         chosen = _sample(np.flatnonzero(judge != part), generator)
         seen = views[:, chosen]
         weights = choose(y[chosen], seen)
         held = np.flatnonzero(judge == part)
-        best = best_alone(loss, y[chosen], seen)
-        for judged, own in ((honest, weights), (honest_best, np.eye(len(stack), dtype=kind)[best])):
+        best = np.eye(len(stack), dtype=kind)[best_alone(loss, y[chosen], seen)]
+        for judged, own in ((honest, weights), (honest_best, best)):
             judged[held] = _calibrated(metric, y, np.tensordot(own, stack, axes=1), chosen)[held]
+        # Of so few rows nothing but the mean is sure.
+        if not is_few:
+            found = combine(stack, *correct(y[chosen], stack[:, chosen], weights))
+            corrected[held] = _calibrated(metric, y, found, chosen)[held]
     rows = _sample(np.arange(len(y)), generator)
     weights = choose(y[rows], views[:, rows])
-    prediction = np.tensordot(weights, stack, axes=1)
-    return Blend(tuple(float(weight) for weight in weights), prediction, honest, honest_best)
+    powers = np.zeros(len(stack))
+    if not is_few and metric.score(y, corrected) > metric.score(y, honest):
+        weights, powers = correct(y[rows], stack[:, rows], weights)
+        honest = corrected
+    prediction = combine(stack, weights, powers)
+    return Blend(tuple(weights.tolist()), tuple(powers.tolist()), prediction, honest, honest_best)
+
+
+def _corrected(metric: Metric, y: Array, stack: Array, weights: Array, *, room: Room) -> tuple[Array, Array]:
+    """The weights and powers of a mean with what is added to it."""
+    if metric.needs == "numbers":
+        return weights + correct_numbers(y, stack, weights, room=room), np.zeros(len(weights))
+    return weights, correct_chances(y, stack, weights, room=room)
 
 
 def _calibrated(metric: Metric, y: Array, prediction: Array, rows: Array) -> Array:

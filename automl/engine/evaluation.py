@@ -9,7 +9,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
@@ -19,7 +19,7 @@ from automl.engine.calibration import CALIBRATED, fit_temperature, log_factor, m
 from automl.engine.diagnosis import diagnose
 from automl.engine.errors import Pruned
 from automl.engine.importance import name_columns
-from automl.engine.inference import FittedModel, Member, as_frame, finish_probabilities, temper
+from automl.engine.inference import FittedModel, Member, as_frame, combine, finish_probabilities, temper
 from automl.engine.intervals import interval
 from automl.engine.learners import Learner, get_learner
 from automl.engine.learners.boosting import is_late
@@ -292,6 +292,12 @@ def _whole(out: Path) -> Iterator[Path]:
         raise
 
 
+def read_candidate(candidate: Mapping[str, Any]) -> Member:
+    """The fold models of a trial with what it is to the whole, see `automl.engine.jobs.Candidate`."""
+    found = read_member(candidate["dir"], float(candidate["weight"]))
+    return replace(found, power=float(candidate.get("power", 0.0)))
+
+
 def read_member(folder: str | Path, weight: float = 1.0) -> Member:
     """The fold models of a trial; only what this service's own workers wrote is ever read so.
 
@@ -323,7 +329,11 @@ def read_predictions(folder: str | Path) -> Array:
 
 def as_packaged(prepared: Prepared, members: Sequence[Mapping[str, Any]]) -> tuple[Array, Array, float]:
     """Which rows folds judge, their predictions as the packaged model makes them, and its temperature."""
-    total = np.asarray(sum(member["weight"] * read_predictions(member["dir"]) for member in members))
+    total = combine(
+        (read_predictions(member["dir"]) for member in members),
+        [member["weight"] for member in members],
+        [member.get("power", 0.0) for member in members],
+    )
     places = np.flatnonzero(np.isfinite(total).reshape(len(total), -1).all(axis=1))
     predicted = total[places]
     if not prepared.profile.classes:

@@ -92,6 +92,7 @@ class Candidate(TypedDict):
     seconds: float | None
     size: int | None
     weight: NotRequired[float]
+    power: NotRequired[float]  # see `automl.engine.inference.combine`
 
 
 class BlendArgs(TypedDict):
@@ -114,10 +115,12 @@ class BlendResult(TypedDict):
     """Weights by trial id, none where the best trial is better than any ensemble; and the ties.
 
     `score` decides the rank and is at least that of the best trial; `value` and its interval are
-    honest: of weights chosen without the rows they are judged by.
+    honest: of weights chosen without the rows they are judged by. `powers` are of the members that the mean
+    of probabilities is multiplied by, see `automl.engine.inference.combine`.
     """
 
     weights: dict[str, float]
+    powers: dict[str, float]
     score: float
     value: float
     score_low: float

@@ -87,7 +87,7 @@ class LocalTrial:
             seconds=self.seconds,
         )
 
-    def candidate(self, weight: float = 1.0) -> dict[str, Any]:
+    def candidate(self, weight: float = 1.0, power: float = 0.0) -> dict[str, Any]:
         """Give the trial as jobs know it."""
         return {
             "id": str(self.number),
@@ -99,6 +99,7 @@ class LocalTrial:
             "seconds": self.seconds,
             "size": self.result["size"],
             "weight": weight,
+            "power": power,
         }
 
 
@@ -126,6 +127,7 @@ class LocalSearch:
         self.work = work
         self.trials: list[LocalTrial] = []
         self.weights: dict[int, float] = {}
+        self.powers: dict[int, float] = {}
         self.ensemble: dict[str, Any] | None = None
         self.meta: dict[str, Any] = {}
         self._tied: set[int] = set()
@@ -316,6 +318,7 @@ class LocalSearch:
         self._tied = {int(number) for number in found["tied"]}
         if found["weights"]:
             self.weights = {int(number): weight for number, weight in found["weights"].items()}
+            self.powers = {int(number): power for number, power in found["powers"].items()}
             self.ensemble = found
 
     def _ranked(self) -> list[LocalTrial]:
@@ -333,7 +336,10 @@ class LocalSearch:
 
     def members(self) -> list[dict[str, Any]]:
         """Give the members of the final model, as jobs know them."""
-        return [self.trials[number].candidate(weight) for number, weight in self.weights.items()]
+        return [
+            self.trials[number].candidate(weight, self.powers.get(number, 0.0))
+            for number, weight in self.weights.items()
+        ]
 
     def board(self) -> list[dict[str, Any]]:
         """Give the leaderboard, best first: complete trials and the ensemble; equal scores share a rank."""

@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from automl.engine import bundle
 from automl.engine.budget import Budget
 from automl.engine.errors import UserError
-from automl.engine.evaluation import as_packaged, read_member
+from automl.engine.evaluation import as_packaged, read_candidate
 from automl.engine.inference import Encoder, Model
 from automl.engine.local import ENSEMBLE, LocalSearch, SearchSettings
 from automl.engine.preparation import LEAST_ROWS, Request, open_prepared, prepare, profile_columns
@@ -328,7 +328,7 @@ def _load_model(found: LocalSearch) -> Model:
     """Put the members' fold models together."""
     schema = json.loads((found.prepared / "schema.json").read_text(encoding="utf-8"))
     texts = bundle.load_texts(found.prepared / "texts.skops")
-    members = [read_member(found.trials[number].folder, weight) for number, weight in found.weights.items()]
+    members = [read_candidate(member) for member in found.members()]
     _, _, temperature = as_packaged(open_prepared(found.prepared), found.members())
     return Model(Encoder(schema, texts), members, temperature)
 

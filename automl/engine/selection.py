@@ -171,11 +171,12 @@ def most_halved(rows: int, seconds: float | None) -> int:
     seconds : float or None
         The budget of the search.
     """
-    if rows > FEW_ROWS:
-        return 0
-    if seconds is None:
-        return MOST_MEMBERS_OF_FEW_ROWS
-    return int(np.clip(seconds / MEMBER_SECONDS, LEAST_MEMBERS, MOST_MEMBERS_OF_FEW_ROWS))
+    return 0 if rows > FEW_ROWS else most_members(seconds, MOST_MEMBERS_OF_FEW_ROWS)
+
+
+def most_members(seconds: float | None, most: int = MOST_MEMBERS) -> int:
+    """How many members there is the time to package after a search of so many seconds."""
+    return most if seconds is None else int(np.clip(seconds / MEMBER_SECONDS, LEAST_MEMBERS, most))
 
 
 def _halves(y: Array, generator: np.random.Generator) -> list[Array]:

@@ -180,7 +180,9 @@ class Ensemble(Identified):
 
     experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, related_name="ensembles")
     name = models.CharField(max_length=200)
-    weights = models.JSONField(default=dict)  # trial id to weight
+    # By trial id; of numbers some may be negative. Powers are of probabilities, see `inference.combine`.
+    weights = models.JSONField(default=dict)
+    powers = models.JSONField(default=dict)
     score = models.FloatField()
     value = models.FloatField()
     value_low = models.FloatField()
@@ -198,6 +200,11 @@ class Ensemble(Identified):
 
     def __str__(self) -> str:
         return self.name
+
+    def shares(self, trial: Trial) -> dict[str, float]:
+        """What a member is to the whole, as the engine takes it."""
+        key = str(trial.id)
+        return {"weight": self.weights[key], "power": self.powers.get(key, 0.0)}
 
     @property
     def folder(self) -> str:

@@ -130,7 +130,12 @@ def found_by(experiment_id: str) -> Found:
         ),
         tuple(
             (
-                tuple(sorted((numbers[id], _round(weight)) for id, weight in e.weights.items())),
+                tuple(
+                    (number, _round(weight), _round(power))
+                    for number, weight, power in sorted(
+                        (numbers[id], weight, e.powers.get(id, 0.0)) for id, weight in e.weights.items()
+                    )
+                ),
                 _round(e.score),
             )
             for e in experiment.ensembles.order_by("-score")

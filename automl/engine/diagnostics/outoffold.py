@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from automl.engine.evaluation import read_member
-from automl.engine.inference import Member, finish_probabilities, temper
+from automl.engine.evaluation import read_candidate
+from automl.engine.inference import Member, combine, finish_probabilities, temper
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,8 +41,7 @@ class OutOfFold:
     ) -> None:
         self._profile = prepared.profile
         self._members = [
-            member if isinstance(member, Member) else read_member(member["dir"], float(member["weight"]))
-            for member in members
+            member if isinstance(member, Member) else read_candidate(member) for member in members
         ]
         self._temperature = temperature
         self._folds = np.asarray(prepared.folds)[:, rows]
@@ -68,10 +67,14 @@ class OutOfFold:
         """Predict as many rows as it has, or a multiple of them: its rows again and again, in order."""
         copies = len(X) // len(self.y)
         folds = np.tile(self._folds, copies)
-        total = sum(member.weight * self._of_member(member, X, folds) for member in self._members)
+        total = combine(
+            (self._of_member(member, X, folds) for member in self._members),
+            [member.weight for member in self._members],
+            [member.power for member in self._members],
+        )
         if not self._profile.classes:
-            return np.asarray(total)
-        return temper(finish_probabilities(np.asarray(total)), self._temperature)
+            return total
+        return temper(finish_probabilities(total), self._temperature)
 
     def _of_member(self, member: Member, X: Array, folds: Array) -> Array:
         profile = self._profile

@@ -8,11 +8,14 @@ from .encoder import Encoder, clean_texts, level_of, parse_dates
 from .errors import Damaged, InputError, WrongVersion
 from .files import load
 from .model import (
+    LEAST_POOLED,
+    LEAST_PROBABILITY,
     FittedModel,
     Member,
     Model,
     as_frame,
     categorical_positions,
+    combine,
     finish_probabilities,
     temper,
 )
@@ -23,6 +26,8 @@ from .uncertainty import Uncertainty
 from .verify import verify_bundle
 
 __all__ = [
+    "LEAST_POOLED",
+    "LEAST_PROBABILITY",
     "Damaged",
     "Encoder",
     "FittedModel",
@@ -35,6 +40,7 @@ __all__ = [
     "categorical_positions",
     "check_files",
     "clean_texts",
+    "combine",
     "finish_probabilities",
     "level_of",
     "load",

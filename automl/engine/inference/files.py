@@ -70,6 +70,7 @@ def _stored_model(schema: dict[str, Any], stored: dict[str, Any]) -> Model:
             ],
             float(member["temperature"]),
             float(member["factor"]),
+            float(member.get("power", 0.0)),  # bundles of before there were powers
         )
         for member in stored["members"]
     ]

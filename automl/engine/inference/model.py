@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,8 @@ from .uncertainty import Uncertainty
 
 CHUNK_ROWS = 50_000
 LEAST_PROBABILITY = 1e-7
+# To the power of less than nothing a chance of nothing would decide everything.
+LEAST_POOLED = 1e-4
 
 
 @dataclass(frozen=True)
@@ -66,13 +68,15 @@ class Member:
     """The fold models of one trial: their mean, calibrated, and what it weighs in the whole.
 
     `temperature` is for probabilities. `factor` is for numbers that were learned as logarithms: the
-    exponential of a mean logarithm is less than the mean.
+    exponential of a mean logarithm is less than the mean. `power` is that of its probabilities by which the
+    whole is multiplied, see `combine`.
     """
 
     weight: float
     models: Sequence[FittedModel]
     temperature: float = 1.0
     factor: float = 1.0
+    power: float = 0.0
 
     def predict(
         self, X: np.ndarray[Any, Any], *, classes: int, categorical: Sequence[int]
@@ -203,11 +207,42 @@ class Model:
     def _combine_matrix(self, X: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         count = len(self.encoder.schema.get("classes") or [])
         categorical = categorical_positions(self.encoder.schema)
-        parts = (
-            member.weight * member.predict(X, classes=count, categorical=categorical)
-            for member in self.members
-        )
-        return np.asarray(sum(parts))
+        predicted = (member.predict(X, classes=count, categorical=categorical) for member in self.members)
+        weights, powers = zip(*((member.weight, member.power) for member in self.members), strict=True)
+        return combine(predicted, weights, powers)
+
+
+def combine(
+    predicted: Iterable[np.ndarray[Any, Any]], weights: Iterable[float], powers: Iterable[float]
+) -> np.ndarray[Any, Any]:
+    """Put what members predict together.
+
+    Parameters
+    ----------
+    predicted : iterable of arrays
+        Each of shape (rows,) or (rows, classes).
+    weights : iterable of float
+        Of each in the mean; of numbers some may be negative.
+    powers : iterable of float
+        Of each one's probabilities, by which their mean is multiplied; 0 for numbers.
+
+    Returns
+    -------
+    array
+        As each of them.
+    """
+    total: Any = 0.0
+    logs: Any = None
+    for found, weight, power in zip(predicted, weights, powers, strict=True):
+        total = total + weight * found
+        if power:
+            own = power * np.log(np.maximum(found, LEAST_POOLED))
+            logs = own if logs is None else logs + own
+    if logs is None:
+        return np.asarray(total)
+    logs = logs + np.log(np.maximum(total, LEAST_PROBABILITY))
+    chances = np.exp(logs - logs.max(axis=1, keepdims=True))
+    return np.asarray(chances / chances.sum(axis=1, keepdims=True))
 
 
 def finish_probabilities(raw: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

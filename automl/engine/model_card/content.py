@@ -39,7 +39,7 @@ class About:
     schema, metrics : mapping
         As the bundle's files hold them.
     members : sequence of mapping
-        `number` (of the trial), `family`, `weight`, `params`.
+        `number` (of the trial), `family`, `weight`, `power`, `params`.
     provenance : mapping
         The experiment, and what packaged it.
     requirements : sequence of str
@@ -275,10 +275,33 @@ def _members(about: About) -> list[Block]:
                     Code(number(value) if isinstance(value, float) else str(value)),
                 ]
         label = f"{get_learner(member['family']).label} #{member['number']}"
-        rows.append(
-            [label, f"{member['weight']:.1%}", tuple(part for part in dials if part) or "its defaults"]
-        )
-    return [Table(["Member", "Weight", "Hyperparameters"], rows, frozenset({1})), Paragraph(models)]
+        own = tuple(part for part in dials if part) or "its defaults"
+        rows.append([label, f"{member['weight']:.1%}", *_power(about, member), own])
+    figures = ["Weight", "Power"] if _has_powers(about) else ["Weight"]
+    table = Table(["Member", *figures, "Hyperparameters"], rows, frozenset(range(1, 1 + len(figures))))
+    told = [Paragraph(text) for text in (models, *_corrected(about))]
+    return [table, *told]
+
+
+def _has_powers(about: About) -> bool:
+    return any(member.get("power") for member in about.members)
+
+
+def _power(about: About, member: Mapping[str, Any]) -> list[Text]:
+    return [f"{member.get('power') or 0.0:+.3f}"] if _has_powers(about) else []
+
+
+def _corrected(about: About) -> list[str]:
+    """What weights below zero, and powers, stand for."""
+    if _has_powers(about):
+        return [
+            "Weights are those of the mean of the members' probabilities, which is multiplied by each "
+            "member's own to its power. Above zero they count for more than in the mean; below zero what the "
+            "others share with that member is taken back."
+        ]
+    if any(member["weight"] < 0 for member in about.members):
+        return ["A weight below zero takes back what the others share with that member."]
+    return []
 
 
 def _packages(about: About) -> list[Block]:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from onnx import TensorProto
 
-from automl.engine.inference import Model
+from automl.engine.inference import LEAST_POOLED, Model
 from automl.engine.onnx.columns import ROWS, add_columns, input_ports
 from automl.engine.onnx.features import Inputs
 from automl.engine.onnx.graph import DOUBLE, FLOAT, INT64, STRING, Graph, Port
-from automl.engine.onnx.heads import finish_probabilities, scale, temper
+from automl.engine.onnx.heads import finish_probabilities, logarithm, scale, temper, total_of
 from automl.engine.onnx.members import Task, add_member
 
 if TYPE_CHECKING:
@@ -97,13 +97,18 @@ def _add_model(
         if feature["kind"] == "category"
     }
     inputs = Inputs(graph, MATRIX, levels, len(schema["features"]), rows=X)
-    parts = []
+    parts, logs = [], []
     for member in model.members:
         found = add_member(inputs, member, Task(classes), thresholds)
         if member.temperature != 1.0:
             found = temper(graph, finish_probabilities(graph, found), member.temperature)
-        parts.append(scale(graph, found, member.weight))
-    total = parts[0] if len(parts) == 1 else graph.add("Sum", *parts)
+        if member.power:
+            logs.append(scale(graph, logarithm(graph, found, LEAST_POOLED), member.power))
+        if member.weight or not member.power:
+            parts.append(scale(graph, found, member.weight))
+    total = total_of(graph, parts)
+    if logs:
+        total = graph.add("Softmax", total_of(graph, [*logs, logarithm(graph, total)]), axis=1)
     if not classes:
         graph.rename(total, "prediction")
         return [("prediction", DOUBLE, (1,))]

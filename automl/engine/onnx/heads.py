@@ -101,6 +101,16 @@ def temper(graph: Graph, probabilities: str, temperature: float) -> str:
     return finish_probabilities(graph, graph.add("Softmax", logs, axis=1))
 
 
+def logarithm(graph: Graph, probabilities: str, least: float = LEAST_PROBABILITY) -> str:
+    """The logarithms of probabilities, none of which is less than `least`."""
+    return graph.add("Log", graph.add("Max", probabilities, graph.constant(least, np.float64)))
+
+
+def total_of(graph: Graph, parts: Sequence[str]) -> str:
+    """The sum of one or more."""
+    return parts[0] if len(parts) == 1 else graph.add("Sum", *parts)
+
+
 def scale(graph: Graph, value: str, factor: float) -> str:
     """Multiply, unless by one."""
     return value if factor == 1.0 else graph.add("Mul", value, graph.constant(factor, np.float64))

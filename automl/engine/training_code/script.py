@@ -33,8 +33,8 @@ class Subject:
     ----------
     number, family, params
         Of the trial.
-    weight : float
-        In the bundle's model; 1 if it is the whole of it.
+    weight, power : float
+        In the bundle's model, see `automl.engine.inference.combine`; a weight of 1 is the whole of it.
     fitting : Fitting
         How it was fitted, and its score.
     experiment : mapping
@@ -47,6 +47,7 @@ class Subject:
     weight: float
     fitting: Fitting
     experiment: Mapping[str, Any]
+    power: float = 0.0
 
 
 def training_script(subject: Subject, prepared: Prepared, schema: Mapping[str, Any]) -> str | None:
@@ -152,8 +153,9 @@ class _Script:
             lines.append(f"Table: {source}.")
         if about.get("dataset_sha256"):
             lines.append(f"Its SHA-256 is {_plain(about['dataset_sha256'])}.")
-        if self.subject.weight < 1:
+        if self.subject.weight != 1:
             share = f"{self.subject.weight:.1%}"
+            share += f" (power {self.subject.power:+.3f})" if self.subject.power else ""
             lines.append(f"It is one of several members of the bundle's model, and weighs {share}.")
         lines += [
             "Fitted on all of its rows, fold by fold. With the same table, the versions of requirements.txt",
@@ -361,8 +363,9 @@ def scripts(
     for member, fitting in zip(members, fittings, strict=True):
         if fitting is None:
             continue
+        weight, power = float(member["weight"]), float(member.get("power", 0.0))
         subject = Subject(
-            member["number"], member["family"], member["params"], float(member["weight"]), fitting, experiment
+            member["number"], member["family"], member["params"], weight, fitting, experiment, power
         )
         name = "train.py" if len(members) == 1 else f"train_{member['number']}.py"
         text = training_script(subject, prepared, schema)

@@ -175,15 +175,15 @@ def _arguments(diagnosis: Diagnosis) -> dict[str, Any] | None:
 def _described(entry: Entry) -> dict[str, Any]:
     """A trial or an ensemble as the engine takes it: the models it is made of and their weights."""
     if isinstance(entry, Trial):
-        name, members, weights = selectors.trial_name(entry), [entry], {str(entry.id): 1.0}
+        name, members = selectors.trial_name(entry), [{**candidate_of(entry), "weight": 1.0}]
     else:
-        name, weights = entry.name, entry.weights
-        members = list(Trial.objects.filter(id__in=list(weights)).order_by("number"))
+        name, trials = entry.name, Trial.objects.filter(id__in=list(entry.weights)).order_by("number")
+        members = [{**candidate_of(trial), **entry.shares(trial)} for trial in trials]
     return {
         "id": str(entry.id),
         "name": name,
         "prepared": str(storage.path_of(entry.experiment.folder) / "prepared"),
-        "members": [{**candidate_of(trial), "weight": weights[str(trial.id)]} for trial in members],
+        "members": members,
     }
 
 

@@ -176,18 +176,17 @@ def _give_up(models: QuerySet[TrainedModel], error: str) -> None:
 
 def _package_args(model: TrainedModel) -> dict[str, Any]:
     experiment = model.experiment
-    if model.ensemble is not None:
-        weights = model.ensemble.weights
+    ensemble = model.ensemble
+    if ensemble is not None:
+        trials = experiment.trials.filter(id__in=ensemble.weights).order_by("number")
+        members = [{**candidate_of(trial), **ensemble.shares(trial)} for trial in trials]
     else:
         assert model.trial is not None
-        weights = {str(model.trial.id): 1.0}
-    members = experiment.trials.filter(id__in=weights)
+        members = [{**candidate_of(model.trial), "weight": 1.0}]
     test = experiment.test_dataset
     return {
         "prepared": str(storage.path_of(experiment.folder) / "prepared"),
-        "members": [
-            {**candidate_of(trial), "weight": weights[str(trial.id)]} for trial in members.order_by("number")
-        ],
+        "members": members,
         "metric": experiment.metric,
         "name": model.name,
         "experiment": {

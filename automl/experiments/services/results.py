@@ -189,7 +189,7 @@ def _store_ensemble(ensemble: Ensemble, members: list[Trial], found: dict[str, A
     """Add the ensemble to those of earlier ends, which keep their models; the same again is no other."""
     experiment = ensemble.experiment
     earlier = list(experiment.ensembles.all())
-    if any(other.weights == found["weights"] for other in earlier):
+    if any((other.weights, other.powers) == (found["weights"], found["powers"]) for other in earlier):
         storage.remove(ensemble.folder)
         return
     for other in earlier:
@@ -202,6 +202,7 @@ def _store_ensemble(ensemble: Ensemble, members: list[Trial], found: dict[str, A
         experiment=experiment,
         name=f"Ensemble of {len(members)}{number}",
         weights=found["weights"],
+        powers=found["powers"],
         score=found["score"],
         value=found["value"],
         value_low=found["score_low"],

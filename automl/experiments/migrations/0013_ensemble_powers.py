@@ -1,0 +1,7 @@
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    dependencies = [("experiments", "0012_bundles_written_anew")]
+
+    operations = [migrations.AddField("ensemble", "powers", models.JSONField(default=dict))]
