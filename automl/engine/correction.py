@@ -26,7 +26,9 @@ SPREAD = 0.05
 LEAST_EVIDENCE = 1.0
 # Where the powers would take the place of the mean, the rows are no guide to them.
 LEAST_MEAN_POWER = 0.5
-STEPS, SMALLEST_STEP = 12, 1e-3
+STEPS, SMALLEST_STEP, SMALLEST_GAIN = 12, 1e-3, 1e-6
+# Of the target's variance: with less left there is nothing to correct.
+LEAST_LEFT = 1e-9
 # Beyond so many numbers only some of the rows are looked at.
 MOST_CELLS = 12_000_000
 
@@ -42,6 +44,12 @@ class Room:
     def is_over(self, members: Array) -> bool:
         """Tell whether these candidates are too many, or too large."""
         return bool(members.sum() > self.members or self.sizes[members].sum() > self.bytes)
+
+    def taken(self, members: Array) -> Array:
+        """How much each candidate takes of what these have too much of."""
+        if members.sum() > self.members:
+            return np.ones_like(self.sizes)
+        return np.maximum(self.sizes, 1.0)
 
 
 class _Problem(Protocol):
@@ -114,7 +122,7 @@ def _reduced(problem: _Problem, weights: Array, room: Room) -> tuple[Array, Arra
             # To drop the part of what is a member anyway makes no room.
             if not is_new.any():
                 break
-            cost = np.where(is_new, cost, np.inf)
+            cost = np.where(is_new, cost / room.taken(members)[ids], np.inf)
         least = int(np.argmin(cost))
         if not is_over and cost[least] > LEAST_EVIDENCE:
             break
@@ -135,7 +143,7 @@ class _Numbers:
     def __init__(self, y: Array, stack: Array, weights: Array) -> None:
         self.rows = len(y)
         left = y - weights @ stack
-        scale = float(np.mean(left**2)) or 1.0
+        scale = max(float(np.mean(left**2)), LEAST_LEFT * float(np.var(y))) or 1.0
         self.squares = stack @ stack.T / (self.rows * scale)
         self.products = stack @ left / (self.rows * scale)
         self.penalty = 1.0 / (SPREAD**2 * self.rows)
@@ -164,22 +172,31 @@ class _Chances:
         logs, of_truth = self.logs[places], self.of_truth[places]
         usual = np.zeros(len(places))
         usual[0] = 1.0
-        found = usual if start is None else start
+        found, step, least = usual if start is None else start, np.zeros(len(places)), np.inf
         for _ in range(STEPS):
-            gradient, hessian = self._slope(logs, of_truth, found)
-            hessian += self.penalty * np.eye(len(found))
+            loss, gradient, slopes = self._slope(logs, of_truth, found)
+            loss += 0.5 * self.penalty * float(((found - usual) ** 2).sum())
+            if loss > least + SMALLEST_GAIN:
+                # Too far: half as far.
+                step = step / 2
+                found = found + step
+                continue
+            least, hessian = loss, slopes + self.penalty * np.eye(len(found))
             step = np.linalg.solve(hessian, gradient + self.penalty * (found - usual))
             found = found - step
             if np.abs(step).max() < SMALLEST_STEP:
                 break
         return found, hessian
 
-    def _slope(self, logs: Array, of_truth: Array, powers: Array) -> tuple[Array, Array]:
-        """The gradient and the Hessian of the mean log loss."""
+    def _slope(self, logs: Array, of_truth: Array, powers: Array) -> tuple[float, Array, Array]:
+        """The mean log loss, its gradient and its Hessian."""
         total = np.tensordot(powers.astype(np.float32), logs, axes=1)
-        chances = np.exp(total - total.max(axis=1, keepdims=True))
-        chances /= chances.sum(axis=1, keepdims=True)
+        highest = total.max(axis=1, keepdims=True)
+        chances = np.exp(total - highest)
+        sums = chances.sum(axis=1, keepdims=True)
+        loss = float((highest + np.log(sums)).mean(dtype=np.float64) - powers @ of_truth)
+        chances /= sums
         expected = np.einsum("mnk,nk->mn", logs, chances)
         scaled = (logs * np.sqrt(chances)).reshape(len(logs), -1)
         hessian = (scaled @ scaled.T - expected @ expected.T) / self.rows
-        return expected.mean(axis=1, dtype=np.float64) - of_truth, hessian.astype(np.float64)
+        return loss, expected.mean(axis=1, dtype=np.float64) - of_truth, hessian.astype(np.float64)

@@ -24,9 +24,18 @@ FAMILIES = ["linear", "lightgbm", "catboost", "xgboost", "extra_trees", "hist_bo
 
 
 def packaged(
-    folder, target, metric, families=("linear", "lightgbm"), frame=None, params=None, hurry=False, **settings
+    folder,
+    target,
+    metric,
+    families=("linear", "lightgbm"),
+    *,
+    frame=None,
+    params=None,
+    hurry=False,
+    shares=None,
+    **settings,
 ):
-    """Fit, package and unpack; `params` are for all families, or by family."""
+    """Fit, package and unpack; `params` are for all families, or by family; `shares` are of the members."""
     frame = people() if frame is None else frame
     prepared(folder, frame, target, **settings)
     trials = [
@@ -35,7 +44,12 @@ def packaged(
     ]
     args = {
         "prepared": str(folder / "prepared"),
-        "members": [{**trial, "weight": 1 / len(trials)} for trial in trials],
+        "members": [
+            {**trial, **share}
+            for trial, share in zip(
+                trials, shares or [{"weight": 1 / len(trials)}] * len(trials), strict=True
+            )
+        ],
         "metric": metric,
         "name": "Ensemble",
         "experiment": {
@@ -194,6 +208,41 @@ def test_probabilities_of_a_bundle_are_calibrated_on_rows_that_no_fold_model_saw
 
     assert temperature == pytest.approx(fit_temperature(y, oof))
     assert result["metrics"]["validation"]["log_loss"]["value"] <= METRICS["log_loss"].value(y, oof)
+
+
+@pytest.mark.parametrize(
+    ("target", "metric", "other", "shares"),
+    [
+        ("bought", "roc_auc", "log_loss", [{"weight": 1.0, "power": 0.2}, {"weight": 0.0, "power": -0.15}]),
+        ("plan", "log_loss", "accuracy", [{"weight": 0.6, "power": -0.1}, {"weight": 0.4, "power": 0.3}]),
+        ("spent", "rmse", "mae", [{"weight": 1.1}, {"weight": -0.1}]),
+    ],
+)
+def test_a_corrected_mean_is_the_same_after_storing_as_a_graph_and_on_the_board(
+    tmp_path, target, metric, other, shares
+):
+    from automl.engine.evaluation import as_packaged, read_candidate
+    from automl.engine.metrics import METRICS
+
+    result, folder = packaged(tmp_path, target, metric, families=["lightgbm", "linear"], shares=shares)
+    found, frame = open_prepared(tmp_path / "prepared"), people()
+    members = [{"dir": str(tmp_path / f"trial-{n}"), **share} for n, share in enumerate(shares)]
+    model = inference.load(folder, runtime="skops")
+    own = [read_candidate(member) for member in members]
+    here = inference.Model(model.encoder, own, model.temperature)
+
+    expected = here.predict_raw(frame)
+    assert model.predict_raw(frame) == pytest.approx(expected, rel=1e-6)
+    assert inference.load(folder, runtime="onnx").predict_raw(frame) == pytest.approx(expected, rel=1e-4)
+    assert inference.verify_bundle(folder).verdict == "identical"
+    _, predicted, _ = as_packaged(found, members)
+    value = METRICS[other].value(np.asarray(found.y), predicted)
+    assert result["metrics"]["validation"][other]["value"] == pytest.approx(value)
+    card = (folder / "model_card.md").read_text(encoding="utf-8")
+    assert "taken back" in card or "takes back" in card
+    if found.classes:
+        assert f"{shares[0]['power']:+.3f}" in card
+        assert f"(power {shares[1]['power']:+.3f})" in (folder / "train_1.py").read_text(encoding="utf-8")
 
 
 def test_labels_keep_their_type(tmp_path):

@@ -15,7 +15,7 @@ from automl.engine.diagnostics.influence import Clock, columns_of, dependence, i
 from automl.engine.diagnostics.outoffold import OutOfFold
 from automl.engine.diagnostics.overall import diagnose
 from automl.engine.errors import Damaged
-from automl.engine.evaluation import evaluate, read_predictions
+from automl.engine.evaluation import as_packaged, evaluate, read_predictions
 from automl.engine.metrics import METRICS
 from automl.engine.preparation import open_prepared
 from automl.engine.reading.stored import seal_table
@@ -198,6 +198,17 @@ def test_rows_are_predicted_again_as_they_were(tmp_path, target, families):
     twice = again.predict(np.tile(again.X, (2, 1)))
     # A matrix of another height is multiplied in other blocks, in single precision.
     np.testing.assert_allclose(twice[: len(rows)], twice[len(rows) :], rtol=1e-5)
+
+
+def test_rows_are_predicted_again_as_a_corrected_mean_does(tmp_path):
+    _, members = fitted(tmp_path, "plan", "lightgbm", "linear")
+    members = [{**member, "power": power} for member, power in zip(members, (0.2, -0.1), strict=True)]
+    table = open_prepared(tmp_path / "prepared")
+    places, before, temperature = as_packaged(table, members)
+
+    again = OutOfFold(table, members, places, temperature)
+
+    np.testing.assert_allclose(again.predict(again.X), before, rtol=1e-4, atol=1e-5)
 
 
 def test_the_column_that_matters_is_found_and_noise_is_told_as_such(tmp_path):

@@ -69,7 +69,8 @@ def test_an_ensemble_that_is_not_the_best_is_packaged_of_its_own_members(
     second = TrialFactory(experiment=experiment, score=0.95)
     TrialFactory(experiment=experiment, score=0.99)
     weights = {str(first.id): 0.25, str(second.id): 0.75}
-    ensemble = EnsembleFactory(experiment=experiment, score=0.91, weights=weights)
+    powers = {str(second.id): -0.1}
+    ensemble = EnsembleFactory(experiment=experiment, score=0.91, weights=weights, powers=powers)
 
     with django_capture_on_commit_callbacks(execute=True):
         model = package_ensemble(ensemble)
@@ -82,6 +83,7 @@ def test_an_ensemble_that_is_not_the_best_is_packaged_of_its_own_members(
     ((job, args),) = seat.calls
     assert (job, args["name"]) == ("package", ensemble.name)
     assert {member["id"]: member["weight"] for member in args["members"]} == weights
+    assert [member["power"] for member in args["members"]] == [0.0, -0.1]
     assert args["members"][0]["dir"] == str(storage.path_of(first.folder))
 
 

@@ -1,0 +1,171 @@
+import numpy as np
+import pytest
+
+from automl.engine import correction
+from automl.engine.calibration import fit_temperature
+from automl.engine.correction import Room, correct_chances, correct_numbers
+from automl.engine.ensemble import blend
+from automl.engine.inference import combine, finish_probabilities, temper
+from automl.engine.metrics import METRICS
+
+PLENTY = Room(np.zeros(3), 8, 1e9)
+PLENTY_OF_FOUR = Room(np.zeros(4), 8, 1e9)
+
+
+def leaning_numbers(rows, seed):
+    """Two good models that shrink towards the middle, and a poor one that shrinks more."""
+    chance = np.random.default_rng(seed)
+    y = chance.normal(0, 1, rows)
+    shape = np.tanh(y)
+    return y, np.stack(
+        [
+            0.8 * y + 0.2 * shape + chance.normal(0, 0.1, rows),
+            0.8 * y + 0.2 * shape + chance.normal(0, 0.1, rows),
+            shape + chance.normal(0, 0.05, rows),
+        ]
+    )
+
+
+def leaning_chances(rows, seed, classes=3):
+    """Three models that see the same signal through different noise, the last only some of it."""
+    chance = np.random.default_rng(seed)
+    y = chance.integers(0, classes, rows)
+    signal = np.eye(classes)[y] * 2.0
+    shared = chance.normal(0, 0.8, (rows, classes))
+    views = [
+        signal + shared + chance.normal(0, 0.3, (rows, classes)),
+        signal + shared + chance.normal(0, 0.3, (rows, classes)),
+        0.4 * signal + shared,
+    ]
+    return y, np.stack([finish_probabilities(np.exp(view)) for view in views])
+
+
+def test_numbers_lose_the_lean_that_strong_models_share_with_a_weak_one():
+    metric = METRICS["rmse"]
+    y, candidates = leaning_numbers(4_000, 0)
+    new, later = leaning_numbers(4_000, 1)
+
+    found = blend(metric, y, candidates)
+
+    assert found.weights[2] < -0.05 and not any(found.powers)
+    best = min(metric.value(new, np.tensordot(w, later, 1)) for w in ([1, 0, 0], [0, 1, 0], [0.5, 0.5, 0]))
+    value = metric.value(new, combine(later, found.weights, found.powers))
+    assert value < 0.9 * best
+    assert metric.value(y, found.honest) == pytest.approx(value, rel=0.05)
+
+
+def test_chances_lose_what_strong_models_share_with_a_weak_one():
+    metric = METRICS["log_loss"]
+    y, candidates = leaning_chances(6_000, 0)
+    new, later = leaning_chances(6_000, 1)
+
+    found = blend(metric, y, candidates)
+
+    assert sum(found.weights) == pytest.approx(1) and min(found.weights) >= 0
+    assert found.powers[2] < -0.05
+    temperature = fit_temperature(y, found.prediction)
+    value = metric.value(new, temper(combine(later, found.weights, found.powers), temperature))
+    mean = np.tensordot(found.weights, later, axes=1)
+    assert value < 0.9 * metric.value(new, temper(mean, fit_temperature(new, mean)))
+    assert metric.value(y, found.honest) == pytest.approx(value, rel=0.15)
+
+
+def test_where_the_mean_is_all_there_is_to_know_it_stays():
+    chance = np.random.default_rng(0)
+    y = chance.normal(0, 1, 3_000)
+    candidates = [y + chance.normal(0, 1, 3_000) for _ in range(4)]
+    # Predictions as good ones are: their errors are none of their own size.
+    candidates = [each * (each @ y) / (each @ each) for each in candidates]
+    weights = np.full(4, 0.25)
+
+    left = y - weights @ np.stack(candidates)
+    added = correct_numbers(y, np.stack(candidates), weights, room=PLENTY_OF_FOUR)
+    after = left - added @ np.stack(candidates)
+
+    assert np.mean(after**2) <= np.mean(left**2)
+    known = weights @ np.stack(candidates)
+    assert not correct_numbers(known, np.stack(candidates), weights, room=PLENTY_OF_FOUR).any()
+
+
+@pytest.mark.parametrize("correct", [correct_numbers, correct_chances])
+def test_a_correction_adds_no_more_members_than_there_is_room_for(correct):
+    y, stack = leaning_numbers(4_000, 0) if correct is correct_numbers else leaning_chances(4_000, 0)
+    weights = np.array([1.0, 0.0, 0.0])
+
+    free = correct(y, stack, weights, room=PLENTY)
+    of_two = correct(y, stack, weights, room=Room(np.zeros(3), 2, 1e9))
+    of_bytes = correct(y, stack, weights, room=Room(np.array([1.0, 1.0, 50.0]), 3, 10.0))
+
+    assert np.count_nonzero(free[1:]) == 2
+    assert np.count_nonzero(of_two[1:]) == 1
+    assert of_bytes[1] and not of_bytes[2]
+
+
+def test_a_mean_that_is_too_large_itself_is_corrected_by_nobody_else():
+    y, stack = leaning_numbers(4_000, 0)
+
+    found = correct_numbers(y, stack, np.array([0.5, 0.5, 0.0]), room=Room(np.full(3, 9.0), 3, 1.0))
+
+    assert found[2] == 0
+
+
+def test_chances_are_corrected_by_some_rows_where_there_are_too_many(monkeypatch):
+    y, stack = leaning_chances(6_000, 0)
+    weights = np.array([0.5, 0.5, 0.0])
+    whole = correct_chances(y, stack, weights, room=PLENTY)
+    monkeypatch.setattr(correction, "MOST_CELLS", stack.size // 2)
+
+    some = correct_chances(y, stack, weights, room=PLENTY)
+
+    assert not np.array_equal(some, whole)
+    assert some == pytest.approx(whole, abs=0.3)
+
+
+def test_the_gradient_and_the_hessian_are_those_of_the_log_loss():
+    y, stack = leaning_chances(300, 0)
+    weights = np.array([0.5, 0.3, 0.2])
+    problem = correction._Chances(y, stack, weights)
+    at = np.array([1.0, 0.1, -0.05, 0.02])
+
+    def loss(powers):
+        logs = np.tensordot(powers, problem.logs.astype(float), axes=1)
+        return float(np.mean(np.log(np.exp(logs).sum(axis=1)) - logs[np.arange(len(y)), y]))
+
+    value, gradient, hessian = problem._slope(problem.logs, problem.of_truth, at)
+
+    small = 1e-3 * np.eye(4)
+    numeric = [(loss(at + step) - loss(at - step)) / 2e-3 for step in small]
+    assert value == pytest.approx(loss(at), abs=1e-5)
+    assert gradient == pytest.approx(numeric, abs=1e-4)
+    for place, step in enumerate(small):
+        ahead, behind = (problem._slope(problem.logs, problem.of_truth, at + s * step)[1] for s in (1, -1))
+        assert hessian[place] == pytest.approx((ahead - behind) / 2e-3, abs=2e-3)
+
+
+def test_of_few_rows_a_mean_is_not_corrected():
+    y, candidates = leaning_numbers(1_999, 0)
+
+    found = blend(METRICS["rmse"], y, candidates)
+
+    assert min(found.weights) >= 0 and sum(found.weights) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_a_mean_is_multiplied_by_powers_and_rows_sum_to_one(classes):
+    _, stack = leaning_chances(50, 0, classes)
+    weights, powers = [0.6, 0.4, 0.0], [0.1, 0.0, -0.2]
+
+    found = combine(stack, weights, powers)
+
+    expected = (0.6 * stack[0] + 0.4 * stack[1]) * stack[0] ** 0.1 * stack[2] ** -0.2
+    assert found == pytest.approx(expected / expected.sum(axis=1, keepdims=True))
+    assert combine(stack, weights, [0, 0, 0]) == pytest.approx(0.6 * stack[0] + 0.4 * stack[1])
+
+
+def test_what_a_member_rules_out_is_not_made_certain_by_taking_it_back():
+    ruled_out = np.array([[1.0, 0.0]])
+
+    found = combine([np.array([[0.5, 0.5]]), ruled_out], [1.0, 0.0], [0.0, -0.5])
+
+    # A chance of a ten-thousandth is the least that counts.
+    assert found[0, 1] == pytest.approx(1 / (1 + 1e-4**0.5))
