@@ -168,7 +168,11 @@ class Work:
         args = {"prepared": str(self.folder / "prepared"), "metric": self.meta["metric"], "seed": 0}
         found = jobs.blend({**args, "trials": trials}, go_on)
         weights = found["weights"] or {trial["id"]: 1 / 3 for trial in trials[:3]}
-        return [{**trial, "weight": weights[trial["id"]]} for trial in trials if trial["id"] in weights]
+        return [
+            {**trial, "weight": weights[trial["id"]], "power": found["powers"].get(trial["id"], 0.0)}
+            for trial in trials
+            if trial["id"] in weights
+        ]
 
     def package(self, family: str, members: Sequence[Mapping[str, Any]], out: Path) -> None:
         """Write a bundle of members."""

@@ -30,12 +30,21 @@ STEPS, SMALLEST_STEP, SMALLEST_GAIN = 12, 1e-3, 1e-6
 # Of the target's variance: with less left there is nothing to correct.
 LEAST_LEFT = 1e-9
 # Beyond so many numbers only some of the rows are looked at.
-MOST_CELLS = 12_000_000
+MOST_CELLS = 6_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """How large an ensemble may get: in members, and in bytes by each candidate's `sizes`."""
+    """How large an ensemble may get.
+
+    Attributes
+    ----------
+    sizes : array of shape (candidates,)
+        Bytes of each candidate's models.
+    members : int
+    bytes : float
+        Of all members together.
+    """
 
     sizes: Array
     members: int
@@ -112,16 +121,14 @@ def _reduced(problem: _Problem, weights: Array, room: Room) -> tuple[Array, Arra
     found, hessian = problem.solve(ids, None)
     while len(ids):
         inverse = np.linalg.inv(hessian)
-        cost = 0.5 * found**2 / np.diag(inverse) * problem.rows
+        cost = 0.5 * found**2 / np.maximum(np.diag(inverse), np.finfo(float).tiny) * problem.rows
         cost = cost[problem.fixed :]
         members = weights > 0
         is_new = ~members[ids]
         members[ids] = True
-        is_over = room.is_over(members)
+        # To drop the part of what is a member anyway makes no room.
+        is_over = bool(is_new.any()) and room.is_over(members)
         if is_over:
-            # To drop the part of what is a member anyway makes no room.
-            if not is_new.any():
-                break
             cost = np.where(is_new, cost / room.taken(members)[ids], np.inf)
         least = int(np.argmin(cost))
         if not is_over and cost[least] > LEAST_EVIDENCE:
@@ -160,10 +167,15 @@ class _Chances:
 
     def __init__(self, y: Array, stack: Array, weights: Array) -> None:
         self.rows = len(y)
-        mean = np.tensordot(weights, stack, axes=1)
-        self.logs = np.log(
-            np.concatenate([np.maximum(mean, LEAST_PROBABILITY)[None], np.maximum(stack, LEAST_POOLED)])
-        ).astype(np.float32)
+        stack = stack.astype(np.float32, copy=False)
+        mean = np.tensordot(weights.astype(np.float32), stack, axes=1)
+        self.logs = np.concatenate(
+            [
+                np.maximum(mean, LEAST_PROBABILITY)[None],
+                np.maximum(stack, LEAST_POOLED),
+            ]
+        )
+        np.log(self.logs, out=self.logs)
         self.of_truth = self.logs[:, np.arange(self.rows), y].mean(axis=1, dtype=np.float64)
         self.penalty = 1.0 / (SPREAD**2 * self.rows)
 
@@ -172,7 +184,9 @@ class _Chances:
         logs, of_truth = self.logs[places], self.of_truth[places]
         usual = np.zeros(len(places))
         usual[0] = 1.0
-        found, step, least = usual if start is None else start, np.zeros(len(places)), np.inf
+        found: Array = usual if start is None else start
+        step: Array = np.zeros(len(places))
+        least = np.inf
         for _ in range(STEPS):
             loss, gradient, slopes = self._slope(logs, of_truth, found)
             loss += 0.5 * self.penalty * float(((found - usual) ** 2).sum())

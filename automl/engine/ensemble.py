@@ -21,6 +21,7 @@ from automl.engine.metrics import Metric
 from automl.engine.selection import (
     LEVELLED_ROWS,
     MOST_BYTES,
+    SPARED_GAIN,
     best_alone,
     choose_weights,
     loss_of,
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 # Choosing weights needs no more rows than this; scores are taken on all of them.
 CHOOSING_ROWS = 20_000
 JUDGES = 5
+# Less than this part of a score is the noise of its last digits.
+LEAST_GAIN = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,42 +107,66 @@ def blend(
     most = most_halved(len(y), seconds)
     choose = partial(choose_weights, loss, sizes=room, families=kinds, most_halved=most, generator=generator)
     correct = partial(_corrected, metric, room=Room(room, most or most_members(seconds), MOST_BYTES))
-    honest, corrected, honest_best = (np.empty_like(stack[0]) for _ in range(3))
+    honest, tempered, corrected, honest_best = (np.empty_like(stack[0]) for _ in range(4))
     for part in range(JUDGES):
         chosen = _sample(np.flatnonzero(judge != part), generator)
         seen = views[:, chosen]
         weights = choose(y[chosen], seen)
         held = np.flatnonzero(judge == part)
         best = np.eye(len(stack), dtype=kind)[best_alone(loss, y[chosen], seen)]
-        for judged, own in ((honest, weights), (honest_best, best)):
-            judged[held] = _calibrated(metric, y, np.tensordot(own, stack, axes=1), chosen)[held]
+        mean = np.tensordot(weights, stack, axes=1)
+        honest[held] = _calibrated(metric, y, mean, chosen)[held]
+        honest_best[held] = _calibrated(metric, y, np.tensordot(best, stack, axes=1), chosen)[held]
         # Of so few rows nothing but the mean is sure.
         if not is_few:
             found = combine(stack, *correct(y[chosen], stack[:, chosen], weights))
-            corrected[held] = _calibrated(metric, y, found, chosen)[held]
+            tempered[held] = _tempered(metric, y, mean, chosen)[held]
+            corrected[held] = _tempered(metric, y, found, chosen)[held]
     rows = _sample(np.arange(len(y)), generator)
     weights = choose(y[rows], views[:, rows])
     powers = np.zeros(len(stack))
-    if not is_few and metric.score(y, corrected) > metric.score(y, honest):
-        weights, powers = correct(y[rows], stack[:, rows], weights)
-        honest = corrected
+    if not is_few:
+        is_worth_it = partial(_is_worth_it, metric, y, corrected, tempered, honest_best)
+        if is_worth_it(np.ones(len(y), dtype=bool)):
+            weights, powers = correct(y[rows], stack[:, rows], weights)
+            # Rows are not judged by a choice that they took part in.
+            taken = [part for part in range(JUDGES) if is_worth_it(judge != part)]
+            is_taken = np.isin(judge, taken)
+            honest = np.where(is_taken[:, None] if honest.ndim == 2 else is_taken, corrected, tempered)
     prediction = combine(stack, weights, powers)
     return Blend(tuple(weights.tolist()), tuple(powers.tolist()), prediction, honest, honest_best)
 
 
 def _corrected(metric: Metric, y: Array, stack: Array, weights: Array, *, room: Room) -> tuple[Array, Array]:
     """The weights and powers of a mean with what is added to it."""
-    if metric.needs == "numbers":
-        return weights + correct_numbers(y, stack, weights, room=room), np.zeros(len(weights))
-    return weights, correct_chances(y, stack, weights, room=room)
+    none = np.zeros(len(weights))
+    try:
+        if metric.needs == "numbers":
+            return weights + correct_numbers(y, stack, weights, room=room), none
+        return weights, correct_chances(y, stack, weights, room=room)
+    except np.linalg.LinAlgError:
+        # Of predictions that are the same to the last digit none can be told from the others.
+        return weights, none
+
+
+def _is_worth_it(metric: Metric, y: Array, corrected: Array, mean: Array, best: Array, rows: Array) -> bool:
+    """Tell whether a correction gains more than members are spared for, see `selection.thin`."""
+    truth = y[rows]
+    score = metric.score(truth, mean[rows])
+    spared = SPARED_GAIN * max(score - metric.score(truth, best[rows]), 0.0)
+    return metric.score(truth, corrected[rows]) - score > max(spared, LEAST_GAIN * abs(score))
 
 
 def _calibrated(metric: Metric, y: Array, prediction: Array, rows: Array) -> Array:
     """Scale probabilities by a temperature found on some rows, as packaging will, where a metric minds."""
-    if metric.name not in CALIBRATED:
+    return _tempered(metric, y, prediction, rows) if metric.name in CALIBRATED else prediction
+
+
+def _tempered(metric: Metric, y: Array, prediction: Array, rows: Array) -> Array:
+    """The same by every metric: products of other powers are not as sure as each other."""
+    if metric.needs == "numbers":
         return prediction
-    temperature = fit_temperature(y[rows], prediction[rows])
-    return temper(finish_probabilities(prediction), temperature)
+    return temper(finish_probabilities(prediction), fit_temperature(y[rows], prediction[rows]))
 
 
 def _deal(y: Array, generator: np.random.Generator) -> Array:

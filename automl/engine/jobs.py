@@ -178,7 +178,7 @@ class PredictResult(TypedDict):
 
 
 class DiagnoseArgs(TypedDict):
-    """A trial, or an ensemble's weighted members, to be diagnosed; `seconds` are for predicting again."""
+    """A trial, or an ensemble's members and shares, to be diagnosed; `seconds` are for predicting again."""
 
     prepared: str
     table: str

@@ -117,7 +117,10 @@ class LocalSearch:
     trials : list of LocalTrial
         By number; pruned and failed ones too.
     weights : dict of int to float
-        The members of the final model, by number of trial; they sum to 1.
+        The members of the final model, by number of trial. They sum to 1, but for those of numbers that
+        were corrected, of which some may be negative.
+    powers : dict of int to float
+        Of the members whose probabilities the mean is multiplied by, see `automl.engine.inference.combine`.
     ensemble : dict or None
         Score and interval of the ensemble, if there is one.
     """

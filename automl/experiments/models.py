@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.db import models
+from django.db.models import Value
 from django.db.models.functions import Now
 
 from automl.core.models import Identified
@@ -176,13 +177,13 @@ class Trial(Identified):
 
 
 class Ensemble(Identified):
-    """A weighted blend of trials, with a score that was not fitted on the rows it is judged by."""
+    """A blend of trials, with a score that was not fitted on the rows it is judged by."""
 
     experiment = models.ForeignKey(Experiment, on_delete=models.CASCADE, related_name="ensembles")
     name = models.CharField(max_length=200)
     # By trial id; of numbers some may be negative. Powers are of probabilities, see `inference.combine`.
     weights = models.JSONField(default=dict)
-    powers = models.JSONField(default=dict)
+    powers = models.JSONField(default=dict, db_default=Value({}, models.JSONField()))
     score = models.FloatField()
     value = models.FloatField()
     value_low = models.FloatField()

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -73,6 +75,23 @@ def test_trials_that_are_no_candidates_are_held_against_the_best_too(tmp_path, m
     found = blend_trials(args)
     assert set(found["tied"]) == {"0", "1"}
     assert found["untested"] == 2
+
+
+def test_members_without_a_weight_are_there_for_their_power(tmp_path, monkeypatch):
+    prepared(tmp_path, people(), "bought")
+    trials = [evaluated(tmp_path, family, n) for n, family in enumerate(["linear", "extra_trees", "dummy"])]
+    args = {"prepared": str(tmp_path / "prepared"), "metric": "roc_auc", "seed": 0, "trials": trials}
+
+    def corrected(*args, **settings):
+        found = blend(*args, **settings)
+        return replace(found, weights=(1.0, 0.0), powers=(0.0, -0.1))
+
+    monkeypatch.setattr("automl.engine.blending.blend", corrected)
+    found = blend_trials(args)
+
+    first, second = sorted(trials[:2], key=lambda trial: -trial["score"])
+    assert found["weights"] == {first["id"]: 1.0, second["id"]: 0.0}
+    assert found["powers"] == {second["id"]: -0.1}
 
 
 def test_what_an_ensemble_is_judged_by_is_kept(tmp_path):

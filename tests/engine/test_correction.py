@@ -142,6 +142,52 @@ def test_the_gradient_and_the_hessian_are_those_of_the_log_loss():
         assert hessian[place] == pytest.approx((ahead - behind) / 2e-3, abs=2e-3)
 
 
+def test_a_sign_that_all_members_agree_on_stays():
+    members = np.array([[1.0, -1.0, 2.0], [9.0, -9.0, -30.0]])
+
+    found = combine(members, [1.2, -0.2], [0.0, 0.0])
+
+    assert found.tolist() == pytest.approx([0.0, 0.0, 8.4])
+
+
+def test_twins_that_cannot_be_told_apart_correct_nothing():
+    chance = np.random.default_rng(0)
+    y = 1e5 + chance.normal(0, 5, 20_000)
+    one = y + chance.normal(0, 1e-4, 20_000)
+    other = y + chance.normal(0, 1e-4, 20_000)
+
+    found = blend(METRICS["rmse"], y, [one, one, other])
+
+    assert METRICS["rmse"].value(y, found.prediction) < 1e-4
+    assert sum(found.weights) == pytest.approx(1, abs=1e-6)
+
+
+def test_a_mean_that_has_more_members_than_there_is_room_for_keeps_no_parts_of_nothing():
+    chance = np.random.default_rng(0)
+    y = chance.normal(0, 1, 3_000)
+    stack = np.stack([y + chance.normal(0, 1, 3_000) for _ in range(4)])
+    weights = np.full(4, 0.25)
+
+    found = correct_numbers(weights @ stack, stack, weights, room=Room(np.zeros(4), 2, 1e9))
+
+    assert not found.any()
+
+
+def test_rows_are_not_judged_by_a_choice_between_mean_and_correction_that_they_took_part_in():
+    """Of two that are equally good the better by luck is taken: its score must not be that luck."""
+    metric = METRICS["roc_auc"]
+    promised, alone = [], []
+    for seed in range(12):
+        chance = np.random.default_rng(seed)
+        y = chance.integers(0, 2, 2_000)
+        views = [chance.random(2_000) for _ in range(6)]
+        found = blend(metric, y, [np.column_stack([1 - view, view]) for view in views], seed=seed)
+        promised.append(metric.value(y, found.honest))
+        alone.append(metric.value(y, found.prediction))
+
+    assert np.mean(promised) < 0.505 < np.mean(alone)
+
+
 def test_of_few_rows_a_mean_is_not_corrected():
     y, candidates = leaning_numbers(1_999, 0)
 

@@ -18,6 +18,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from automl.engine import AutoMLClassifier, AutoMLRegressor
 from automl.engine.errors import UserError
 from automl.engine.isolation import SeatPlan
+from automl.engine.local import LocalSearch, LocalTrial
+from automl.engine.trial import Origin
 
 ROOT = Path(__file__).parents[2]
 QUICK = {"time_budget": 60, "max_trials": 3, "families": ["dummy", "linear", "lightgbm"]}
@@ -236,3 +238,16 @@ CHECKED = {"time_budget": 60, "max_trials": 2, "families": ["linear"]}
 @parametrize_with_checks([AutoMLClassifier(**CHECKED), AutoMLRegressor(**CHECKED)])
 def test_scikit_learn_takes_it_for_one_of_its_own(estimator, check):
     check(estimator)
+
+
+def test_members_of_the_final_model_have_their_weights_and_powers(tmp_path):
+    found = object.__new__(LocalSearch)
+    result = {"score": 0.9, "size": 1}
+    found.trials = [
+        LocalTrial(n, "linear", {}, Origin.SEARCH, tmp_path / str(n), result=result) for n in range(3)
+    ]
+    found.weights, found.powers = {0: 1.0, 2: 0.0}, {2: -0.1}
+
+    shares = [(member["number"], member["weight"], member["power"]) for member in found.members()]
+
+    assert shares == [(0, 1.0, 0.0), (2, 0.0, -0.1)]

@@ -269,6 +269,33 @@ def test_the_old_model_is_the_answer_until_the_new_one_is_there(seat):
     assert TrainedModel.objects.filter(is_best=True).count() == 1
 
 
+@pytest.mark.parametrize(("moved", "ensembles"), [(1e-6, 1), (0.05, 2)])
+def test_an_ensemble_that_is_found_again_is_no_other_for_where_its_search_stopped_looking(
+    seat, moved, ensembles
+):
+    experiment = ExperimentFactory(state="stopping", spent=58.0)
+    for score in (0.8, 0.9):
+        TrialFactory(experiment=experiment, score=score)
+    power = -0.1
+
+    def blended(*, args, **_):
+        ids = [trial["id"] for trial in args["trials"]]
+        found = {"weights": dict.fromkeys(ids, 0.5), "powers": {ids[0]: power}, "tied": ids}
+        return outcome(result={**found, "score": 0.95, "value": 0.95, "score_low": 0.9, "score_high": 1.0})
+
+    seat.answers["blend"] = blended
+    finish_experiment(experiment.id)
+    (kept,) = experiment.ensembles.get().powers.values()
+    assert kept == -0.1
+    extend_experiment(experiment, seconds=60)
+    power += moved
+    stop_experiment(again(experiment))
+
+    finish_experiment(experiment.id)
+
+    assert experiment.ensembles.count() == ensembles
+
+
 def test_an_end_that_finds_nothing_new_gives_the_same_answer(seat):
     experiment = ExperimentFactory(state="stopping", spent=58.0)
     for score in (0.8, 0.9):

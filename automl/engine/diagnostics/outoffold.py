@@ -25,7 +25,7 @@ class OutOfFold:
     ----------
     prepared : Prepared
     members : sequence of mapping or of Member
-        `automl.engine.jobs.Candidate`, each with its weight; or what was loaded of them.
+        `automl.engine.jobs.Candidate`, each with its weight and power; or what was loaded of them.
     rows : array of int
         Positions in the prepared table; of rows that folds judge.
     temperature : float

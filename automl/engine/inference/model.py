@@ -217,6 +217,8 @@ def combine(
 ) -> np.ndarray[Any, Any]:
     """Put what members predict together.
 
+    A sign that they agree on stays: of what is never less than nothing less is never predicted.
+
     Parameters
     ----------
     predicted : iterable of arrays
@@ -231,13 +233,23 @@ def combine(
     array
         As each of them.
     """
+    weights, powers = list(weights), list(powers)
     total: Any = 0.0
     logs: Any = None
+    lowest: Any = np.inf
+    highest: Any = -np.inf
+    has_signs = min(weights) < 0
     for found, weight, power in zip(predicted, weights, powers, strict=True):
-        total = total + weight * found
+        if weight:
+            total = total + weight * found
+        if weight and has_signs:
+            lowest, highest = np.minimum(lowest, found), np.maximum(highest, found)
         if power:
             own = power * np.log(np.maximum(found, LEAST_POOLED))
             logs = own if logs is None else logs + own
+    if has_signs:
+        total = np.where(lowest >= 0, np.maximum(total, 0.0), total)
+        total = np.where(highest <= 0, np.minimum(total, 0.0), total)
     if logs is None:
         return np.asarray(total)
     logs = logs + np.log(np.maximum(total, LEAST_PROBABILITY))

@@ -12,7 +12,7 @@ from automl.engine.inference import LEAST_POOLED, Model
 from automl.engine.onnx.columns import ROWS, add_columns, input_ports
 from automl.engine.onnx.features import Inputs
 from automl.engine.onnx.graph import DOUBLE, FLOAT, INT64, STRING, Graph, Port
-from automl.engine.onnx.heads import finish_probabilities, logarithm, scale, temper, total_of
+from automl.engine.onnx.heads import finish_probabilities, keep_sign, logarithm, scale, temper, total_of
 from automl.engine.onnx.members import Task, add_member
 
 if TYPE_CHECKING:
@@ -97,16 +97,19 @@ def _add_model(
         if feature["kind"] == "category"
     }
     inputs = Inputs(graph, MATRIX, levels, len(schema["features"]), rows=X)
-    parts, logs = [], []
+    parts, logs, bounds = [], [], []
     for member in model.members:
         found = add_member(inputs, member, Task(classes), thresholds)
         if member.temperature != 1.0:
             found = temper(graph, finish_probabilities(graph, found), member.temperature)
         if member.power:
             logs.append(scale(graph, logarithm(graph, found, LEAST_POOLED), member.power))
-        if member.weight or not member.power:
+        if member.weight:
+            bounds.append(found)
             parts.append(scale(graph, found, member.weight))
     total = total_of(graph, parts)
+    if min(member.weight for member in model.members) < 0:
+        total = keep_sign(graph, total, bounds)
     if logs:
         total = graph.add("Softmax", total_of(graph, [*logs, logarithm(graph, total)]), axis=1)
     if not classes:

@@ -106,6 +106,15 @@ def logarithm(graph: Graph, probabilities: str, least: float = LEAST_PROBABILITY
     return graph.add("Log", graph.add("Max", probabilities, graph.constant(least, np.float64)))
 
 
+def keep_sign(graph: Graph, total: str, parts: Sequence[str]) -> str:
+    """Hold a total at zero where it has not the sign that all parts have; see `inference.combine`."""
+    zero = graph.constant(0.0, np.float64)
+    never_less = graph.add("GreaterOrEqual", graph.add("Min", *parts), zero)
+    never_more = graph.add("LessOrEqual", graph.add("Max", *parts), zero)
+    held = graph.add("Where", never_less, graph.add("Max", total, zero), total)
+    return graph.add("Where", never_more, graph.add("Min", held, zero), held)
+
+
 def total_of(graph: Graph, parts: Sequence[str]) -> str:
     """The sum of one or more."""
     return parts[0] if len(parts) == 1 else graph.add("Sum", *parts)

@@ -34,7 +34,7 @@ class Subject:
     number, family, params
         Of the trial.
     weight, power : float
-        In the bundle's model, see `automl.engine.inference.combine`; a weight of 1 is the whole of it.
+        In the bundle's model, see `automl.engine.inference.combine`; 1 and 0 where it is the whole of it.
     fitting : Fitting
         How it was fitted, and its score.
     experiment : mapping
@@ -153,7 +153,7 @@ class _Script:
             lines.append(f"Table: {source}.")
         if about.get("dataset_sha256"):
             lines.append(f"Its SHA-256 is {_plain(about['dataset_sha256'])}.")
-        if self.subject.weight != 1:
+        if self.subject.weight != 1 or self.subject.power:
             share = f"{self.subject.weight:.1%}"
             share += f" (power {self.subject.power:+.3f})" if self.subject.power else ""
             lines.append(f"It is one of several members of the bundle's model, and weighs {share}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 from uuid import UUID
 
@@ -35,6 +36,8 @@ from automl.experiments.states import advance_experiment, advance_trial
 log = structlog.get_logger(__name__)
 # How many of each family's best trials may enter the ensemble.
 CANDIDATES = 30
+# Shares that differ by less are those of the same ensemble, found again among others.
+ALIKE = 1e-3
 
 
 def finish_experiment(experiment_id: UUID) -> None:
@@ -189,7 +192,10 @@ def _store_ensemble(ensemble: Ensemble, members: list[Trial], found: dict[str, A
     """Add the ensemble to those of earlier ends, which keep their models; the same again is no other."""
     experiment = ensemble.experiment
     earlier = list(experiment.ensembles.all())
-    if any((other.weights, other.powers) == (found["weights"], found["powers"]) for other in earlier):
+    if any(
+        _are_alike(other.weights, found["weights"]) and _are_alike(other.powers, found["powers"])
+        for other in earlier
+    ):
         storage.remove(ensemble.folder)
         return
     for other in earlier:
@@ -213,6 +219,13 @@ def _store_ensemble(ensemble: Ensemble, members: list[Trial], found: dict[str, A
         predict_time=sum(trial.predict_time or 0 for trial in members),
         size=sum(trial.size or 0 for trial in members),
         made_after=clock.reading(experiment.id),
+    )
+
+
+def _are_alike(shares: dict[str, float], others: dict[str, float]) -> bool:
+    """Tell whether shares are the same but for where their search stopped looking."""
+    return shares.keys() == others.keys() and all(
+        math.isclose(share, others[id], abs_tol=ALIKE) for id, share in shares.items()
     )
 
 
