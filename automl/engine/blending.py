@@ -16,7 +16,7 @@ from automl.engine.ensemble import Blend, blend
 from automl.engine.errors import Damaged
 from automl.engine.evaluation import read_predictions, write_predictions
 from automl.engine.inference import finish_probabilities
-from automl.engine.intervals import interval, is_tie
+from automl.engine.intervals import difference, interval, is_tie
 from automl.engine.learners import get_learner
 from automl.engine.metrics import METRICS, Metric
 from automl.engine.preparation import open_prepared
@@ -34,6 +34,9 @@ MOST_BYTES = 1 << 30
 SHARE = 4
 # A member as large as this makes a bundle that nobody wants to download for a gain in the fourth digit.
 LARGEST_MEMBER = 160 << 20
+# How rarely two equals may be so far apart that the best trial goes before the ensemble. Of few rows the best
+# of a hundred trials is the luckiest one, on each of its folds.
+LUCK, LUCK_OF_FEW_ROWS = 0.05, 0.001
 # For holding the trials that are no candidates against the best: an answer is waited for.
 TESTING_SECONDS, TESTING_SHARE = 5.0, 0.01
 
@@ -68,7 +71,8 @@ def blend_trials(args: Mapping[str, Any]) -> dict[str, Any]:
         value, low, high = interval(metric, truth, honest)
         alone = _finished(found.honest_best, prepared.profile.classes)
         # What chance can explain does not count against it: on new rows a mean of models errs less.
-        good = metric.score_of(value) >= metric.score(truth, alone) or is_tie(metric, truth, honest, alone)
+        gap = difference(metric, truth, honest, alone)
+        good = gap.gain >= 0 or gap.chance >= (LUCK if len(truth) >= LEVELLED_ROWS else LUCK_OF_FEW_ROWS)
         weights, powers = _members(found, trials)
         if good and len(weights) > 1:
             # It goes before the single trials, whose scores are those of the best of many.

@@ -7,6 +7,7 @@ from automl.engine.blending import blend_trials, choose_candidates
 from automl.engine.ensemble import blend
 from automl.engine.evaluation import read_predictions
 from automl.engine.inference import finish_probabilities
+from automl.engine.intervals import difference
 from automl.engine.metrics import METRICS
 from automl.engine.preparation import open_prepared
 from tests.engine.tables import evaluated, people, prepared
@@ -75,6 +76,27 @@ def test_trials_that_are_no_candidates_are_held_against_the_best_too(tmp_path, m
     found = blend_trials(args)
     assert set(found["tied"]) == {"0", "1"}
     assert found["untested"] == 2
+
+
+@pytest.mark.parametrize(("levelled", "chosen"), [(241, True), (240, False)])
+def test_of_few_rows_the_best_trial_has_to_be_further_ahead_of_the_ensemble(
+    tmp_path, monkeypatch, levelled, chosen
+):
+    prepared(tmp_path, people(), "spent")
+    trials = [evaluated(tmp_path, family, n, "rmse") for n, family in enumerate(["linear", "extra_trees"])]
+    args = {"prepared": str(tmp_path / "prepared"), "metric": "rmse", "seed": 0, "trials": trials}
+    truth = np.asarray(open_prepared(tmp_path / "prepared").y)
+    chance = np.random.default_rng(0)
+    near, far = (truth + error * chance.normal(size=len(truth)) for error in (1.0, 1.25))
+    assert 0.001 < difference(METRICS["rmse"], truth, far, near).chance < 0.05
+
+    def unlucky(*args, **settings):
+        return replace(blend(*args, **settings), weights=(0.5, 0.5), honest=far, honest_best=near)
+
+    monkeypatch.setattr("automl.engine.blending.blend", unlucky)
+    monkeypatch.setattr("automl.engine.blending.LEVELLED_ROWS", levelled)
+
+    assert bool(blend_trials(args)["weights"]) is chosen
 
 
 def test_members_without_a_weight_are_there_for_their_power(tmp_path, monkeypatch):
