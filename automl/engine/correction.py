@@ -121,7 +121,10 @@ def _reduced(problem: _Problem, weights: Array, room: Room) -> tuple[Array, Arra
     found, hessian = problem.solve(ids, None)
     while len(ids):
         inverse = np.linalg.inv(hessian)
-        cost = 0.5 * found**2 / np.maximum(np.diag(inverse), np.finfo(float).tiny) * problem.rows
+        variances = np.diag(inverse)
+        if variances.min() <= 0:
+            raise np.linalg.LinAlgError("Predictions are too much alike to tell parts of them apart.")
+        cost = 0.5 * found**2 / variances * problem.rows
         cost = cost[problem.fixed :]
         members = weights > 0
         is_new = ~members[ids]

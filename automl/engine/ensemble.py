@@ -129,7 +129,7 @@ def blend(
         is_worth_it = partial(_is_worth_it, metric, y, corrected, tempered, honest_best)
         if is_worth_it(np.ones(len(y), dtype=bool)):
             weights, powers = correct(y[rows], stack[:, rows], weights)
-            # Rows are not judged by a choice that they took part in.
+            # Rows are not judged by a choice to correct that they took part in.
             taken = [part for part in range(JUDGES) if is_worth_it(judge != part)]
             is_taken = np.isin(judge, taken)
             honest = np.where(is_taken[:, None] if honest.ndim == 2 else is_taken, corrected, tempered)

@@ -214,6 +214,7 @@ def test_probabilities_of_a_bundle_are_calibrated_on_rows_that_no_fold_model_saw
     ("target", "metric", "other", "shares"),
     [
         ("bought", "roc_auc", "log_loss", [{"weight": 1.0, "power": 0.2}, {"weight": 0.0, "power": -0.15}]),
+        ("bought", "roc_auc", "brier", [{"weight": 1.0}, {"weight": 0.0, "power": -0.15}]),
         ("plan", "log_loss", "accuracy", [{"weight": 0.6, "power": -0.1}, {"weight": 0.4, "power": 0.3}]),
         ("spent", "rmse", "mae", [{"weight": 1.1}, {"weight": -0.1}]),
         ("spent", "rmse", "mae", [{"weight": 2.0}, {"weight": -1.6}]),
@@ -242,7 +243,8 @@ def test_a_corrected_mean_is_the_same_after_storing_as_a_graph_and_on_the_board(
     card = (folder / "model_card.md").read_text(encoding="utf-8")
     assert "taken back" in card or "takes back" in card
     if found.classes:
-        assert f"{shares[0]['power']:+.3f}" in card
+        assert f"{shares[1]['power']:+.3f}" in card
+        assert "one of several members" in (folder / "train_0.py").read_text(encoding="utf-8")
         assert f"(power {shares[1]['power']:+.3f})" in (folder / "train_1.py").read_text(encoding="utf-8")
 
 

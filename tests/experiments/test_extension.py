@@ -279,9 +279,11 @@ def test_an_ensemble_that_is_found_again_is_no_other_for_where_its_search_stoppe
     power = -0.1
 
     def blended(*, args, **_):
-        ids = [trial["id"] for trial in args["trials"]]
+        scores = {trial["id"]: trial["score"] for trial in args["trials"]}
+        ids = sorted(scores, key=lambda id: scores[id])[:2]
         found = {"weights": dict.fromkeys(ids, 0.5), "powers": {ids[0]: power}, "tied": ids}
-        return outcome(result={**found, "score": 0.95, "value": 0.95, "score_low": 0.9, "score_high": 1.0})
+        found |= {"score": max(0.95, *scores.values()), "value": 0.95}
+        return outcome(result={**found, "score_low": 0.9, "score_high": 1.0})
 
     seat.answers["blend"] = blended
     finish_experiment(experiment.id)
@@ -289,11 +291,14 @@ def test_an_ensemble_that_is_found_again_is_no_other_for_where_its_search_stoppe
     assert kept == -0.1
     extend_experiment(experiment, seconds=60)
     power += moved
+    TrialFactory(experiment=experiment, score=0.96)
     stop_experiment(again(experiment))
 
     finish_experiment(experiment.id)
 
     assert experiment.ensembles.count() == ensembles
+    # A trial that came since goes before it only if the blend says so.
+    assert TrainedModel.objects.get(is_best=True).ensemble is not None
 
 
 def test_an_end_that_finds_nothing_new_gives_the_same_answer(seat):

@@ -17,6 +17,8 @@ CHUNK_ROWS = 50_000
 LEAST_PROBABILITY = 1e-7
 # To the power of less than nothing a chance of nothing would decide everything.
 LEAST_POOLED = 1e-4
+# By how much further than any member a corrected mean may be on the other side of zero.
+SIGN_FACTOR = 100.0
 
 
 @dataclass(frozen=True)
@@ -217,7 +219,7 @@ def combine(
 ) -> np.ndarray[Any, Any]:
     """Put what members predict together.
 
-    A sign that they agree on stays: of what is never less than nothing less is never predicted.
+    A sign that all members agree on stays.
 
     Parameters
     ----------
@@ -248,8 +250,8 @@ def combine(
             own = power * np.log(np.maximum(found, LEAST_POOLED))
             logs = own if logs is None else logs + own
     if has_signs:
-        total = np.where(lowest >= 0, np.maximum(total, 0.0), total)
-        total = np.where(highest <= 0, np.minimum(total, 0.0), total)
+        total = np.maximum(total, SIGN_FACTOR * np.minimum(lowest, 0.0))
+        total = np.minimum(total, SIGN_FACTOR * np.maximum(highest, 0.0))
     if logs is None:
         return np.asarray(total)
     logs = logs + np.log(np.maximum(total, LEAST_PROBABILITY))

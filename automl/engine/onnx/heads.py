@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from automl.engine.inference.model import LEAST_PROBABILITY
+from automl.engine.inference.model import LEAST_PROBABILITY, SIGN_FACTOR
 from automl.engine.onnx.graph import Graph
 
 if TYPE_CHECKING:
@@ -107,12 +107,11 @@ def logarithm(graph: Graph, probabilities: str, least: float = LEAST_PROBABILITY
 
 
 def keep_sign(graph: Graph, total: str, parts: Sequence[str]) -> str:
-    """Hold a total at zero where it has not the sign that all parts have; see `inference.combine`."""
+    """Hold a total at zero where all parts are on the other side of it; see `inference.combine`."""
     zero = graph.constant(0.0, np.float64)
-    never_less = graph.add("GreaterOrEqual", graph.add("Min", *parts), zero)
-    never_more = graph.add("LessOrEqual", graph.add("Max", *parts), zero)
-    held = graph.add("Where", never_less, graph.add("Max", total, zero), total)
-    return graph.add("Where", never_more, graph.add("Min", held, zero), held)
+    lowest = scale(graph, graph.add("Min", *parts, zero), SIGN_FACTOR)
+    highest = scale(graph, graph.add("Max", *parts, zero), SIGN_FACTOR)
+    return graph.add("Min", graph.add("Max", total, lowest), highest)
 
 
 def total_of(graph: Graph, parts: Sequence[str]) -> str:

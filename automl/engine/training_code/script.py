@@ -34,7 +34,7 @@ class Subject:
     number, family, params
         Of the trial.
     weight, power : float
-        In the bundle's model, see `automl.engine.inference.combine`; 1 and 0 where it is the whole of it.
+        In the bundle's model, see `automl.engine.inference.combine`.
     fitting : Fitting
         How it was fitted, and its score.
     experiment : mapping
@@ -48,6 +48,7 @@ class Subject:
     fitting: Fitting
     experiment: Mapping[str, Any]
     power: float = 0.0
+    is_one_of_several: bool = False
 
 
 def training_script(subject: Subject, prepared: Prepared, schema: Mapping[str, Any]) -> str | None:
@@ -153,7 +154,7 @@ class _Script:
             lines.append(f"Table: {source}.")
         if about.get("dataset_sha256"):
             lines.append(f"Its SHA-256 is {_plain(about['dataset_sha256'])}.")
-        if self.subject.weight != 1 or self.subject.power:
+        if self.subject.is_one_of_several:
             share = f"{self.subject.weight:.1%}"
             share += f" (power {self.subject.power:+.3f})" if self.subject.power else ""
             lines.append(f"It is one of several members of the bundle's model, and weighs {share}.")
@@ -365,7 +366,14 @@ def scripts(
             continue
         weight, power = float(member["weight"]), float(member.get("power", 0.0))
         subject = Subject(
-            member["number"], member["family"], member["params"], weight, fitting, experiment, power
+            member["number"],
+            member["family"],
+            member["params"],
+            weight,
+            fitting,
+            experiment,
+            power,
+            is_one_of_several=len(members) > 1,
         )
         name = "train.py" if len(members) == 1 else f"train_{member['number']}.py"
         text = training_script(subject, prepared, schema)

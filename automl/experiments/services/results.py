@@ -192,11 +192,12 @@ def _store_ensemble(ensemble: Ensemble, members: list[Trial], found: dict[str, A
     """Add the ensemble to those of earlier ends, which keep their models; the same again is no other."""
     experiment = ensemble.experiment
     earlier = list(experiment.ensembles.all())
-    if any(
-        _are_alike(other.weights, found["weights"]) and _are_alike(other.powers, found["powers"])
-        for other in earlier
-    ):
+    alike = next((other for other in earlier if _is_alike(other, found)), None)
+    if alike is not None:
         storage.remove(ensemble.folder)
+        # It goes before the trials that came since, if the blend says so.
+        alike.score = max(alike.score, found["score"])
+        alike.save(update_fields=["score"])
         return
     for other in earlier:
         other.tied_with_best = found["score_low"] <= other.value <= found["score_high"]
@@ -220,6 +221,10 @@ def _store_ensemble(ensemble: Ensemble, members: list[Trial], found: dict[str, A
         size=sum(trial.size or 0 for trial in members),
         made_after=clock.reading(experiment.id),
     )
+
+
+def _is_alike(ensemble: Ensemble, found: dict[str, Any]) -> bool:
+    return _are_alike(ensemble.weights, found["weights"]) and _are_alike(ensemble.powers, found["powers"])
 
 
 def _are_alike(shares: dict[str, float], others: dict[str, float]) -> bool:
