@@ -75,4 +75,4 @@ def test_what_a_search_found_is_read_by_number_and_not_by_identifier():
     EnsembleFactory(experiment=experiment, weights={str(trials[1].id): 0.75, str(trials[0].id): 0.25})
     found = found_by(str(experiment.id))
     assert [trial[0] for trial in found.trials] == [0, 1]
-    assert found.ensembles[0][0] == ((0, 0.25), (1, 0.75))
+    assert found.ensembles[0][0] == ((0, 0.25, 0.0), (1, 0.75, 0.0))
