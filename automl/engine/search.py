@@ -328,9 +328,9 @@ def _load_model(found: LocalSearch) -> Model:
     """Put the members' fold models together."""
     schema = json.loads((found.prepared / "schema.json").read_text(encoding="utf-8"))
     texts = bundle.load_texts(found.prepared / "texts.skops")
-    members = [read_candidate(member) for member in found.members()]
-    _, _, temperature = as_packaged(open_prepared(found.prepared), found.members())
-    return Model(Encoder(schema, texts), members, temperature)
+    members = found.members()
+    _, _, temperature = as_packaged(open_prepared(found.prepared), members)
+    return Model(Encoder(schema, texts), [read_candidate(member) for member in members], temperature)
 
 
 def _trial_frame(found: LocalSearch) -> pd.DataFrame:

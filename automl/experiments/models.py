@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Value
 from django.db.models.functions import Now
 
 from automl.core.models import Identified
@@ -183,7 +182,7 @@ class Ensemble(Identified):
     name = models.CharField(max_length=200)
     # By trial id; of numbers some may be negative. Powers are of probabilities, see `inference.combine`.
     weights = models.JSONField(default=dict)
-    powers = models.JSONField(default=dict, db_default=Value({}, models.JSONField()))
+    powers = models.JSONField(default=dict, db_default=models.Value({}, models.JSONField()))
     score = models.FloatField()
     value = models.FloatField()
     value_low = models.FloatField()
