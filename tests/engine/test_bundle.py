@@ -438,6 +438,10 @@ def test_rows_and_frames_are_predicted_the_same(binary, runtime):
     )
     with pytest.raises(inference.InputError, match="'city', 'joined', 'note'"):
         model.predict_rows([{"age": 3}])
+    # As they may be written in the file that training read.
+    padded = [{f" {name} ": cell for name, cell in row.items()} for row in rows]
+    assert model.predict_rows(padded) == found
+    assert np.array_equal(model.predict(frame.rename(columns="{} ".format)), model.predict(frame))
 
 
 def test_a_model_file_is_what_skops_reads_without_its_blanks():

@@ -6,6 +6,8 @@ import sys
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from automl.engine.inference import Encoder, InputError, load, output, tables
@@ -13,6 +15,8 @@ from automl.engine.inference.command import main
 from automl.engine.inference.output import predict_file
 from automl.engine.inference.progress import Progress, clock_time
 from automl.engine.inference.tables import Source
+from automl.engine.profiling import profile_table
+from automl.engine.reading import convert_table
 from tests.engine.tables import people, read_whole
 
 SCHEMA = {
@@ -279,3 +283,53 @@ def test_a_table_alone_is_not_enough(capsys):
         main(["rows.csv"])
     assert ended.value.code == 2
     assert "where its predictions go" in capsys.readouterr().err
+
+
+AWKWARD = ["water  (kg)", "", "water  (kg)", " total", "sum\nof all"]
+PLAIN = ["water (kg)", "column_2", "water (kg)_2", "total", "sum of all"]
+NAMED = {
+    "columns": [{"name": name, "kind": "numeric"} for name in PLAIN],
+    "features": [{"kind": "number"} for _ in PLAIN],
+    "missing_values": [""],
+}
+
+
+def awkward_files(folder):
+    frame = pd.DataFrame([[1, 2, 3, 4, 5], [6, 7, 8, 9, 10]], columns=AWKWARD)
+    frame.to_csv(folder / "comma.csv", index=False)
+    frame.to_csv(folder / "semicolon.csv", index=False, sep=";", encoding="utf-8-sig")
+    repeated = pa.table([pa.array(frame.iloc[:, place]) for place in range(5)], names=AWKWARD)
+    pq.write_table(
+        repeated.rename_columns([*AWKWARD[:2], "water (kg)_2", *AWKWARD[3:]]), folder / "a.parquet"
+    )
+    return ["comma.csv", "semicolon.csv", "a.parquet"]
+
+
+def test_training_and_predicting_call_the_columns_of_a_file_the_same(tmp_path):
+    for name in awkward_files(tmp_path):
+        convert_table(tmp_path / name, tmp_path / "table.arrow", filename=name)
+        trained = profile_table(tmp_path / "table.arrow")
+
+        assert [column.name for column in trained.columns] == PLAIN, name
+        assert encoded(tmp_path / name, 1, NAMED).tolist() == [[1, 2, 3, 4, 5], [6, 7, 8, 9, 10]], name
+
+
+def test_a_frame_with_names_as_they_are_in_the_file_is_understood():
+    frame = pd.DataFrame([[1, 2, 3, 4, 5]], columns=AWKWARD)
+
+    assert Encoder(NAMED).transform(frame).tolist() == [[1, 2, 3, 4, 5]]
+    assert Encoder(NAMED).transform(frame.set_axis(PLAIN, axis=1)).tolist() == [[1, 2, 3, 4, 5]]
+    with pytest.raises(InputError, match="lacks 1 of the 5 columns"):
+        Encoder(NAMED).transform(frame.drop(columns=" total"))
+
+
+def test_names_that_training_got_from_a_frame_are_left_as_they_are(tmp_path):
+    # A frame's names are its own: nothing is read.
+    schema = {
+        **NAMED,
+        "columns": [{"name": "water  (kg)", "kind": "numeric"}],
+        "features": [{"kind": "number"}],
+    }
+    (tmp_path / "table.csv").write_text("water  (kg),,x\n5,6,7\n")
+
+    assert encoded(tmp_path / "table.csv", 1, schema).tolist() == [[5]]

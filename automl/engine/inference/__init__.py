@@ -4,7 +4,7 @@ A bundle holds a copy of this folder as `bakeoff_model`, beside `predict.py`: so
 other relatively, and otherwise what the bundle's requirements name.
 """
 
-from .encoder import Encoder, clean_texts, level_of, parse_dates
+from .encoder import Encoder, clean_texts, level_of, names_as_trained, parse_dates
 from .errors import Damaged, InputError, WrongVersion
 from .files import load
 from .model import (
@@ -43,6 +43,7 @@ __all__ = [
     "combine",
     "finish_probabilities",
     "level_of",
+    "names_as_trained",
     "load",
     "load_skops",
     "parse_dates",

@@ -59,7 +59,7 @@ class Encoder:
         InputError
             If a column is missing.
         """
-        check_columns(self.columns, [str(name) for name in frame.columns])
+        frame = with_known_names(frame, self.columns)
         blocks = [self._encode(frame[column["name"]], column) for column in self.schema["columns"]]
         if not blocks:
             return np.empty((len(frame), 0), dtype=np.float32)
@@ -135,6 +135,73 @@ class Encoder:
             components = np.round(components, column["decimals"])
         lengths = np.array([[len(text), text.count(" ") + 1] for text in texts], dtype=np.float32)
         return np.column_stack([components, lengths]).astype(np.float32)
+
+
+def names_as_trained(names: Sequence[str]) -> list[str]:
+    """Names of columns as training gives them: single blanks, none empty, each its own.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of all columns of a table, in order, as they are written.
+
+    Returns
+    -------
+    list of str
+    """
+    result: list[str] = []
+    taken: set[str] = set()
+    for position, raw in enumerate(names, start=1):
+        name = " ".join(raw.replace("\ufeff", "").split()) or f"column_{position}"
+        wanted, number = name, 2
+        while name in taken:
+            name = f"{wanted}_{number}"
+            number += 1
+        taken.add(name)
+        result.append(name)
+    return result
+
+
+def known_names(needed: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Give the names of columns that were not read from a file as they are, or as training reads them.
+
+    Parameters
+    ----------
+    needed, names : sequence of str
+
+    Returns
+    -------
+    list of str
+        As they are where each of those needed is there once.
+
+    Raises
+    ------
+    InputError
+        If those needed are in neither.
+    """
+    if all(names.count(name) == 1 for name in needed):
+        return list(names)
+    found = names_as_trained(names)
+    check_columns(needed, found)
+    return found
+
+
+def names_of_file(needed: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Give the names of a file's columns as training reads them, or as they are.
+
+    The other way round than `known_names`: only a model of a frame has names that no file is read by.
+    """
+    found = names_as_trained(names)
+    if not set(needed) <= set(found) and all(names.count(name) == 1 for name in needed):
+        found = [raw if raw in needed else name for raw, name in zip(names, found, strict=True)]
+    check_columns(needed, found)
+    return found
+
+
+def with_known_names(frame: pd.DataFrame, needed: Sequence[str]) -> pd.DataFrame:
+    """Give a table whose columns are called as training calls them, see `known_names`."""
+    found = known_names(needed, [str(name) for name in frame.columns])
+    return frame if found == list(frame.columns) else frame.set_axis(found, axis=1)
 
 
 def check_columns(needed: Sequence[str], names: Sequence[str]) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .encoder import Encoder, check_columns, clean_texts, level_of, parse_dates
+from .encoder import Encoder, clean_texts, known_names, level_of, parse_dates, with_known_names
 from .errors import InputError, WrongVersion
 from .model import Model
 
@@ -74,7 +74,7 @@ class OnnxModel(Model):
 
     def predict_raw(self, frame: pd.DataFrame) -> np.ndarray[Any, Any]:
         """Predict probabilities, or numbers, whichever the task is."""
-        check_columns(self.feature_names_in_, [str(name) for name in frame.columns])
+        frame = with_known_names(frame, self.feature_names_in_)
         if not len(frame):
             return np.empty((0, len(self.classes_)) if self.task_type != "regression" else 0)
         # Read as a whole: levels are looked up once for each column.
@@ -111,7 +111,11 @@ class OnnxModel(Model):
         if not rows:
             return self._answer(self.predict_raw(pd.DataFrame(columns=self.feature_names_in_)))
         if len(rows) > 1 or not all(name in rows[0] for name in self.feature_names_in_):
-            check_columns(self.feature_names_in_, list(dict.fromkeys(name for row in rows for name in row)))
+            names = list(dict.fromkeys(name for row in rows for name in row))
+            found = known_names(self.feature_names_in_, names)
+            if found != names:
+                known = dict(zip(names, found, strict=True))
+                rows = [{known[name]: value for name, value in row.items()} for row in rows]
         parts = [
             self._run(
                 {

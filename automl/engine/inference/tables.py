@@ -21,7 +21,7 @@ from typing import IO, Any, cast
 
 import pandas as pd
 
-from .encoder import check_columns
+from .encoder import names_as_trained, names_of_file
 from .errors import InputError, WrongVersion
 from .model import Model
 
@@ -108,46 +108,56 @@ class Source:
             with io.TextIOWrapper(plain(), encoding, newline="") as text:
                 delimiter = self._delimiter(text)
             with io.TextIOWrapper(plain(), encoding, newline="") as text:
-                columns = self._peek(text, delimiter)
+                names = self._names(text, delimiter)
             with io.TextIOWrapper(plain(), encoding, newline="") as text:
-                yield from self._csv_chunks(text, delimiter, self._rows_at_once(columns))
+                self._check_first_row(text, delimiter, names)
+            with io.TextIOWrapper(plain(), encoding, newline="") as text:
+                yield from self._csv_chunks(text, delimiter, names)
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise InputError(f"The gzipped file is damaged: {error}. Pack it again.") from error
 
-    def _peek(self, text: Any, delimiter: str) -> int:
-        """Look at the first lines of a CSV; the number of its columns."""
+    def _names(self, text: Any, delimiter: str) -> list[str]:
+        """Names of the columns of a CSV, as training calls them."""
         try:
-            start = pd.read_csv(text, sep=delimiter, nrows=1, **AS_TEXT)
+            start = pd.read_csv(text, sep=delimiter, header=None, nrows=1, **AS_TEXT)
         except pd.errors.EmptyDataError:
             raise InputError("The table is empty: not even a line of column names is in it.") from None
-        check_columns(self._needed, [str(name).strip() for name in start.columns])
+        raw = ["" if pd.isna(name) else str(name).strip() for name in start.iloc[0]]
+        return names_of_file(self._needed, raw)
+
+    def _check_first_row(self, text: Any, delimiter: str, names: list[str]) -> None:
+        start = pd.read_csv(text, sep=delimiter, names=names, header=0, nrows=1, **AS_TEXT)
         # With one cell too many pandas takes the first one for a name of the row, and shifts all others.
         if not isinstance(start.index, pd.RangeIndex) and start.iloc[:, -1].notna().any():
             raise InputError(
                 f"The first row has more cells than there are column names ({start.shape[1]}). Name every "
                 "column, or remove the cells that have none."
             )
-        return int(start.shape[1])
 
     def _rows_at_once(self, columns: int) -> int:
         return self._chunk_rows or max(CHUNK_CELLS // max(columns, 1), LEAST_ROWS)
 
-    def _csv_chunks(self, text: Any, delimiter: str, rows: int) -> Iterator[pd.DataFrame]:
+    def _csv_chunks(self, text: Any, delimiter: str, names: list[str]) -> Iterator[pd.DataFrame]:
+        settings: dict[str, Any] = {"index_col": False, "names": names, "header": 0, **AS_TEXT}
+        rows = self._rows_at_once(len(names))
         try:
-            with pd.read_csv(text, sep=delimiter, index_col=False, chunksize=rows, **AS_TEXT) as reader:
-                for chunk in reader:
-                    chunk.columns = [str(name).strip() for name in chunk.columns]
-                    yield chunk
+            with pd.read_csv(text, sep=delimiter, chunksize=rows, **settings) as reader:
+                yield from reader
         except pd.errors.ParserError as error:
             raise InputError(f"The CSV file can't be read: {error}. Mend or remove that line.") from error
 
     def _delimiter(self, text: Any) -> str:
         """The one that gives all needed columns, or else that of the training table."""
         known = str(self._schema.get("dialect", {}).get("delimiter") or ",")
-        header = next((line for line in text if line.strip("\ufeff\r\n")), "").strip("\ufeff\r\n")
+        # A name in quotes may go over several lines.
+        start = text.read(SCANNED).lstrip("\ufeff\r\n")
         for candidate in dict.fromkeys([known, ",", ";", "\t", "|"]):
-            names = {name.strip() for name in next(csv.reader([header], delimiter=candidate), [])}
-            if set(self._needed) <= names:
+            try:
+                row = next(csv.reader(io.StringIO(start, newline=""), delimiter=candidate), [])
+            except csv.Error:  # a quote that is never closed
+                continue
+            names = [name.strip() for name in row]
+            if set(self._needed) <= {*names, *names_as_trained(names)}:
                 return candidate
         return known
 
@@ -162,13 +172,18 @@ class Source:
         done = 0
         try:
             with pq.ParquetFile(self._file, pre_buffer=False) as file:
-                check_columns(self._needed, file.schema_arrow.names)
+                written = file.schema_arrow.names
+                places = {name: place for place, name in enumerate(names_of_file(self._needed, written))}
+                names = {written[places[name]]: name for name in self._needed}
+                if len(names) < len(self._needed):
+                    raise InputError("The Parquet file has columns of the same name. Give each its own.")
                 rows = max(file.metadata.num_rows, 1)
                 self._done = lambda: done / rows
                 at_once = self._rows_at_once(len(self._needed))
-                for batch in file.iter_batches(at_once, columns=self._needed):
+                for batch in file.iter_batches(at_once, columns=list(names)):
                     done += batch.num_rows
-                    table = pa.table([_settled(column) for column in batch.columns], batch.schema.names)
+                    known = [names[name] for name in batch.schema.names]
+                    table = pa.table([_settled(column) for column in batch.columns], known)
                     yield table.to_pandas(types_mapper=kinds.get)
                 if not done:
                     yield pd.DataFrame({name: [] for name in self._needed})

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.ipc
 
 from automl.engine.errors import UserError
+from automl.engine.inference import names_as_trained
 from automl.engine.reading.cells import with_one_dictionary
 from automl.engine.reading.stored import seal_table
 
@@ -195,19 +196,12 @@ def _store(table: pa.Table, destination: Path) -> None:
 
 def unique_names(names: list[str], warnings: list[str]) -> list[str]:
     """Give every column a name of its own; what had to be changed is a warning."""
-    result: list[str] = []
-    taken: set[str] = set()
-    changed: list[str] = []
-    for position, raw in enumerate(names, start=1):
-        name = " ".join(raw.replace("\ufeff", "").split()) or f"column_{position}"
-        wanted, number = name, 2
-        while name in taken:
-            name = f"{wanted}_{number}"
-            number += 1
-        if name != raw.strip():
-            changed.append(f"column {position} is called {name!r}")
-        taken.add(name)
-        result.append(name)
+    result = names_as_trained(names)
+    changed = [
+        f"column {position} is called {name!r}"
+        for position, (name, raw) in enumerate(zip(result, names, strict=True), start=1)
+        if name != raw.strip()
+    ]
     if changed:
         shown = "; ".join(changed[:5]) + ("; and others" if len(changed) > 5 else "")
         warnings.append(f"Empty or repeated headers were given names: {shown}.")
