@@ -137,7 +137,8 @@ class NeuralNetwork(Learner):
             if data.rows < SHORT_ROWS:
                 chosen.insert(0, {**flat, "width": 192, "epochs": 8})
         else:
-            chosen = [damped, dropping, {}, deep, {**damped, "numeric": "quantile"}]
+            sharp = {"numeric": "standard", "label_smoothing": 0.0, "epochs": 20}
+            chosen = [damped, sharp, dropping, {}, deep, {**damped, "numeric": "quantile"}]
         if not data.classes:
             chosen = [{key: each[key] for key in each if key != "label_smoothing"} for each in chosen]
         return [space.validate(params) for params in chosen]
