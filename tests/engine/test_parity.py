@@ -3,6 +3,9 @@
 import json
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from automl.engine.bundle import load_texts
@@ -77,3 +80,131 @@ def test_a_file_is_encoded_for_prediction_as_it_was_for_training(tmp_path, writt
     assert {"number", "level", "flag", "yes", "joined", "note"} <= set(names)
     wrong = ~np.isclose(predicted, trained, rtol=1e-5, atol=1e-5, equal_nan=True)
     assert sorted({name for name, column in zip(names, wrong.T, strict=True) if column.any()}) == []
+
+
+def read_by_both(folder, name, **kinds):
+    """The matrix of a file as training and as predicting read it; the last column is the target."""
+    stored = folder / "table.arrow"
+    read = convert_table(folder / name, stored, filename=name)
+    profile = table_profile_to_json(profile_table(stored, dialect=read.dialect, warnings=read.warnings))
+    columns = [{**column, "kind": kinds.get(column["name"], column["kind"])} for column in profile["columns"]]
+    prepare_table(
+        stored,
+        folder / "prepared",
+        columns=columns,
+        dialect=profile["dialect"],
+        target=columns[-1]["name"],
+        task_type="binary",
+        metric="auto",
+        ignore_columns=[],
+        seed=0,
+    )
+    schema = json.loads((folder / "prepared" / "schema.json").read_text())
+    encoder = Encoder(schema, load_texts(folder / "prepared" / "texts.skops"))
+    trained = np.asarray(open_prepared(folder / "prepared").X)
+    return trained, encoder.transform(read_whole(folder / name, schema))
+
+
+@pytest.mark.parametrize(
+    ("cells", "kind"),
+    [
+        (["01234", "02139", "94110", "10001"], "categorical"),
+        (["0.00", "1.00", "0.00", "1.00"], "boolean"),
+        (["1,234", "5,678", "9,012", "1,234"], "categorical"),
+        (["1.50", "2.25", "3.00", ""], "categorical"),
+        (["12345678901234567", "22345678901234567", "", "32345678901234567"], "categorical"),
+    ],
+    ids=["leading zeros", "fractions", "groups", "halves", "large"],
+)
+def test_codes_that_are_numbers_are_the_same_levels_however_they_are_written(tmp_path, cells, kind):
+    rows = [f'"{cells[n % 4]}",{"ab"[n % 2]},{"xy"[n % 3 == 0]}\n' for n in range(80)]
+    (tmp_path / "table.csv").write_text("zip code,other,bought\n" + "".join(rows))
+
+    trained, read = read_by_both(tmp_path, "table.csv", **{"zip code": kind})
+
+    assert np.array_equal(trained, read, equal_nan=True)
+    assert np.isnan(read[:, 0]).sum() == (20 if "" in cells else 0)
+
+
+@pytest.mark.parametrize(
+    "start", ["sep=;\n", ";;\n", "\n\n", ""], ids=["declared", "only delimiters", "blank", "nothing"]
+)
+def test_what_stands_before_the_header_is_passed_over_by_both(tmp_path, start):
+    rows = [f"{n % 11};{n % 7},5;{'xy'[n % 3 == 0]}\n" for n in range(80)]
+    (tmp_path / "table.csv").write_text(f"{start}number;amount;bought\n" + "".join(rows))
+
+    trained, read = read_by_both(tmp_path, "table.csv")
+
+    assert trained.shape == (80, 2)
+    assert np.array_equal(trained, read)
+
+
+def test_names_of_rows_without_a_header_are_a_column_to_both(tmp_path):
+    rows = [f"{'pqr'[n % 3]},{n % 11},{n % 7},{'xy'[n % 3 == 0]}\n" for n in range(80)]
+    (tmp_path / "table.csv").write_text("number,amount,bought\n" + "".join(rows))
+
+    trained, read = read_by_both(tmp_path, "table.csv")
+
+    assert trained.shape == (80, 3)
+    assert np.array_equal(trained, read)
+
+
+def test_texts_are_as_long_to_both(tmp_path):
+    notes = ['"{} {}   "', '" {} {}"', "N/A", '"{} and then {}"']
+    rows = [f"{n},{notes[n % 4].format(WORDS[n % 3], n)},{'xy'[n % 3 == 0]}\n" for n in range(200)]
+    (tmp_path / "table.csv").write_text("number,note,bought\n" + "".join(rows))
+
+    trained, read = read_by_both(tmp_path, "table.csv", note="text")
+
+    assert np.allclose(trained, read, atol=1e-5)
+
+
+def test_a_point_is_a_decimal_sign_where_it_parts_no_groups(tmp_path):
+    rows = [f"{n % 9},5;1.{n:03},25;{'xy'[n % 3 == 0]}\n" for n in range(80)]
+    (tmp_path / "table.csv").write_text("number;amount;bought\n" + "".join(rows))
+    trained, read = read_by_both(tmp_path, "table.csv")
+    encoder = Encoder(json.loads((tmp_path / "prepared" / "schema.json").read_text()))
+
+    cells = pd.Series([1.5, "2,5", "1.5", "1.234", 1234.0, "1.234,5", "12.345", None], dtype=object)
+
+    assert np.array_equal(trained, read)
+    assert encoder.numbers(cells).tolist()[:-1] == [1.5, 2.5, 1.5, 1234.0, 1234.0, 1234.5, 12345.0]
+
+
+def test_ones_among_truth_values_are_words_to_both(tmp_path):
+    rows = [f"{['1', 'true', '0', 'false'][n % 4]},{n},{'xy'[n % 3 == 0]}\n" for n in range(80)]
+    (tmp_path / "table.csv").write_text("flag,number,bought\n" + "".join(rows))
+
+    trained, read = read_by_both(tmp_path, "table.csv")
+
+    assert np.array_equal(trained, read)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "extra"), [("utf-16-le", b""), ("cp1252", b"\x81")], ids=["two bytes", "not quite windows"]
+)
+def test_signs_are_the_same_to_both(tmp_path, encoding, extra):
+    rows = [f"{['Köln', 'Łódź'[2:], '“x”', 'é'][n % 4]},{n % 11},{'xy'[n % 3 == 0]}\n" for n in range(80)]
+    text = "town,number,bought\n" + "".join(rows)
+    (tmp_path / "table.csv").write_bytes(text.encode(encoding, "replace").replace(b"d", extra or b"d", 1))
+
+    trained, read = read_by_both(tmp_path, "table.csv")
+
+    assert trained.shape == (80, 2)
+    assert not np.isnan(read).any()
+    assert np.array_equal(trained, read)
+
+
+def test_times_of_parquet_are_the_same_to_both(tmp_path):
+    times = pa.array([(n % 5) * 3_600_000 for n in range(80)], pa.time32("ms"))
+    frame = {
+        "time": times,
+        "number": [n % 11 for n in range(80)],
+        "bought": ["xy"[n % 3 == 0] for n in range(80)],
+    }
+    pq.write_table(pa.table(frame), tmp_path / "table.parquet")
+
+    trained, read = read_by_both(tmp_path, "table.parquet")
+
+    assert trained.shape == (80, 2)
+    assert np.array_equal(trained, read)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,10 @@ import pandas as pd
 from .errors import InputError
 
 LARGEST = np.float32(3e38)
+# What stands between groups of three digits.
+GROUP = "(?<=\\d)[,\u00a0 ](?=\\d{3}(?!\\d))"
+GROUPED_BEFORE_COMMA = re.compile("[+-]?\\d{1,3}([.\u00a0 ]\\d{3})+(,\\d+)?")
+NUMBER_LEVEL = re.compile(r"-?\d+(\.\d+)?(e[+-]?\d+)?")
 # Words that pandas.read_csv takes for an empty cell, though they may be a category of their own.
 WORDS_READ_AS_MISSING = ("None", "NA", "N/A", "null", "NULL", "nan", "NaN", "n/a")
 
@@ -34,6 +40,12 @@ class Encoder:
             column["name"]: _codes_of(column["categories"])
             for column in schema["columns"]
             if "categories" in column
+        }
+        # Training read them as numbers, so that 01, 1.0 and 1 are the same to it.
+        self._numbered = {
+            name
+            for name, levels in self._lookups.items()
+            if levels and all(NUMBER_LEVEL.fullmatch(level) for level in levels)
         }
 
     @property
@@ -78,23 +90,48 @@ class Encoder:
     def numbers(self, values: pd.Series) -> np.ndarray[Any, Any]:
         """Read a column of numbers, however they are written; NaN where there is none."""
         if not pd.api.types.is_numeric_dtype(values.dtype):
-            text = values.astype("string").str.strip()
-            if self.schema.get("decimal") == ",":
-                text = text.str.replace(".", "", regex=False).str.replace(",", ".", regex=False)
-            text = text.str.replace("(?<=\\d)[,\u00a0 ](?=\\d{3}(?!\\d))", "", regex=True)
-            values = pd.to_numeric(text, errors="coerce")
+            values = pd.to_numeric(self._as_in_code(values), errors="coerce")
         numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
         with np.errstate(over="ignore", invalid="ignore"):
             return np.clip(np.where(np.isfinite(numbers), numbers, np.nan), -LARGEST, LARGEST).astype(
                 np.float32
             )
 
+    def _as_in_code(self, values: pd.Series) -> pd.Series:
+        """Numbers that are text as programs write them; what is a number already stays one."""
+        if self.schema.get("decimal") != ",":
+            return values.astype("string").str.strip().str.replace(GROUP, "", regex=True)
+        return values.map(lambda cell: self._number_as_in_code(cell) if isinstance(cell, str) else cell)
+
+    def _number_as_in_code(self, text: str) -> str:
+        text = text.strip()
+        if self.schema.get("decimal") != ",":
+            return re.sub(GROUP, "", text)
+        # A point is between groups of three digits, or else it is a decimal sign all the same.
+        return (re.sub("[.\u00a0 ]", "", text) if GROUPED_BEFORE_COMMA.fullmatch(text) else text).replace(
+            ",", "."
+        )
+
+    def level(self, value: Any, column: str) -> str | None:
+        """The level of a cell, see `level_of`; of numbers that of the number, however it is written."""
+        level = level_of(value)
+        lookup = self._lookups[column]
+        if level is None or level in lookup or column not in self._numbered:
+            return level
+        found = _levels_of_number(self._number_as_in_code(level))
+        return next((name for name in found if name in lookup), level)
+
+    def text(self, value: str) -> str:
+        """A text as training had it: nothing around it, and nothing where it is a mark for missing."""
+        text = value.strip()
+        return "" if text in self._missing else text
+
     def _codes(self, values: pd.Series, column: dict[str, Any]) -> np.ndarray[Any, Any]:
         lookup = self.lookup(column["name"])
         codes, uniques = pd.factorize(values)
         table = np.full(len(uniques) + 1, np.nan, dtype=np.float32)
         for position, unique in enumerate(uniques):
-            level = level_of(unique)
+            level = self.level(unique, column["name"])
             code = lookup.get(level) if level is not None else None
             if code is not None and (level not in self._missing or level in lookup):
                 table[position] = code
@@ -129,7 +166,7 @@ class Encoder:
         return table[codes].astype(np.float32)
 
     def _text(self, values: pd.Series, column: dict[str, Any]) -> np.ndarray[Any, Any]:
-        texts = clean_texts(values)
+        texts = [self.text(text) for text in clean_texts(values)]
         components = self.texts[column["text"]].transform(texts)
         if "decimals" in column:  # earlier releases took them as they came
             components = np.round(components, column["decimals"])
@@ -228,6 +265,16 @@ def _codes_of(levels: Sequence[str]) -> dict[str, int]:
         for level, code in list(codes.items()):
             codes |= {level.lower(): code, level.upper(): code}
     return codes
+
+
+def _levels_of_number(text: str) -> list[str]:
+    """What level a number may be: whole, or a fraction as a column with missing cells has it."""
+    found: list[str | None] = []
+    with suppress(ValueError):  # no number, or one of thousands of digits
+        if re.fullmatch(r"[+-]?\d+", text):
+            found.append(str(int(text)))
+        found.append(level_of(float(text)))
+    return [level for level in found if level is not None]
 
 
 def level_of(value: Any) -> str | None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .encoder import Encoder, clean_texts, known_names, level_of, parse_dates, with_known_names
+from .encoder import Encoder, clean_texts, known_names, parse_dates, with_known_names
 from .errors import InputError, WrongVersion
 from .model import Model
 
@@ -165,9 +165,9 @@ class _Column:
             codes, uniques = pd.factorize(series)
             return np.append(self._days(pd.Series(uniques)), np.nan)[codes].reshape(-1, 1)
         if self._kind == "text":
-            return clean_texts(series)
+            return [self._encoder.text(text) for text in clean_texts(series)]
         codes, uniques = pd.factorize(series)
-        levels = [*(level_of(value) or UNKNOWN for value in uniques), ""]
+        levels = [*(self._encoder.level(value, self.name) or UNKNOWN for value in uniques), ""]
         return np.array(levels, dtype=object)[codes].reshape(-1, 1)
 
     def cells(self, cells: Sequence[Any]) -> np.ndarray[Any, Any] | list[str]:
@@ -183,8 +183,8 @@ class _Column:
                 return self.values(pd.Series(cells))
             return np.array(days, dtype=np.float64).reshape(-1, 1)
         if self._kind == "text":
-            return ["" if cell is None else str(cell) for cell in cells]
-        levels = ["" if pd.isna(cell) else level_of(cell) or UNKNOWN for cell in cells]
+            return ["" if cell is None else self._encoder.text(str(cell)) for cell in cells]
+        levels = ["" if pd.isna(cell) else self._encoder.level(cell, self.name) or UNKNOWN for cell in cells]
         return np.array(levels, dtype=object).reshape(-1, 1)
 
     def _number(self, cell: Any) -> float | None:

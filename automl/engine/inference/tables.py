@@ -10,12 +10,15 @@ import codecs
 import csv
 import gzip
 import io
+import re
 import shutil
 import sys
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -38,10 +41,35 @@ AS_TEXT: dict[str, Any] = {
     "skipinitialspace": True,
 }
 SCANNED = 1 << 20
+DELIMITERS = ",;\t|"
+DECLARED = re.compile(r'^"?sep=([,;|\t])"?$', re.IGNORECASE)
+# So many rows say whether rows have names that have no header; what training calls those.
+SAMPLE_ROWS, FIRST_UNNAMED = 20, "column_1"
 GZIP, PARQUET = b"\x1f\x8b", b"PAR1"
 NO_PARQUET = (
     "Parquet needs pyarrow, which is not installed. Run: pip install -r requirements-parquet.txt; or use CSV."
 )
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """How a CSV file begins.
+
+    Attributes
+    ----------
+    delimiter : str
+    names : list of str
+        Of all columns.
+    before : int
+        Lines before that of the names.
+    first : list of str
+        The cells of the first row.
+    """
+
+    delimiter: str
+    names: list[str]
+    before: int
+    first: list[str]
 
 
 class Source:
@@ -105,61 +133,51 @@ class Source:
 
         try:
             encoding = _encoding(plain, self._schema.get("dialect", {}).get("encoding"))
-            with io.TextIOWrapper(plain(), encoding, newline="") as text:
-                delimiter = self._delimiter(text)
-            with io.TextIOWrapper(plain(), encoding, newline="") as text:
-                names = self._names(text, delimiter)
-            with io.TextIOWrapper(plain(), encoding, newline="") as text:
-                self._check_first_row(text, delimiter, names)
-            with io.TextIOWrapper(plain(), encoding, newline="") as text:
-                yield from self._csv_chunks(text, delimiter, names)
+            with io.TextIOWrapper(plain(), encoding, errors="replace", newline="") as text:
+                layout = self._layout(text.read(SCANNED))
+            with io.TextIOWrapper(plain(), encoding, errors="replace", newline="") as text:
+                for _ in range(layout.before):
+                    text.readline()
+                yield from self._csv_chunks(text, layout)
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise InputError(f"The gzipped file is damaged: {error}. Pack it again.") from error
-
-    def _names(self, text: Any, delimiter: str) -> list[str]:
-        """Names of the columns of a CSV, as training calls them."""
-        try:
-            start = pd.read_csv(text, sep=delimiter, header=None, nrows=1, **AS_TEXT)
-        except pd.errors.EmptyDataError:
-            raise InputError("The table is empty: not even a line of column names is in it.") from None
-        raw = ["" if pd.isna(name) else str(name).strip() for name in start.iloc[0]]
-        return names_of_file(self._needed, raw)
-
-    def _check_first_row(self, text: Any, delimiter: str, names: list[str]) -> None:
-        start = pd.read_csv(text, sep=delimiter, names=names, header=0, nrows=1, **AS_TEXT)
-        # With one cell too many pandas takes the first one for a name of the row, and shifts all others.
-        if not isinstance(start.index, pd.RangeIndex) and start.iloc[:, -1].notna().any():
-            raise InputError(
-                f"The first row has more cells than there are column names ({start.shape[1]}). Name every "
-                "column, or remove the cells that have none."
-            )
 
     def _rows_at_once(self, columns: int) -> int:
         return self._chunk_rows or max(CHUNK_CELLS // max(columns, 1), LEAST_ROWS)
 
-    def _csv_chunks(self, text: Any, delimiter: str, names: list[str]) -> Iterator[pd.DataFrame]:
-        settings: dict[str, Any] = {"index_col": False, "names": names, "header": 0, **AS_TEXT}
-        rows = self._rows_at_once(len(names))
+    def _csv_chunks(self, text: Any, layout: _Layout) -> Iterator[pd.DataFrame]:
+        settings: dict[str, Any] = {"index_col": False, "names": layout.names, "header": 0, **AS_TEXT}
+        rows = self._rows_at_once(len(layout.names))
         try:
-            with pd.read_csv(text, sep=delimiter, chunksize=rows, **settings) as reader:
+            with pd.read_csv(text, sep=layout.delimiter, chunksize=rows, **settings) as reader:
                 yield from reader
         except pd.errors.ParserError as error:
             raise InputError(f"The CSV file can't be read: {error}. Mend or remove that line.") from error
 
-    def _delimiter(self, text: Any) -> str:
-        """The one that gives all needed columns, or else that of the training table."""
+    def _layout(self, start: str) -> _Layout:
+        """The layout that gives all needed columns, or else that of the training table."""
         known = str(self._schema.get("dialect", {}).get("delimiter") or ",")
-        # A name in quotes may go over several lines.
-        start = text.read(SCANNED).lstrip("\ufeff\r\n")
-        for candidate in dict.fromkeys([known, ",", ";", "\t", "|"]):
-            try:
-                row = next(csv.reader(io.StringIO(start, newline=""), delimiter=candidate), [])
-            except csv.Error:  # a quote that is never closed
-                continue
-            names = [name.strip() for name in row]
-            if set(self._needed) <= {*names, *names_as_trained(names)}:
-                return candidate
-        return known
+        before, declared = _declared(start)
+        candidates = [declared] if declared else list(dict.fromkeys([known, *DELIMITERS]))
+        may_name_rows = "row_names" in self._schema.get("dialect", {}) or FIRST_UNNAMED in self._needed
+        found = [_layout_by(start, sign, before, may_name_rows=may_name_rows) for sign in candidates]
+        layouts = [layout for layout in found if layout is not None]
+        if not layouts:
+            raise InputError("The table is empty: not even a line of column names is in it.")
+        for layout in layouts:
+            if set(self._needed) <= {*layout.names, *names_as_trained(layout.names)}:
+                layouts = [layout]
+                break
+        names = names_of_file(self._needed, layouts[0].names)
+        # They would be lost, or shift all others.
+        if len(layouts[0].first) > len(names) and any(
+            cell.strip() for cell in layouts[0].first[len(names) :]
+        ):
+            raise InputError(
+                f"The first row has more cells than there are column names ({len(names)}). Name every "
+                "column, or remove the cells that have none."
+            )
+        return replace(layouts[0], names=names)
 
     def _parquet(self) -> Iterator[pd.DataFrame]:
         try:
@@ -206,7 +224,40 @@ def _settled(column: Any) -> Any:
         return column.cast(pa.timestamp("us"), safe=False)
     if pa.types.is_duration(kind):
         return column.cast(pa.duration("us"), safe=False).cast(pa.int64())
-    return column
+    return column.cast(pa.string()) if pa.types.is_time(kind) else column
+
+
+def _declared(start: str) -> tuple[int, str | None]:
+    """How many lines there are up to one that tells the delimiter, as Excel writes it, and that."""
+    for number, line in enumerate(io.StringIO(start, newline=""), start=1):
+        if line.strip():
+            found = DECLARED.match(line.strip())
+            return (number, found[1]) if found else (0, None)
+    return 0, None
+
+
+def _layout_by(start: str, delimiter: str, before: int, *, may_name_rows: bool) -> _Layout | None:
+    """The header by some delimiter, as training finds it; None if there is none."""
+    text = io.StringIO(start, newline="")
+    for _ in range(before):
+        text.readline()
+    reader = csv.reader(text, delimiter=delimiter, skipinitialspace=True)
+    header: list[str] = []
+    following: list[list[str]] = []
+    try:
+        while not header:
+            ended, row = reader.line_num, next(reader)
+            if any(cell.strip() for cell in row):
+                header, before = row, before + ended
+        following = [row for row in islice(reader, SAMPLE_ROWS) if row]
+    except (StopIteration, csv.Error):
+        # It ends here, or in a quote that is never closed.
+        if not header:
+            return None
+    if may_name_rows and following and all(len(row) == len(header) + 1 for row in following):
+        header = ["", *header]
+    names = [name.replace("\ufeff", "").strip() for name in header]
+    return _Layout(delimiter, names, before, following[0] if following else [])
 
 
 class _KeptOpen(io.RawIOBase):
@@ -228,13 +279,15 @@ def _kept_open(file: IO[bytes]) -> io.BufferedReader:
 
 
 def _encoding(open_again: Callable[[], IO[bytes]], known: str | None) -> str:
-    """The first encoding in which the whole file makes sense."""
-    if open_again().read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+    """The first encoding in which the whole file makes sense, or else Windows-1252, as training reads it."""
+    start = open_again().read(SCANNED)
+    if start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
         return "utf-16"
-    for name in dict.fromkeys(["utf-8-sig", known, "cp1252"]):
+    # Of signs of two bytes every other one is nothing, which is UTF-8 too.
+    for name in dict.fromkeys([known if b"\x00" in start else None, "utf-8-sig", known]):
         if name and _is_known(name) and _makes_sense(open_again(), name):
             return name
-    return "latin-1"
+    return "cp1252"
 
 
 def _makes_sense(file: IO[bytes], encoding: str) -> bool:

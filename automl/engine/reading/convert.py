@@ -62,7 +62,7 @@ class ReadReport:
     ----------
     rows, columns : int
     dialect : dict
-        `format`, and for text `encoding`, `delimiter`, `decimal`.
+        `format`, and for text `encoding`, `delimiter`, `decimal`, and `row_names` if those have no header.
     warnings : list of str
         What was repaired, for the user.
     """

@@ -54,6 +54,7 @@ def read(path: Path, folder: Path, limits: ReadLimits) -> tuple[pa.Table, ReadRe
         "encoding": layout.dialect.encoding,
         "delimiter": layout.dialect.delimiter,
         "decimal": layout.dialect.decimal,
+        **({"row_names": "without a header"} if layout.has_row_names else {}),
     }
     return _named(_settled(table, layout.dialect.decimal), layout.header, report), report
 
@@ -153,6 +154,9 @@ def _read_csv(path: Path, layout: Layout, names: list[str], quoted: bool, texts:
             null_values=list(MISSING_MARKS),
             strings_can_be_null=True,
             decimal_point=layout.dialect.decimal,
+            # Not 1 and 0 as well: among words they are words, as to all other readers.
+            true_values=["true", "True", "TRUE"],
+            false_values=["false", "False", "FALSE"],
             # No timestamp has this form, so all of them stay text.
             timestamp_parsers=["%Q"],
             include_columns=list(texts),

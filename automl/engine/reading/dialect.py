@@ -50,11 +50,14 @@ class Layout:
         As written; with an empty name in front if rows are named and that column is not.
     lines : int
         Lines before the first row.
+    has_row_names : bool
+        Whether that name had to be put there.
     """
 
     dialect: Dialect
     header: list[str]
     lines: int
+    has_row_names: bool
 
 
 def find_layout(path: Path, encoding: str) -> Layout:
@@ -78,9 +81,8 @@ def find_layout(path: Path, encoding: str) -> Layout:
     else:
         raise UserError("The file has no header line, only blank ones.")
     following = [row for _, _, row in islice(rows_of(path, dialect, skip=lines, lenient=True), SAMPLE_ROWS)]
-    if following and all(len(row) == len(header) + 1 and row[-1].strip() for row in following):
-        header = ["", *header]
-    return Layout(dialect, header, lines)
+    named = bool(following) and all(len(row) == len(header) + 1 and row[-1].strip() for row in following)
+    return Layout(dialect, ["", *header] if named else header, lines, named)
 
 
 def find_encoding(path: Path) -> tuple[str, int]:
