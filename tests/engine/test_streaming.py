@@ -3,6 +3,7 @@
 import gzip
 import io
 import sys
+import zipfile
 
 import numpy as np
 import pandas as pd
@@ -333,3 +334,12 @@ def test_names_that_training_got_from_a_frame_are_left_as_they_are(tmp_path):
     (tmp_path / "table.csv").write_text("water  (kg),,x\n5,6,7\n")
 
     assert encoded(tmp_path / "table.csv", 1, schema).tolist() == [[5]]
+
+
+def test_a_workbook_is_refused_with_what_to_do(tmp_path):
+    # A workbook is a ZIP archive.
+    with zipfile.ZipFile(tmp_path / "table.xlsx", "w") as file:
+        file.writestr("xl/workbook.xml", "<workbook/>")
+
+    with pytest.raises(InputError, match="an Excel file or an archive"):
+        encoded(tmp_path / "table.xlsx", 1)

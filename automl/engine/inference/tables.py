@@ -45,7 +45,7 @@ DELIMITERS = ",;\t|"
 DECLARED = re.compile(r'^"?sep=([,;|\t])"?$', re.IGNORECASE)
 # So many rows say whether rows have names that have no header; what training calls those.
 SAMPLE_ROWS, FIRST_UNNAMED = 20, "column_1"
-GZIP, PARQUET = b"\x1f\x8b", b"PAR1"
+GZIP, PARQUET, ZIP, OLE = b"\x1f\x8b", b"PAR1", b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
 NO_PARQUET = (
     "Parquet needs pyarrow, which is not installed. Run: pip install -r requirements-parquet.txt; or use CSV."
 )
@@ -114,6 +114,10 @@ class Source:
         """Give the rows in order, some at a time; at least one frame, which may have no row."""
         start = self._file.read(4)
         self._file.seek(0)
+        if start in (ZIP, OLE):
+            raise InputError(
+                "This is an Excel file or an archive. Save the table as CSV, gzipped or not, or as Parquet."
+            )
         return self._parquet() if start == PARQUET else self._csv(packed=start[:2] == GZIP)
 
     def _open(self, path: Path) -> IO[bytes]:
