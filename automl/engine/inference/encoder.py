@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -216,7 +217,7 @@ def known_names(needed: Sequence[str], names: Sequence[str]) -> list[str]:
     InputError
         If those needed are in neither.
     """
-    if all(names.count(name) == 1 for name in needed):
+    if _are_there_once(needed, names):
         return list(names)
     found = names_as_trained(names)
     check_columns(needed, found)
@@ -229,10 +230,16 @@ def names_of_file(needed: Sequence[str], names: Sequence[str]) -> list[str]:
     The other way round than `known_names`: only a model of a frame has names that no file is read by.
     """
     found = names_as_trained(names)
-    if not set(needed) <= set(found) and all(names.count(name) == 1 for name in needed):
-        found = [raw if raw in needed else name for raw, name in zip(names, found, strict=True)]
+    wanted = set(needed)
+    if not wanted <= set(found) and _are_there_once(needed, names):
+        found = [raw if raw in wanted else name for raw, name in zip(names, found, strict=True)]
     check_columns(needed, found)
     return found
+
+
+def _are_there_once(needed: Sequence[str], names: Sequence[str]) -> bool:
+    counts = Counter(names)
+    return all(counts[name] == 1 for name in needed)
 
 
 def with_known_names(frame: pd.DataFrame, needed: Sequence[str]) -> pd.DataFrame:
