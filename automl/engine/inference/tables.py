@@ -42,6 +42,7 @@ AS_TEXT: dict[str, Any] = {
 }
 SCANNED = 1 << 20
 DELIMITERS = ",;\t|"
+# Excel writes, and honours, a first line that names the delimiter.
 DECLARED = re.compile(r'^"?sep=([,;|\t])"?$', re.IGNORECASE)
 # So many rows say whether rows have names that have no header; what training calls those.
 SAMPLE_ROWS, FIRST_UNNAMED = 20, "column_1"

@@ -14,15 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from automl.engine.errors import UserError
+from automl.engine.inference.tables import DECLARED, DELIMITERS
 
 CHUNK = 1 << 20
-DELIMITERS = ",;\t|"
 SAMPLE = 256 * 1024
 SAMPLE_ROWS = 500
 LONGEST_CELL = 1 << 20
 CONTROL = re.compile(rb"[\x01-\x08\x0e-\x19\x1c-\x1f\x7f]")
-# Excel writes, and honours, a first line that names the delimiter.
-DECLARED = re.compile(r'^"?sep=([,;|\t])"?$', re.IGNORECASE)
 # Could be a thousand or a fraction: only clearer cells decide.
 UNCLEAR = re.compile(r"[1-9]\d{0,2}[.,]\d{3}")
 COMMA_NUMBER = re.compile(r"(\d+|\d{1,3}(\.\d{3})+),\d+")
