@@ -41,7 +41,7 @@ import automl
 from automl.engine import jobs
 from automl.engine.bundle import load_texts
 from automl.engine.errors import UserError
-from automl.engine.evaluation import as_packaged, read_candidate
+from automl.engine.evaluation import as_packaged, read_members
 from automl.engine.inference import Encoder, Model
 from automl.engine.inference.verify import EPSILON
 from automl.engine.learners import LEARNERS, families_for
@@ -194,7 +194,7 @@ class Work:
         schema = json.loads((opened.folder / "schema.json").read_text(encoding="utf-8"))
         _, _, temperature = as_packaged(opened, members)
         encoder = Encoder(schema, load_texts(opened.folder / "texts.skops"))
-        return Model(encoder, [read_candidate(member) for member in members], temperature)
+        return Model(encoder, read_members(members), temperature)
 
 
 def go_on(report: dict[str, Any]) -> str:

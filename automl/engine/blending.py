@@ -14,7 +14,7 @@ import numpy as np
 
 from automl.engine.ensemble import Blend, blend
 from automl.engine.errors import Damaged
-from automl.engine.evaluation import read_predictions, write_predictions
+from automl.engine.evaluation import read_bases, read_predictions, write_predictions
 from automl.engine.inference import finish_probabilities
 from automl.engine.intervals import difference, interval, is_tie
 from automl.engine.learners import get_learner
@@ -144,6 +144,8 @@ def _read(
     for trial in trials:
         try:
             prediction = read_predictions(trial["dir"])
+            for base in read_bases(trial):
+                read_predictions(base["dir"])  # without it the trial can't be packaged
             if validated is None:
                 validated = np.asarray(np.isfinite(prediction).reshape(len(prediction), -1).all(axis=1))
             predictions.append(prediction[validated])

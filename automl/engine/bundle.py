@@ -8,7 +8,8 @@ import json
 import os
 import sys
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,9 +20,9 @@ import automl
 from automl.engine import inference
 from automl.engine.conformal import checked, fit_conformal
 from automl.engine.errors import UserError
-from automl.engine.evaluation import as_packaged, read_candidate, read_fitting
+from automl.engine.evaluation import as_packaged, read_bases, read_fitting, read_members
 from automl.engine.golden import golden
-from automl.engine.inference import Encoder, FittedModel, Model
+from automl.engine.inference import Encoder, FittedModel, Member, Model, bases_of
 from automl.engine.inference.safe import check_types
 from automl.engine.inference.seal import CODE, SUMS
 from automl.engine.intervals import metrics_with_intervals
@@ -39,6 +40,7 @@ from automl.engine.preparation import Prepared, encode_target, open_prepared
 from automl.engine.reading import check_table, read_frame
 from automl.engine.sealing import seal_of, sync_folder
 from automl.engine.slimming import slim
+from automl.engine.stacking import name_of
 from automl.engine.training_code.script import scripts
 from automl.engine.trial import TaskType
 
@@ -78,8 +80,8 @@ def package(args: Mapping[str, Any]) -> dict[str, Any]:
     prepared = open_prepared(args["prepared"])
     schema = json.loads((prepared.folder / "schema.json").read_text(encoding="utf-8"))
     texts = load_texts(prepared.folder / "texts.skops")
-    members = [read_candidate(member) for member in args["members"]]
-    for fitted in (fitted for member in members for fitted in member.models):
+    members = read_members(args["members"])
+    for fitted in {id(fitted): fitted for member in _parts(members) for fitted in member.models}.values():
         slim(fitted.estimator)
     places, oof, temperature = as_packaged(prepared, args["members"])
     y, folds = np.asarray(prepared.y)[places], np.asarray(prepared.folds[0])[places]
@@ -88,12 +90,12 @@ def package(args: Mapping[str, Any]) -> dict[str, Any]:
     metrics = {**_metrics(prepared, args, model, y, oof), "uncertainty": checked(conformal)}
     told = {**metrics, "provenance": _provenance(args)}
     budget = args["experiment"].get("time_budget") if args.get("hurry") else None
-    excess = _excess(sum(member.get("size") or 0 for member in args["members"]), budget)
+    excess = _excess(_size(args["members"]), budget)
     # Both take several times the room that they have as a file: first one, then the other.
     model_file = skops_bytes(_stored(model))
     check_types(model_file)  # what the list lacks would be refused where the bundle is used
     graph = _graph(prepared, model, _seconds_to_compare(budget), excess)
-    requirements = _requirements({member["family"] for member in args["members"]}, graph)
+    requirements = _requirements({part["family"] for part in _told_parts(args["members"])}, graph)
     files = _files(args, prepared, model, told, graph=graph, requirements=requirements)
     files["model.skops"] = model_file
     files["conformal.json"] = _json(conformal)
@@ -210,7 +212,12 @@ def _seconds_to_compare(budget: float | None) -> float:
 
 
 def _stored(model: Model) -> dict[str, Any]:
-    """What `model.skops` holds: plain containers around the fitted pipelines, and their trees as columns."""
+    """What `model.skops` holds: plain containers around the fitted pipelines, and their trees as columns.
+
+    What members are based on follows them.
+    """
+    members = _parts(model.members)
+    places = {member.key: place for place, member in enumerate(members)}
     return {
         "members": [
             {
@@ -220,12 +227,42 @@ def _stored(model: Model) -> dict[str, Any]:
                 "power": member.power,
                 "layout": member.models[0].layout,
                 "models": [_stored_fold(fitted) for fitted in member.models],
+                "bases": [places[base.key] for base in member.bases],
             }
-            for member in model.members
+            for member in members
         ],
         "texts": list(model.encoder.texts),
         "temperature": model.temperature,
     }
+
+
+def _parts(members: Sequence[Member]) -> list[Member]:
+    """The members, then what they are based on, with no weight where it is no member itself."""
+    own = {member.key for member in members}
+    others = [base for base in bases_of(members) if base.key not in own]
+    return [*members, *(replace(base, weight=0.0, power=0.0) for base in others)]
+
+
+def _told_parts(members: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The same as candidates, in the same order; of each the names of what it is `based_on`."""
+    own = {member["number"] for member in members}
+    bases = [read_bases(member) for member in members]
+    told = [
+        {**member, "based_on": [name_of(base) for base in found]}
+        for member, found in zip(members, bases, strict=True)
+    ]
+    others = {base["number"]: base for found in bases for base in found if base["number"] not in own}
+    return [*told, *others.values()]
+
+
+def _size(members: Sequence[Mapping[str, Any]]) -> int:
+    """Bytes of all models; the size of a stacked trial has that of its bases in it."""
+    bases = {base["number"]: base["size"] for member in members for base in read_bases(member)}
+    own = {
+        member["number"]: (member.get("size") or 0) - sum(base["size"] for base in read_bases(member))
+        for member in members
+    }
+    return sum({**bases, **own}.values())
 
 
 def _stored_fold(fitted: FittedModel) -> dict[str, Any]:
@@ -257,7 +294,7 @@ def _for_readers(
     requirements: list[str],
 ) -> dict[str, bytes]:
     """What people read: scripts that fit the members again, and the card."""
-    schema, members = model.encoder.schema, args["members"]
+    schema, members = model.encoder.schema, _told_parts(args["members"])
     fittings = [read_fitting(member["dir"]) for member in members]
     training = scripts(members, fittings, prepared, schema, args["experiment"])
     card = model_card(

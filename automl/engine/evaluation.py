@@ -26,6 +26,7 @@ from automl.engine.learners.boosting import is_late
 from automl.engine.metrics import METRICS
 from automl.engine.preparation import Prepared, open_prepared
 from automl.engine.sealing import check_folder, seal_folder, sync_folder
+from automl.engine.stacking import check_bases, name_of, stacked
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,12 +41,22 @@ FITTING = "fitting.json"
 LENGTHS = ("rounds", "epochs", "trees")
 
 
+class Base(TypedDict):
+    """A trial whose predictions another one has learned from; `folder` lies beside that one's."""
+
+    number: int
+    family: str
+    params: dict[str, Any]
+    size: int
+    folder: str
+
+
 class Fitting(TypedDict):
     """What a trial's score depends on beside its hyperparameters, and the score.
 
     `value` is in the metric's own unit; `lengths` are the rounds, epochs or trees that each fold's model
     kept, and `is_late` says whether time ended any fit; `training` is the learner's, and 1 where it is not
-    told.
+    told; `bases` are what a stacked trial has learned from, in the order of its columns.
     """
 
     seed: int
@@ -56,6 +67,7 @@ class Fitting(TypedDict):
     lengths: list[int | None]
     is_late: bool
     training: NotRequired[int]
+    bases: NotRequired[list[Base]]
 
 
 @dataclass
@@ -100,6 +112,10 @@ def evaluate(args: Mapping[str, Any], report: Report) -> dict[str, Any]:
     prepared = open_prepared(args["prepared"])
     metric = METRICS[args["metric"]]
     learner = get_learner(args["family"])
+    bases = args.get("bases", [])
+    if learner.stacks:
+        check_bases(learner.key, bases)
+        prepared = stacked(prepared, bases)
     params = learner.space(prepared.profile).validate(args["params"])
     seconds = args.get("deadline_seconds")
     deadline = time.monotonic() + seconds if seconds else None
@@ -123,6 +139,7 @@ def evaluate(args: Mapping[str, Any], report: Report) -> dict[str, Any]:
         "lengths": folds.lengths,
         "is_late": folds.is_late,
         "training": learner.training,
+        "bases": [_told(base) for base in bases],
     }
     size = _write(Path(args["out"]), predicted, folds.models, (temperature, factor), fitting)
     return {
@@ -132,11 +149,23 @@ def evaluate(args: Mapping[str, Any], report: Report) -> dict[str, Any]:
         "score_high": high,
         "fold_scores": folds.scores,
         "fit_time": folds.fit_time,
-        "predict_time": 1000.0 * folds.predict_time / max(folds.predicted, 1) * len(folds.models),
-        "size": size,
-        "learned": folds.learned,
+        "predict_time": 1000.0 * folds.predict_time / max(folds.predicted, 1) * len(folds.models)
+        + sum(base["seconds"] or 0.0 for base in bases),
+        "size": size + sum(base["size"] or 0 for base in bases),
+        "learned": folds.learned | ({"based_on": [name_of(base) for base in bases]} if bases else {}),
         "learning_curve": folds.curve,
         "diagnosis": diagnose(folds.curve, params),
+    }
+
+
+def _told(base: Mapping[str, Any]) -> Base:
+    """What is kept of a base; its folder lies beside that of the trial, wherever both are moved."""
+    return {
+        "number": base["number"],
+        "family": base["family"],
+        "params": dict(base["params"]),
+        "size": base["size"] or 0,
+        "folder": Path(base["dir"]).name,
     }
 
 
@@ -292,14 +321,34 @@ def _whole(out: Path) -> Iterator[Path]:
         raise
 
 
-def read_candidate(candidate: Mapping[str, Any]) -> Member:
-    """The fold models of a trial with what it is to the whole, see `automl.engine.jobs.Candidate`."""
-    found = read_member(candidate["dir"], float(candidate["weight"]))
-    return replace(found, power=float(candidate.get("power", 0.0)))
+def read_members(candidates: Sequence[Mapping[str, Any]]) -> list[Member]:
+    """The fold models of trials, with what they are to the whole and what they are based on.
+
+    Parameters
+    ----------
+    candidates : sequence of mapping
+        See `automl.engine.jobs.Candidate`.
+    """
+    trials: dict[Path, Member] = {}
+
+    def trial_in(folder: Path) -> Member:
+        if folder not in trials:
+            trials[folder] = read_member(folder)
+        return trials[folder]
+
+    return [
+        replace(
+            trial_in(Path(candidate["dir"])),
+            weight=float(candidate["weight"]),
+            power=float(candidate.get("power", 0.0)),
+            bases=[trial_in(Path(base["dir"])) for base in read_bases(candidate)],
+        )
+        for candidate in candidates
+    ]
 
 
-def read_member(folder: str | Path, weight: float = 1.0) -> Member:
-    """The fold models of a trial; only what this service's own workers wrote is ever read so.
+def read_member(folder: str | Path) -> Member:
+    """The fold models of a trial, alone; only what this service's own workers wrote is ever read so.
 
     Raises
     ------
@@ -309,7 +358,26 @@ def read_member(folder: str | Path, weight: float = 1.0) -> Member:
     check_folder(Path(folder), ["models.pkl"])
     with (Path(folder) / "models.pkl").open("rb") as file:
         parts, scales = pickle.load(file)  # noqa: S301 - written by `evaluate` into the private folder
-    return Member(weight, [FittedModel(*part) for part in parts], *scales)
+    return Member(1.0, [FittedModel(*part) for part in parts], *scales)
+
+
+def read_bases(candidate: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What a trial is based on, each as a candidate of no weight; nothing for most."""
+    fitting = read_fitting(candidate["dir"])
+    if fitting is None:
+        return []
+    beside = Path(candidate["dir"]).parent
+    return [
+        {
+            "number": base["number"],
+            "family": base["family"],
+            "params": base["params"],
+            "size": base["size"],
+            "dir": str(beside / base["folder"]),
+            "weight": 0.0,
+        }
+        for base in fitting.get("bases", [])
+    ]
 
 
 def read_fitting(folder: str | Path) -> Fitting | None:

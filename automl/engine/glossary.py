@@ -96,8 +96,14 @@ OF_FAMILY: dict[tuple[str, str], tuple[str, str, str]] = {
         "crawls: the epochs end before it has learned",
         "diverges: the loss jumps about, or explodes",
     ),
+    ("stacked_network", "learning_rate"): (
+        "Learning rate",
+        "crawls: the epochs end before it has learned",
+        "diverges: the loss jumps about, or explodes",
+    ),
     ("random_forest", "n_estimators"): ("Trees", "scores shake from luck", "costs time and space"),
     ("extra_trees", "n_estimators"): ("Trees", "scores shake from luck", "costs time and space"),
+    ("stacked_trees", "n_estimators"): ("Trees", "scores shake from luck", "costs time and space"),
 }
 
 

@@ -51,8 +51,22 @@ class PrepareResult(TypedDict):
     seed: int
 
 
+class Base(TypedDict):
+    """A complete trial that a stacked one learns from; its folder `dir` lies beside that one's."""
+
+    number: int
+    family: str
+    params: dict[str, Any]
+    dir: str
+    seconds: float | None
+    size: int | None
+
+
 class EvaluateArgs(TypedDict):
-    """A configuration to fit on all folds; models and predictions go into the new folder `out`."""
+    """A configuration to fit on all folds; models and predictions go into the new folder `out`.
+
+    Of a family that stacks it learns from `bases` too, see `automl.engine.stacking`.
+    """
 
     prepared: str
     family: str
@@ -62,6 +76,7 @@ class EvaluateArgs(TypedDict):
     threads: int
     out: str
     deadline_seconds: NotRequired[float | None]
+    bases: NotRequired[list[Base]]
 
 
 class EvaluateResult(TypedDict):

@@ -12,10 +12,12 @@ from typing import Any
 
 from automl.engine.budget import Budget
 from automl.engine.errors import UserError
+from automl.engine.evaluation import read_bases
 from automl.engine.isolation import Limits, Outcome, Seat, plan_seats
 from automl.engine.isolation.pool import lent_seats
 from automl.engine.learners import LEARNERS
 from automl.engine.preparation import open_prepared
+from automl.engine.stacking import choose_bases
 from automl.engine.study import Search, Study
 from automl.engine.trial import Origin, Params, TrialRecord, TrialState
 
@@ -177,8 +179,9 @@ class LocalSearch:
             )
             self._try_all(seats)
             self._choose(seats[0])
+        kept = {Path(part["dir"]) for member in self.members() for part in (member, *read_bases(member))}
         for trial in self.trials:
-            if trial.number not in self.weights:
+            if trial.folder not in kept:
                 shutil.rmtree(trial.folder, ignore_errors=True)
 
     def _try_all(self, seats: Sequence[Seat]) -> None:
@@ -260,6 +263,7 @@ class LocalSearch:
             "threads": self._plan.threads,
             "out": str(trial.folder),
             "deadline_seconds": remaining,
+            "bases": self._bases(trial),
         }
         outcome = seat.run(
             "automl.engine.jobs:evaluate",
@@ -276,6 +280,15 @@ class LocalSearch:
         value = trial.result.get("value")
         score = f"{self.meta['metric']} {value:.5g}" if value is not None else trial.error
         self.settings.say(f"{self.elapsed:7.1f} s  {trial.name:32} {trial.state.value:9} {score}")
+
+    def _bases(self, trial: LocalTrial) -> list[dict[str, Any]]:
+        if not LEARNERS[trial.family].stacks:
+            return []
+        with self._changed:
+            history = self.study.known_to(trial.record(), [other.record() for other in self.trials])
+            known = [self.trials[record.number] for record in history]
+            complete = [other.candidate() for other in known if other.state is TrialState.COMPLETE]
+        return [dict(base) for base in choose_bases(complete)]
 
     def _tell(self, trial: LocalTrial, outcome: Outcome) -> None:
         trial.error = outcome.error

@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from automl.engine import bundle
 from automl.engine.budget import Budget
 from automl.engine.errors import UserError
-from automl.engine.evaluation import as_packaged, read_candidate
+from automl.engine.evaluation import as_packaged, read_members
 from automl.engine.inference import Encoder, Model
 from automl.engine.local import ENSEMBLE, LocalSearch, SearchSettings
 from automl.engine.preparation import LEAST_ROWS, Request, open_prepared, prepare, profile_columns
@@ -330,7 +330,7 @@ def _load_model(found: LocalSearch) -> Model:
     texts = bundle.load_texts(found.prepared / "texts.skops")
     members = found.members()
     _, _, temperature = as_packaged(open_prepared(found.prepared), members)
-    return Model(Encoder(schema, texts), [read_candidate(member) for member in members], temperature)
+    return Model(Encoder(schema, texts), read_members(members), temperature)
 
 
 def _trial_frame(found: LocalSearch) -> pd.DataFrame:

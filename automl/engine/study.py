@@ -23,6 +23,14 @@ from automl.engine.samplers.allocation import family_shares
 from automl.engine.samplers.base import fresh, nearby, signature, tried
 from automl.engine.schema import DataProfile
 from automl.engine.space import Space
+from automl.engine.stacking import (
+    LEAST_BASES,
+    LEAST_ROWS,
+    TOO_FEW_BASES,
+    lacks_bases,
+    may_be_base,
+    stacked_profile,
+)
 from automl.engine.trial import Origin, Params, ParamValue, Proposal, TrialRecord, TrialState
 
 if TYPE_CHECKING:
@@ -48,6 +56,11 @@ SAFETY = 1.25
 GREEDY_SHARE = 0.4
 # The first of a family may take more: it says what the family is worth.
 FIRST_SHARE = 0.55
+STACKED = "On what the best models so far predict: a second layer, ready-made."
+# With the best models of so many families there is enough for a second layer to learn from.
+ENOUGH_BASES = 4
+# It does not begin before this share of the time is left, and begins at the latest with this one.
+STACKED_SHARE, LATEST_SHARE = 0.5, 0.2
 # Tries to find something in a family's space that can end in time.
 ATTEMPTS = 24
 
@@ -64,7 +77,8 @@ class Study:
     families : sequence of str, optional
         Keys of learners; all that can do the task if left out.
     search : {"auto", "random", "grid", "manual"}
-        "auto": strong defaults, then Bayesian search, the time shared among families by merit.
+        "auto": strong defaults, then Bayesian search, the time shared among families by merit; towards the
+        end a second layer, see `automl.engine.stacking`.
         "random" and "grid": each family's default, then that search, the families in turn.
         "manual": proposes nothing.
     seed : int
@@ -101,15 +115,20 @@ class Study:
                 raise UserError(f"{key} cannot do {data.task_type}; take one of {', '.join(possible)}.")
         if not keys:
             raise UserError("families is empty; name at least one, or leave it out for all.")
+        if lacks_bases(keys):
+            raise UserError(TOO_FEW_BASES)
         self.data = data
         self.search = search
         self.seed = seed
         self.budget = budget or Budget()
         self.folds = folds
         self.spaces: dict[str, Space] = {key: get_learner(key).space(data) for key in keys}
+        self.first_layer = {key: space for key, space in self.spaces.items() if not get_learner(key).stacks}
         strong = search == "auto"
         self.sampler = SAMPLERS[search]()
-        self.portfolio = PortfolioSampler(default_entries(self.spaces, data, strong=strong), self.sampler)
+        entries = default_entries(self.first_layer, data, strong=strong)
+        self.portfolio = PortfolioSampler(entries, self.sampler)
+        self.second_layer = self._second_layer() if strong and data.rows >= LEAST_ROWS else []
         self.pruner: Pruner = HalvingPruner() if search in ("auto", "random") else NoPruner()
 
     def next_seed(self, number: int) -> int:
@@ -165,17 +184,19 @@ class Study:
     def should_prune(self, trial: TrialRecord, history: Sequence[TrialRecord]) -> bool:
         """Tell whether a running trial should be stopped, from the folds that it has finished.
 
-        What a person asked for is fitted to its end: they want its score, not only that it is no winner.
+        What a person asked for is fitted to its end: they want its score, not only that it is no winner. So
+        are the few of the second layer: an ensemble gains by those too that are behind the leaders.
         """
-        if trial.origin in (Origin.MANUAL, Origin.SWEEP) or len(trial.fold_scores) >= self.folds:
+        asked = trial.origin in (Origin.MANUAL, Origin.SWEEP)
+        if asked or get_learner(trial.family).stacks or len(trial.fold_scores) >= self.folds:
             return False
-        return self.pruner.should_prune(trial, self._known_to(trial, history))
+        return self.pruner.should_prune(trial, self.known_to(trial, history))
 
     def mark(self, trial: TrialRecord, history: Sequence[TrialRecord]) -> Mark | None:
         """Give what a running trial has to reach now; None while nothing can stop it."""
         if not isinstance(self.pruner, HalvingPruner):
             return None
-        return self.pruner.mark(trial, self._known_to(trial, history))
+        return self.pruner.mark(trial, self.known_to(trial, history))
 
     def is_done(self, history: Sequence[TrialRecord], elapsed: float) -> bool:
         """Tell whether the search is over.
@@ -189,6 +210,12 @@ class Study:
         if self.search == "manual" or not all(record.state.is_final for record in history):
             return False
         return not self.ask(history, 1, remaining)
+
+    def known_to(self, trial: TrialRecord, history: Sequence[TrialRecord]) -> Sequence[TrialRecord]:
+        """Give what a trial may go by: of a budget in trials what any number of seats would know by then."""
+        if self.budget.max_trials is None:
+            return history
+        return [record for record in history if record.number < trial.number - LAG]
 
     def predicted(self, family: str, params: Params) -> float:
         """Give the seconds that a whole trial should take, whatever others have taken."""
@@ -225,35 +252,80 @@ class Study:
         complete = [r for r in history if r.state is TrialState.COMPLETE and r.score is not None]
         return max(complete, key=lambda record: (record.score or 0.0, -record.number), default=None)
 
-    def _known_to(self, trial: TrialRecord, history: Sequence[TrialRecord]) -> Sequence[TrialRecord]:
-        """With a budget in trials, what every number of seats would know by then; else all of it."""
-        if self.budget.max_trials is None:
-            return history
-        return [record for record in history if record.number < trial.number - LAG]
-
     def _fold_seconds(self, family: str, params: Params) -> float:
-        learner = get_learner(family)
+        learner, data = get_learner(family), self.data
+        if learner.stacks:
+            data = stacked_profile(data, sum(may_be_base(key) for key in self.spaces))
         try:
-            return learner.cost(self.data, params).seconds
+            return learner.cost(data, params).seconds
         except KeyError:
             # A record of an older version: a dial has been added since.
-            return learner.cost(self.data, learner.space(self.data).clip(params)).seconds
+            return learner.cost(data, learner.space(data).clip(params)).seconds
+
+    def _second_layer(self) -> list[Proposal]:
+        """The configurations that are stacked once there is something to learn from."""
+        keys = [key for key in self.spaces if get_learner(key).stacks]
+        waiting = {key: list(get_learner(key).portfolio(self.data)) for key in keys}
+        found = []
+        while any(waiting.values()):
+            for key in keys:
+                if waiting[key]:
+                    found.append(Proposal(key, waiting[key].pop(0), Origin.DEFAULT, reason=STACKED))
+        return found
+
+    def _stacked(self, told: Sequence[TrialRecord]) -> list[Proposal]:
+        """What of the second layer has not been tried, if enough of the first is there to learn from."""
+        seen = tried(told)
+        waiting = [each for each in self.second_layer if signature(each.family, each.params) not in seen]
+        if not waiting:
+            return []
+        bases = [key for key in self.spaces if may_be_base(key)]
+        there = {record.family for record in told if record.state is TrialState.COMPLETE} & {*bases}
+        return waiting if len(there) >= max(LEAST_BASES, min(ENOUGH_BASES, len(bases))) else []
+
+    def _stacked_in_time(
+        self, told: Sequence[TrialRecord], model: CostModel, remaining: float
+    ) -> Proposal | None:
+        """Give one of the second layer: as late as those that are left can end, to learn from the best.
+
+        The longest goes first, so that the others can wait for better ones to learn from.
+        """
+        whole = self.budget.remaining(0.0) or 0.0
+        if remaining > STACKED_SHARE * whole:
+            return None
+        costs = [(model.seconds(each.family, each.params), each) for each in self._stacked(told)]
+        fitting = [(cost, each) for cost, each in costs if cost <= remaining / SAFETY]
+        if not fitting:
+            return None
+        # There are as many seats as trials that run, and this one; a stacked one will keep its own.
+        busy = [record for record in told if not record.state.is_final]
+        seats = 1 + sum(not get_learner(record.family).stacks for record in busy)
+        longest, found = max(fitting, key=lambda pair: pair[0])
+        needed = max(sum(cost for cost, _ in fitting) / seats, longest)
+        return found if remaining <= max(SAFETY**2 * needed, LATEST_SHARE * whole) else None
 
     def _any(self, told: Sequence[TrialRecord], number: int) -> Proposal | None:
-        found = self.portfolio.propose(self.spaces, told, count=1, seed=self.next_seed(number))
+        found = self.portfolio.propose(self.first_layer, told, count=1, seed=self.next_seed(number))
         return found[0] if found else None
 
     def _by_number(self, told: Sequence[TrialRecord], number: int) -> Proposal | None:
         """Propose trial ``number`` from what every number of seats would know by then."""
         if not all(record.state.is_final for record in told if record.number < number - LAG):
             return None
-        return self._any(self.settled(told), number)
+        settled = self.settled(told)
+        left = self.budget.trials_left(told)
+        if left is not None and left <= len(self.second_layer) and (stacked := self._stacked(settled)):
+            return stacked[0]
+        return self._any(settled, number)
 
     def _in_time(
         self, told: Sequence[TrialRecord], number: int, model: CostModel, remaining: float
     ) -> Proposal | None:
         """Propose something that can end in the time that is left."""
         limit = remaining / SAFETY
+        stacked = self._stacked_in_time(told, model, remaining)
+        if stacked is not None:
+            return stacked
         entry = self._entry_in_time(told, model, limit)
         if entry is not None:
             return entry
@@ -261,9 +333,9 @@ class Study:
 
         seed = self.next_seed(number)
         rng = np.random.default_rng(seed)
-        first = {key: get_learner(key).first(self.data) for key in self.spaces}
+        first = {key: get_learner(key).first(self.data) for key in self.first_layer}
         affordable = {
-            key: space for key, space in self.spaces.items() if model.seconds(key, first[key]) <= limit
+            key: space for key, space in self.first_layer.items() if model.seconds(key, first[key]) <= limit
         }
         for found in self.sampler.propose(affordable, told, count=1, seed=seed) if affordable else []:
             if model.seconds(found.family, found.params) <= limit:
@@ -286,7 +358,7 @@ class Study:
         if new := [place for place in fitting if waiting[place].family not in started]:
             return waiting[min(new, key=lambda place: costs[place])]
         # Of families that have been tried, only those that do well here: a search may be worth more.
-        shares = family_shares(list(self.spaces), told)
+        shares = family_shares(list(self.first_layer), told)
         good = [place for place in fitting if shares[waiting[place].family] * len(shares) >= 1.0]
         return waiting[good[0]] if good else None
 
@@ -315,7 +387,7 @@ class Study:
             if record.score is not None:
                 scores[record.family] = max(record.score, scores.get(record.family, record.score))
         seen = tried(told)
-        for family in sorted(self.spaces, key=lambda key: -scores.get(key, float("-inf"))):
+        for family in sorted(self.first_layer, key=lambda key: -scores.get(key, float("-inf"))):
             space = self.spaces[family]
             first = space.validate(get_learner(family).first(self.data))
             if signature(family, first) not in seen and model.seconds(family, first) <= limit:

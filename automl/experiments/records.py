@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import cast
+from typing import Any, cast
 
+from automl.core import storage
 from automl.engine.budget import Budget
 from automl.engine.schema import DataProfile
 from automl.engine.study import Search, Study
@@ -40,6 +41,20 @@ def record_of(trial: Trial) -> TrialRecord:
 def records_of(trials: Iterable[Trial]) -> list[TrialRecord]:
     """Trials as the search sees them, by number."""
     return sorted((record_of(trial) for trial in trials), key=lambda record: record.number)
+
+
+def candidate_of(trial: Trial) -> dict[str, Any]:
+    """A complete trial as jobs know it, see `automl.engine.jobs.Candidate`."""
+    return {
+        "id": str(trial.id),
+        "number": trial.number,
+        "family": trial.family,
+        "params": trial.hyperparameters,
+        "dir": str(storage.path_of(trial.folder)),
+        "score": trial.score,
+        "seconds": trial.predict_time,
+        "size": trial.size,
+    }
 
 
 def history_of(experiment: Experiment) -> list[TrialRecord]:

@@ -70,7 +70,13 @@ def read_whole(path: Path, schema: dict[str, Any]) -> pd.DataFrame:
 
 
 def evaluated(
-    folder: Path, family: str, number: int = 0, metric: str = "roc_auc", report: Any = go, **params: Any
+    folder: Path,
+    family: str,
+    number: int = 0,
+    metric: str = "roc_auc",
+    report: Any = go,
+    bases: Any = (),
+    **params: Any,
 ) -> dict[str, Any]:
     """A trial on what `prepared` has left in the folder, as a candidate of an ensemble."""
     out = folder / f"trial-{number}"
@@ -82,10 +88,12 @@ def evaluated(
         "metric": metric,
         "threads": 1,
         "out": str(out),
+        "bases": list(bases),
     }
     result = evaluate(args, report)
     return {
         **result,
+        "seconds": result["predict_time"],
         "id": str(number),
         "number": number,
         "family": family,

@@ -223,14 +223,14 @@ def test_probabilities_of_a_bundle_are_calibrated_on_rows_that_no_fold_model_saw
 def test_a_corrected_mean_is_the_same_after_storing_as_a_graph_and_on_the_board(
     tmp_path, target, metric, other, shares
 ):
-    from automl.engine.evaluation import as_packaged, read_candidate
+    from automl.engine.evaluation import as_packaged, read_members
     from automl.engine.metrics import METRICS
 
     result, folder = packaged(tmp_path, target, metric, families=["lightgbm", "linear"], shares=shares)
     found, frame = open_prepared(tmp_path / "prepared"), people()
     members = [{"dir": str(tmp_path / f"trial-{n}"), **share} for n, share in enumerate(shares)]
     model = inference.load(folder, runtime="skops")
-    own = [read_candidate(member) for member in members]
+    own = read_members(members)
     here = inference.Model(model.encoder, own, model.temperature)
 
     expected = here.predict_raw(frame)

@@ -15,7 +15,7 @@ from automl.engine.diagnostics.influence import Clock, columns_of, dependence, i
 from automl.engine.diagnostics.outoffold import OutOfFold
 from automl.engine.diagnostics.overall import diagnose
 from automl.engine.errors import Damaged
-from automl.engine.evaluation import as_packaged, evaluate, read_predictions
+from automl.engine.evaluation import as_packaged, evaluate, read_members, read_predictions
 from automl.engine.metrics import METRICS
 from automl.engine.preparation import open_prepared
 from automl.engine.reading.stored import seal_table
@@ -192,7 +192,7 @@ def test_rows_are_predicted_again_as_they_were(tmp_path, target, families):
     _, members = fitted(tmp_path, target, *families)
     table = open_prepared(tmp_path / "prepared")
     rows = np.arange(0, 240, 7)
-    again = OutOfFold(table, members, rows)
+    again = OutOfFold(table, read_members(members), rows)
     before = sum(member["weight"] * read_predictions(member["dir"])[rows] for member in members)
     np.testing.assert_allclose(again.predict(again.X), before, rtol=1e-4, atol=1e-5)
     twice = again.predict(np.tile(again.X, (2, 1)))
@@ -206,7 +206,7 @@ def test_rows_are_predicted_again_as_a_corrected_mean_does(tmp_path):
     table = open_prepared(tmp_path / "prepared")
     places, before, temperature = as_packaged(table, members)
 
-    again = OutOfFold(table, members, places, temperature)
+    again = OutOfFold(table, read_members(members), places, temperature)
 
     np.testing.assert_allclose(again.predict(again.X), before, rtol=1e-4, atol=1e-5)
 
@@ -218,7 +218,7 @@ def test_the_column_that_matters_is_found_and_noise_is_told_as_such(tmp_path):
     frame["y"] = frame["signal"] * 3 + (frame["kind"] == "b") + luck.normal(0, 0.3, 500)
     meta, members = fitted(tmp_path, "y", "linear", frame=frame)
     table = open_prepared(tmp_path / "prepared")
-    model = OutOfFold(table, members, np.arange(500))
+    model = OutOfFold(table, read_members(members), np.arange(500))
     columns = columns_of(json.loads((tmp_path / "prepared" / "schema.json").read_text()))
     found = importance(model, METRICS[meta["metric"]], columns, Clock(model, 5.0))
     assert [row["column"] for row in found["columns"]] == ["signal", "kind", "noise"]
@@ -234,7 +234,7 @@ def test_the_partial_dependence_of_a_known_line_is_that_line(tmp_path):
     frame = pd.DataFrame({"x": luck.uniform(0, 10, 400), "kind": luck.choice(["a", "b"], 400)})
     frame["y"] = 2.0 * frame["x"] + 5.0 * (frame["kind"] == "b") + luck.normal(0, 0.1, 400)
     _, members = fitted(tmp_path, "y", "linear", frame=frame)
-    model = OutOfFold(open_prepared(tmp_path / "prepared"), members, np.arange(400))
+    model = OutOfFold(open_prepared(tmp_path / "prepared"), read_members(members), np.arange(400))
     columns = columns_of(json.loads((tmp_path / "prepared" / "schema.json").read_text()))
     line, levels = dependence(model, columns, Clock(model, 5.0), None)
     assert (line["column"], levels["column"]) == ("x", "kind")

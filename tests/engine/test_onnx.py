@@ -33,7 +33,7 @@ from automl.engine.preparation import Request, open_prepared, prepare, profile_c
 from automl.engine.testing import Table, fit_fold, make_table
 from automl.engine.trial import TaskType
 
-FAMILIES = [key for key, learner in LEARNERS.items() if not learner.keeps_rows]
+FAMILIES = [key for key, learner in LEARNERS.items() if not (learner.keeps_rows or learner.stacks)]
 LARGE, SMALL = 120, 4
 
 

@@ -255,6 +255,7 @@ def test_seeds_come_from_the_experiment_and_the_number() -> None:
         ({"search": "magic"}, "search is 'magic'; give one of auto, random, grid, manual"),
         ({"families": ["lgbm"]}, "'lgbm' is not a family"),
         ({"families": []}, "families is empty"),
+        ({"families": ["stacked_network", "linear", "dummy"]}, "learn from what models of at least two"),
     ],
 )
 def test_wrong_settings_are_named(arguments: dict, text: str) -> None:
@@ -339,4 +340,45 @@ def test_a_budget_keeps_time_back_for_the_model() -> None:
 
 def test_all_families_get_a_place_in_a_long_search() -> None:
     history = simulate(Study(SMALL, budget=Budget(max_trials=120)), seats=2)
-    assert {record.family for record in history} == set(LEARNERS)
+    assert {record.family for record in history} == {key for key in LEARNERS if not get_learner(key).stacks}
+
+
+MIDDLING = DataProfile(3_000, 10, TaskType.BINARY, 2)
+
+
+def stacked_numbers(history: list[TrialRecord]) -> list[int]:
+    return [record.number for record in history if get_learner(record.family).stacks]
+
+
+def test_the_last_trials_of_a_search_learn_from_the_others_predictions() -> None:
+    study = Study(MIDDLING, budget=Budget(max_trials=40))
+    one, many = simulate(study, seats=1), simulate(study, seats=8, order=3)
+    assert stacked_numbers(one) == [36, 37, 38, 39]
+    assert outcome(one) == outcome(many)
+    # They differ from the leaders where an ensemble needs it: none is stopped.
+    assert {one[number].state for number in stacked_numbers(one)} == {TrialState.COMPLETE}
+
+
+def test_in_time_they_come_as_late_as_they_can_end() -> None:
+    seconds = 60.0
+    study = Study(MIDDLING, budget=Budget(seconds=seconds))
+    found = proposals_in_time(study, seconds)
+    stacked = [place for place, (each, _) in enumerate(found) if get_learner(each.family).stacks]
+    assert len(stacked) == len(study.second_layer)
+    before = found[stacked[0] - 1][1]
+    costs = sum(study.predicted(each.family, each.params) for each in study.second_layer)
+    assert costs < before < 0.5 * seconds
+    assert found[stacked[-1]][1] >= 0
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"data": SMALL},  # so few rows would teach the luck of the first models
+        {"search": "random"},
+        {"families": ["linear", "lightgbm"]},
+    ],
+)
+def test_a_search_without_a_second_layer(changed: dict) -> None:
+    study = Study(**{"data": MIDDLING, "budget": Budget(max_trials=30), **changed})
+    assert stacked_numbers(simulate(study, seats=2)) == []

@@ -42,6 +42,8 @@ LIBRARIES = (
     "xgboost",
     "catboost",
 )
+# Those that learn from columns alone.
+FAMILIES = [key for key, learner in LEARNERS.items() if not learner.stacks]
 TARGETS = {"bought": "roc_auc", "plan": "log_loss", "spent": "rmse"}
 
 
@@ -111,7 +113,7 @@ def written(folder, frame, target, *, parquet=False, **dialect):
     return folder
 
 
-def member(folder, family, number=0, *, metric, seconds=60.0, **params):
+def member(folder, family, number=0, *, metric, seconds=60.0, bases=(), **params):
     out = folder / f"{family}-{number}-{metric}"
     args = {
         "prepared": str(folder / "prepared"),
@@ -122,10 +124,18 @@ def member(folder, family, number=0, *, metric, seconds=60.0, **params):
         "threads": 1,
         "out": str(out),
         "deadline_seconds": seconds,
+        "bases": list(bases),
     }
     with threadpool_limits(1):
         result = evaluate(args, go)
-    return {"number": number, "family": family, "params": params, "weight": 1.0, "dir": str(out), **result}
+    return {
+        "number": number,
+        "family": family,
+        "params": params,
+        "weight": 1.0,
+        "dir": str(out),
+        "seconds": 0.1,
+    } | result
 
 
 def script(folder, trial):
@@ -200,13 +210,13 @@ def told(places):
                 member(places[target], family, metric=metric, **QUICK.get(family, {})),
             )
             for target, metric in TARGETS.items()
-            for family in LEARNERS
+            for family in FAMILIES
         }
     )
 
 
 @pytest.mark.parametrize("target", TARGETS)
-@pytest.mark.parametrize("family", LEARNERS)
+@pytest.mark.parametrize("family", FAMILIES)
 def test_the_script_of_a_trial_comes_to_its_score(told, family, target):
     _, expected, value = told[family, target]
 
@@ -355,3 +365,50 @@ def test_members_of_an_ensemble_have_a_script_each(places):
     assert list(found) == ["train_13.py", "train_14.py"]
     assert "python train_13.py table.csv" in found["train_13.py"]
     assert "weighs 50.0%" in found["train_13.py"]
+
+
+def stacked(folder, metric, first=0):
+    """The scripts of two trials and of three that are based on them, beside the table; and the three."""
+    bases = [
+        member(folder, "linear", first, metric=metric),
+        member(folder, "lightgbm", first + 1, metric=metric, n_estimators=20, num_leaves=4),
+    ]
+    quick = {
+        "stacked_network": {"epochs": 6, "width": 16},
+        "stacked_trees": {"n_estimators": 20},
+        "stacked_lightgbm": {"n_estimators": 30},
+    }
+    trials = [
+        member(folder, family, number, metric=metric, bases=bases, **params)
+        for number, (family, params) in enumerate(quick.items(), start=first + 2)
+    ]
+    schema = json.loads((folder / "prepared" / "schema.json").read_text())
+    every = [*trials, *bases]
+    fittings = [read_fitting(trial["dir"]) for trial in every]
+    found = scripts(every, fittings, open_prepared(folder / "prepared"), schema, {})
+    for name, text in found.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return found, trials
+
+
+@pytest.mark.parametrize(("target", "metric"), TARGETS.items())
+def test_a_stacked_trial_has_the_others_fitted_first(tmp_path, target, metric):
+    # Without the class of a single row, of which nothing is predicted out of fold.
+    folder = written(tmp_path, table().drop(5), target)
+    found, trials = stacked(folder, metric)
+
+    assert sorted(found) == [f"train_{number}.py" for number in range(5)]
+    for trial in trials:
+        name = f"train_{trial['number']}.py"
+        done = subprocess.run(
+            [sys.executable, "-B", name, "table.csv"], check=False, capture_output=True, text=True, cwd=folder
+        )
+        assert done.returncode == 0, done.stderr
+        *_, last = re.findall(r"out of fold: ([-+\d.e]+);", done.stdout)
+        assert float(last) == pytest.approx(trial["value"], abs=1e-6, rel=1e-6)
+        assert len(done.stdout.splitlines()) == 3
+
+
+def test_of_rows_that_only_train_nothing_is_told(places):
+    found, _ = stacked(places["plan"], "log_loss", first=20)
+    assert sorted(found) == ["train_20.py", "train_21.py"]

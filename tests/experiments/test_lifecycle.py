@@ -45,6 +45,7 @@ def test_a_request_becomes_a_pending_experiment_that_is_prepared_on_commit(
         ({"search": "luck"}, "'luck' is no way to search"),
         ({"families": ["abacus"]}, "Not offered: abacus"),
         ({"families": []}, "The list is empty"),
+        ({"families": ["linear", "stacked_trees"]}, "at least two others predict"),
         ({"time_budget": 1}, "1 s is out of range"),
         ({"max_trials": 0}, "0 is out of range"),
         ({"seed": -1}, "-1 is out of range"),

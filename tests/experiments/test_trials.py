@@ -1,4 +1,5 @@
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.conf import settings
@@ -356,3 +357,37 @@ def test_a_trial_that_begins_anew_has_fitted_nothing():
     assert claim_trial("here") == trial
     trial.refresh_from_db()
     assert trial.fit_time is None
+
+
+def test_a_stacked_trial_learns_from_the_best_of_each_family_so_far(seat):
+    experiment = ExperimentFactory()
+    for number, (family, score, state) in enumerate(
+        [
+            ("dummy", 0.5, "complete"),
+            ("linear", 0.7, "complete"),
+            ("linear", 0.8, "complete"),
+            ("lightgbm", 0.9, "complete"),
+            ("xgboost", 0.95, "running"),
+            ("stacked_trees", 0.99, "complete"),
+        ]
+    ):
+        TrialFactory(experiment=experiment, number=number, family=family, score=score, state=state)
+    trial = add_trial(experiment, family="stacked_network", hyperparameters={})
+
+    assert evaluate_trial("worker")
+
+    given = next(args for job, args in seat.calls if job == "evaluate")
+    assert [base["number"] for base in given["bases"]] == [3, 2]
+    # Where its files lie beside theirs, both may be moved.
+    beside = {Path(base["dir"]).parent for base in given["bases"]}
+    assert beside == {storage.path_of(trial.folder).parent}
+
+
+def test_other_trials_learn_from_columns_alone(seat):
+    experiment = ExperimentFactory()
+    TrialFactory(experiment=experiment, number=0, family="linear", score=0.7, state="complete")
+    add_trial(experiment, family="lightgbm", hyperparameters={})
+
+    assert evaluate_trial("worker")
+
+    assert next(args for job, args in seat.calls if job == "evaluate")["bases"] == []

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from automl.engine.evaluation import read_candidate
-from automl.engine.inference import Member, combine, finish_probabilities, temper
+from automl.engine.inference import Member, as_columns, bases_of, combine, finish_probabilities, temper
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,8 +23,8 @@ class OutOfFold:
     Parameters
     ----------
     prepared : Prepared
-    members : sequence of mapping or of Member
-        `automl.engine.jobs.Candidate`, each with its weight and power; or what was loaded of them.
+    members : sequence of Member
+        Loaded, see `automl.engine.evaluation.read_members`.
     rows : array of int
         Positions in the prepared table; of rows that folds judge.
     temperature : float
@@ -35,14 +34,12 @@ class OutOfFold:
     def __init__(
         self,
         prepared: Prepared,
-        members: Sequence[Mapping[str, Any] | Member],
+        members: Sequence[Member],
         rows: Array,
         temperature: float = 1.0,
     ) -> None:
         self._profile = prepared.profile
-        self._members = [
-            member if isinstance(member, Member) else read_candidate(member) for member in members
-        ]
+        self._members = list(members)
         self._temperature = temperature
         self._folds = np.asarray(prepared.folds)[:, rows]
         # Models are kept in the order in which folds were fitted; a fold that judges no row has none.
@@ -67,8 +64,11 @@ class OutOfFold:
         """Predict as many rows as it has, or a multiple of them: its rows again and again, in order."""
         copies = len(X) // len(self.y)
         folds = np.tile(self._folds, copies)
+        known: dict[int, Array] = {}
+        for base in bases_of(self._members):
+            known[base.key] = self._of_member(base, X, folds, known)
         total = combine(
-            (self._of_member(member, X, folds) for member in self._members),
+            (self._of_member(member, X, folds, known) for member in self._members),
             [member.weight for member in self._members],
             [member.power for member in self._members],
         )
@@ -76,15 +76,18 @@ class OutOfFold:
             return total
         return temper(finish_probabilities(total), self._temperature)
 
-    def _of_member(self, member: Member, X: Array, folds: Array) -> Array:
+    def _of_member(self, member: Member, X: Array, folds: Array, known: Mapping[int, Array]) -> Array:
+        if member.key in known:
+            return known[member.key]
         profile = self._profile
+        matrix = np.concatenate([X, *(as_columns(known[base.key]) for base in member.bases)], axis=1)
         total = np.zeros((len(X), profile.classes) if profile.classes else len(X))
         times = np.zeros(len(X))
         for model, (repeat, fold) in zip(member.models, self._plan, strict=True):
             here = np.flatnonzero(folds[repeat] == fold)
             if not len(here):
                 continue
-            found = model.predict(X[here], classes=profile.classes, categorical=profile.categorical)
+            found = model.predict(matrix[here], classes=profile.classes, categorical=profile.categorical)
             total[here] += finish_probabilities(found) if profile.classes else found
             times[here] += 1
         mean = total / (times[:, None] if total.ndim == 2 else times)

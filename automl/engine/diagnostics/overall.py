@@ -16,7 +16,7 @@ from automl.engine.diagnostics.influence import MOST_ROWS, Clock, Column, column
 from automl.engine.diagnostics.outoffold import OutOfFold
 from automl.engine.diagnostics.regression import regression
 from automl.engine.diagnostics.rows import Table, worst
-from automl.engine.evaluation import as_packaged
+from automl.engine.evaluation import as_packaged, read_members
 from automl.engine.intervals import metrics_with_intervals
 from automl.engine.metrics import METRICS, metrics_for
 from automl.engine.preparation import open_prepared
@@ -54,7 +54,7 @@ def diagnose(args: Mapping[str, Any], report: Report) -> dict[str, Any]:
     report({"event": "curves"})
     columns = columns_of(schema)
     sample = places[np.sort(spread_out(y, MOST_ROWS))]
-    model = OutOfFold(prepared, args["members"], sample, temperature)
+    model = OutOfFold(prepared, read_members(args["members"]), sample, temperature)
     clock = Clock(model, args["seconds"])
     found["importance"] = importance(model, metric, columns, clock)
     ranked = _ranked(columns, found["importance"])

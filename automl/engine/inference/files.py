@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -56,22 +57,30 @@ def load(folder: str | Path | None = None, *, runtime: str = "auto") -> Model:
 
 
 def _stored_model(schema: dict[str, Any], stored: dict[str, Any]) -> Model:
+    found = [_member(member) for member in stored["members"]]
     members = [
-        Member(
-            float(member["weight"]),
-            [
-                FittedModel(
-                    model["preprocess"],
-                    restore(model["estimator"], model.get("trees")),
-                    member["layout"],
-                    model["log_bounds"],
-                )
-                for model in member["models"]
-            ],
-            float(member["temperature"]),
-            float(member["factor"]),
-            float(member.get("power", 0.0)),  # bundles of before there were powers
-        )
-        for member in stored["members"]
+        replace(member, bases=[found[place] for place in told.get("bases", ())])
+        for member, told in zip(found, stored["members"], strict=True)
+        # The others are there for what is based on them.
+        if member.weight or member.power
     ]
     return Model(Encoder(schema, stored["texts"]), members, float(stored["temperature"]))
+
+
+def _member(stored: dict[str, Any]) -> Member:
+    models = [
+        FittedModel(
+            model["preprocess"],
+            restore(model["estimator"], model.get("trees")),
+            stored["layout"],
+            model["log_bounds"],
+        )
+        for model in stored["models"]
+    ]
+    return Member(
+        float(stored["weight"]),
+        models,
+        float(stored["temperature"]),
+        float(stored["factor"]),
+        float(stored.get("power", 0.0)),  # bundles of before there were powers
+    )

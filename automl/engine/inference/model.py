@@ -72,6 +72,10 @@ class Member:
     `temperature` is for probabilities. `factor` is for numbers that were learned as logarithms: the
     exponential of a mean logarithm is less than the mean. `power` is that of its probabilities by which the
     whole is multiplied, see `combine`.
+
+    A stacked member has `bases`: each of its fold models gets what the bases' models of the same fold
+    predict, as columns. So it predicts new rows in the very way in which it was judged, with neither more nor
+    less noise in those columns.
     """
 
     weight: float
@@ -79,14 +83,58 @@ class Member:
     temperature: float = 1.0
     factor: float = 1.0
     power: float = 0.0
+    bases: Sequence[Member] = ()
+
+    @property
+    def key(self) -> int:
+        """What tells its trial from others."""
+        return id(self.models)
 
     def predict(
-        self, X: np.ndarray[Any, Any], *, classes: int, categorical: Sequence[int]
+        self,
+        X: np.ndarray[Any, Any],
+        *,
+        classes: int,
+        categorical: Sequence[int],
+        known: Mapping[int, BasePrediction] | None = None,
     ) -> np.ndarray[Any, Any]:
-        """As `FittedModel.predict`."""
-        total = sum(model.predict(X, classes=classes, categorical=categorical) for model in self.models)
-        mean = np.asarray(total) / len(self.models) * self.factor
-        return mean if self.temperature == 1.0 else temper(finish_probabilities(mean), self.temperature)
+        """As `FittedModel.predict`; what trials predict that are `known`, by key, is not asked again."""
+        if known and self.key in known:
+            return known[self.key].mean
+        known = dict(known or {})
+        for base in self.bases:
+            if base.key not in known:
+                known[base.key] = base.predict_base(X, classes=classes, categorical=categorical)
+        bases = [known[base.key].columns for base in self.bases]
+        total = sum(
+            model.predict(
+                np.concatenate([X, *(columns[fold] for columns in bases)], axis=1) if bases else X,
+                classes=classes,
+                categorical=categorical,
+            )
+            for fold, model in enumerate(self.models)
+        )
+        return self._scaled(np.asarray(total) / len(self.models))
+
+    def predict_base(
+        self, X: np.ndarray[Any, Any], *, classes: int, categorical: Sequence[int]
+    ) -> BasePrediction:
+        """Predict for members that are based on this one."""
+        folds = [model.predict(X, classes=classes, categorical=categorical) for model in self.models]
+        columns = [as_columns(self._scaled(found)) for found in folds]
+        return BasePrediction(self._scaled(np.asarray(sum(folds)) / len(folds)), columns)
+
+    def _scaled(self, found: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        found = found * self.factor
+        return found if self.temperature == 1.0 else temper(finish_probabilities(found), self.temperature)
+
+
+@dataclass(frozen=True)
+class BasePrediction:
+    """What a trial predicts of some rows: the mean, as of any member, and each fold's as columns."""
+
+    mean: np.ndarray[Any, Any]
+    columns: Sequence[np.ndarray[Any, Any]]
 
 
 class Model:
@@ -194,9 +242,12 @@ class Model:
         return temper(finish_probabilities(found), self.temperature)
 
     def _combine(self, frame: pd.DataFrame) -> np.ndarray[Any, Any]:
+        # What bases predict is in memory at once, fold by fold.
+        folds = max((len(base.models) for base in bases_of(self.members)), default=1)
+        step = CHUNK_ROWS // folds
         parts = [
-            self._combine_chunk(frame.iloc[start : start + CHUNK_ROWS])
-            for start in range(0, max(len(frame), 1), CHUNK_ROWS)
+            self._combine_chunk(frame.iloc[start : start + step])
+            for start in range(0, max(len(frame), 1), step)
         ]
         return np.concatenate(parts)
 
@@ -209,9 +260,39 @@ class Model:
     def _combine_matrix(self, X: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         count = len(self.encoder.schema.get("classes") or [])
         categorical = categorical_positions(self.encoder.schema)
-        predicted = (member.predict(X, classes=count, categorical=categorical) for member in self.members)
+        known = {
+            base.key: base.predict_base(X, classes=count, categorical=categorical)
+            for base in bases_of(self.members)
+        }
+        predicted = (
+            member.predict(X, classes=count, categorical=categorical, known=known) for member in self.members
+        )
         weights, powers = zip(*((member.weight, member.power) for member in self.members), strict=True)
         return combine(predicted, weights, powers)
+
+
+def bases_of(members: Sequence[Member]) -> list[Member]:
+    """Those whose predictions any of the members takes for columns, each once."""
+    return list({base.key: base for member in members for base in member.bases}.values())
+
+
+def as_columns(predicted: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """What a stacked model is told of a prediction.
+
+    Of two classes the logarithm of the odds, of more that of each probability; numbers stay what they are.
+
+    Parameters
+    ----------
+    predicted : array of shape (rows,) or (rows, classes)
+
+    Returns
+    -------
+    array of float32, shape (rows, columns)
+    """
+    if predicted.ndim == 1:
+        return predicted[:, None].astype(np.float32)
+    logs: np.ndarray[Any, Any] = np.log(np.maximum(predicted, LEAST_POOLED)).astype(np.float32)
+    return logs[:, 1:] - logs[:, :1] if logs.shape[1] == 2 else logs
 
 
 def combine(

@@ -13,6 +13,7 @@ from automl.engine.learners.forest import ExtraTrees, RandomForest
 from automl.engine.learners.linear import Linear
 from automl.engine.learners.neighbors import Neighbors
 from automl.engine.learners.network import NeuralNetwork
+from automl.engine.learners.stacked import StackedLightGBM, StackedNetwork, StackedTrees
 from automl.engine.trial import TaskType
 
 __all__ = ["LEARNERS", "Cost", "Fit", "Learner", "LearningCurve", "families_for", "get_learner"]
@@ -30,6 +31,9 @@ LEARNERS: dict[str, Learner] = {
         CatBoost(),
         XGBoost(),
         NeuralNetwork(),
+        StackedNetwork(),
+        StackedTrees(),
+        StackedLightGBM(),
     )
 }
 

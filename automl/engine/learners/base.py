@@ -89,6 +89,8 @@ class Learner(ABC):
         categories are int32 codes (-1: missing).
     keeps_rows : bool
         The fitted model holds rows of the training data.
+    stacks : bool
+        Learns from what trials of other families predict too: those are further columns of X.
     training : int
         Raised where the same hyperparameters come to another model than before.
     """
@@ -99,6 +101,7 @@ class Learner(ABC):
     task_types: ClassVar[frozenset[TaskType]] = ALL_TASKS
     layout: ClassVar[Literal["array", "frame"]] = "array"
     keeps_rows: ClassVar[bool] = False
+    stacks: ClassVar[bool] = False
     training: ClassVar[int] = 1
 
     @abstractmethod

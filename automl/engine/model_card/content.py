@@ -276,11 +276,27 @@ def _members(about: About) -> list[Block]:
                 ]
         label = f"{get_learner(member['family']).label} #{member['number']}"
         own = tuple(part for part in dials if part) or "its defaults"
-        rows.append([label, f"{member['weight']:.1%}", *_power(about, member), own])
+        weight = f"{member['weight']:.1%}" if member["weight"] or member.get("power") else "none"
+        rows.append([label, weight, *_power(about, member), own])
     figures = ["Weight", "Power"] if _has_powers(about) else ["Weight"]
     table = Table(["Member", *figures, "Hyperparameters"], rows, frozenset(range(1, 1 + len(figures))))
-    told = [Paragraph(text) for text in (models, *_corrected(about))]
+    told = [Paragraph(text) for text in (models, *_based(about), *_corrected(about))]
     return [table, *told]
+
+
+def _based(about: About) -> list[str]:
+    """What stacked members get beside the columns."""
+    by_bases: dict[str, list[str]] = {}
+    for member in about.members:
+        if member.get("based_on"):
+            by_bases.setdefault(", ".join(member["based_on"]), []).append(
+                f"{get_learner(member['family']).label} #{member['number']}"
+            )
+    return [
+        f"Based on the columns and on what {bases} predict, fold by fold: {', '.join(names)}. What has no "
+        "weight is there for that alone."
+        for bases, names in by_bases.items()
+    ]
 
 
 def _has_powers(about: About) -> bool:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from onnx import TensorProto
 
-from automl.engine.inference import LEAST_POOLED, Model
+from automl.engine.inference import LEAST_POOLED, Model, bases_of
 from automl.engine.onnx.columns import ROWS, add_columns, input_ports
 from automl.engine.onnx.features import Inputs
 from automl.engine.onnx.graph import DOUBLE, FLOAT, INT64, STRING, Graph, Port
 from automl.engine.onnx.heads import finish_probabilities, keep_sign, logarithm, scale, temper, total_of
-from automl.engine.onnx.members import Task, add_member
+from automl.engine.onnx.members import Task, add_base, add_member
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -97,11 +97,10 @@ def _add_model(
         if feature["kind"] == "category"
     }
     inputs = Inputs(graph, MATRIX, levels, len(schema["features"]), rows=X)
+    known = {base.key: add_base(inputs, base, Task(classes), thresholds) for base in bases_of(model.members)}
     parts, logs, bounds = [], [], []
     for member in model.members:
-        found = add_member(inputs, member, Task(classes), thresholds)
-        if member.temperature != 1.0:
-            found = temper(graph, finish_probabilities(graph, found), member.temperature)
+        found = add_member(inputs, member, Task(classes), thresholds, known)
         if member.power:
             logs.append(scale(graph, logarithm(graph, found, LEAST_POOLED), member.power))
         if member.weight:

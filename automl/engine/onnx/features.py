@@ -46,9 +46,18 @@ class Inputs:
         self.matrix = matrix
         self.levels = levels
         self.width = width
+        self.own = width  # columns of the table; those after them are what models predict
         self.rows = rows
         self.categories = sorted(levels)
         self._codes: str | None = None
+
+    def widened(self, columns: Sequence[str], count: int) -> Inputs:
+        """The same with so many further columns of numbers."""
+        found = Inputs(
+            self.graph, self.graph.concat([self.matrix, *columns]), self.levels, self.width + count
+        )
+        found.rows, found._codes, found.own = self.rows, self._codes, self.own
+        return found
 
     def codes(self) -> str:
         """Codes of all categories as int64, each one more than in the matrix."""

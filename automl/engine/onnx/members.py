@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from automl.engine.inference import FittedModel, Member
+from automl.engine.inference import LEAST_POOLED, FittedModel, Member
 from automl.engine.onnx.boosting import BOOSTED, Boosted, from_node_table
 from automl.engine.onnx.catboost import add_catboost
 from automl.engine.onnx.dense import add_dense
 from automl.engine.onnx.features import Columns, Inputs, Source, TreeMatrix, number_categories, tree_sources
-from automl.engine.onnx.graph import DOUBLE, INT64, Unsupported
-from automl.engine.onnx.heads import Fold, both_chances, mean_number, mean_probability, scale
+from automl.engine.onnx.graph import DOUBLE, FLOAT, INT64, Unsupported
+from automl.engine.onnx.heads import (
+    Fold,
+    both_chances,
+    finish_probabilities,
+    logarithm,
+    mean_number,
+    mean_probability,
+    scale,
+    temper,
+    total_of,
+)
 from automl.engine.onnx.trees import Tree, ensemble
 
 if TYPE_CHECKING:
@@ -35,26 +45,83 @@ class Task:
     classes: int
 
 
-def add_member(inputs: Inputs, member: Member, task: Task, thresholds: list[tuple[int, float]]) -> str:
-    """Add a member: numbers of shape (rows, 1), or probabilities of shape (rows, classes), not yet tempered.
+@dataclass(frozen=True, slots=True)
+class Base:
+    """What a trial predicts that others are based on: the mean, and each fold's as columns of float32."""
+
+    mean: str
+    columns: Sequence[str]
+
+
+def add_member(
+    inputs: Inputs,
+    member: Member,
+    task: Task,
+    thresholds: list[tuple[int, float]],
+    known: Mapping[int, Base],
+) -> str:
+    """Add a member: numbers of shape (rows, 1), or probabilities of shape (rows, classes).
 
     Parameters
     ----------
     thresholds : list
         Is extended by the columns of the matrix and the values at which trees split them.
+    known : mapping
+        By key what is in the graph already, among it all that the member is based on.
     """
-    kind = type(member.models[0].estimator).__name__
+    if member.key in known:
+        return known[member.key].mean
+    if not member.bases:
+        return _scaled(inputs, member, _add_models(inputs, member.models, task, thresholds), task)
+    each = task.classes if task.classes > 2 else 1
+    folds = []
+    for fold, model in enumerate(member.models):
+        columns = [known[base.key].columns[fold] for base in member.bases]
+        folds.append(_add_models(inputs.widened(columns, each * len(columns)), [model], task, thresholds))
+    return _scaled(inputs, member, _mean_of(inputs, folds), task)
+
+
+def add_base(inputs: Inputs, member: Member, task: Task, thresholds: list[tuple[int, float]]) -> Base:
+    """Add what others are based on."""
+    graph = inputs.graph
+    folds = [_add_models(inputs, [model], task, thresholds) for model in member.models]
+    columns = []
+    for found in folds:
+        value = _scaled(inputs, member, found, task)
+        if task.classes:
+            value = logarithm(graph, value, LEAST_POOLED)
+        if task.classes == 2:
+            value = graph.add("Sub", graph.take(value, [1]), graph.take(value, [0]))
+        columns.append(graph.cast(value, FLOAT))
+    return Base(_scaled(inputs, member, _mean_of(inputs, folds), task), columns)
+
+
+def _mean_of(inputs: Inputs, folds: Sequence[str]) -> str:
+    return scale(inputs.graph, total_of(inputs.graph, folds), 1.0 / len(folds))
+
+
+def _scaled(inputs: Inputs, member: Member, found: str, task: Task) -> str:
+    graph = inputs.graph
+    found = scale(graph, found, member.factor)
+    if member.temperature == 1.0:
+        return found
+    return temper(graph, finish_probabilities(graph, found), member.temperature)
+
+
+def _add_models(
+    inputs: Inputs, models: Sequence[FittedModel], task: Task, thresholds: list[tuple[int, float]]
+) -> str:
+    """Add the mean of what fold models predict."""
+    kind = type(models[0].estimator).__name__
     if kind in BOOSTED:
-        found = _add_boosted(inputs, member.models, task, thresholds)
-    elif kind.startswith(("RandomForest", "ExtraTrees")):
-        found = _add_forest(inputs, member.models, task, thresholds)
-    elif kind.startswith("CatBoost"):
-        found = _finish(inputs, *add_catboost(inputs, member.models, thresholds), member.models, task)
-    elif kind.startswith("Dummy"):
-        found = _add_constant(inputs, member.models, task)
-    else:
-        found = _finish(inputs, *add_dense(inputs, member.models), member.models, task)
-    return scale(inputs.graph, found, member.factor)
+        return _add_boosted(inputs, models, task, thresholds)
+    if kind.startswith(("RandomForest", "ExtraTrees")):
+        return _add_forest(inputs, models, task, thresholds)
+    if kind.startswith("CatBoost"):
+        return _finish(inputs, *add_catboost(inputs, models, thresholds), models, task)
+    if kind.startswith("Dummy"):
+        return _add_constant(inputs, models, task)
+    return _finish(inputs, *add_dense(inputs, models), models, task)
 
 
 def _finish(
@@ -98,7 +165,7 @@ def _add_boosted(
     starts: list[Array] = []
     for fold in folds:
         trees, outputs, start = _without_constants(fold)
-        _note(thresholds, trees, inputs.width)
+        _note(thresholds, trees, inputs.own)
         sums.append(_sum_up(inputs, matrix, trees, outputs, len(start)))
         starts.append(start)
     raw = graph.add("Add", graph.concat(sums), graph.constant(np.concatenate(starts)))
@@ -154,7 +221,7 @@ def _add_forest(
         forests.append([columns.tree(tree) for tree in found])
     matrix = shared.name()
     for forest in forests:
-        _note(thresholds, forest, inputs.width)
+        _note(thresholds, forest, inputs.own)
     if task.classes > 2:
         return _mean_rows(inputs, matrix, forests, tables)
     numbers = mean_number(

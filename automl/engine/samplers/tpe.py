@@ -53,8 +53,8 @@ def next_guess(tried_before: int, usable: int) -> Guess:
 
 
 def searched(families: Iterable[str]) -> list[str]:
-    """Leave out the families that can't be shipped: searching them would pay for nothing."""
-    keys = list(families)
+    """Leave out the families that can't be shipped, which would pay for nothing, and those that stack."""
+    keys = [key for key in families if not (key in LEARNERS and LEARNERS[key].stacks)]
     return [key for key in keys if not _holds_rows(key)] or keys
 
 

@@ -224,4 +224,7 @@ RECIPES = {
     "xgboost": _xgboost,
     "catboost": _catboost,
     "neural_network": _network,
+    "stacked_network": _network,
+    "stacked_trees": _forest,
+    "stacked_lightgbm": _lightgbm,
 }

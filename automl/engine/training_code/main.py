@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from automl.engine.calibration import COOLEST, HOTTEST, LARGEST_FACTOR, LEAST_ROWS, MOST_CELLS
-from automl.engine.inference.model import LEAST_PROBABILITY
+from automl.engine.inference.model import LEAST_POOLED, LEAST_PROBABILITY
 
 # What the functions below and those of `table` import, where they are used.
 MODULES = {
@@ -38,6 +38,24 @@ def as_frame(X, categories):
     columns |= {f"f{place}": np.nan_to_num(X[:, place], nan=-1).astype(np.int32) for place in categories}
     return pd.DataFrame(columns)
 '''
+AS_COLUMNS = {
+    "number": '''
+def as_columns(predicted):
+    """What is told of numbers that another model predicts."""
+    return predicted[:, None].astype(np.float32)
+''',
+    "odds": f'''
+def as_columns(predicted):
+    """What is told of probabilities that another model predicts: the logarithm of the odds."""
+    logs = np.log(np.maximum(predicted.astype(np.float32).astype(float), {LEAST_POOLED})).astype(np.float32)
+    return logs[:, 1:] - logs[:, :1]
+''',
+    "logs": f'''
+def as_columns(predicted):
+    """What is told of probabilities that another model predicts: their logarithms."""
+    return np.log(np.maximum(predicted.astype(np.float32).astype(float), {LEAST_POOLED})).astype(np.float32)
+''',
+}
 FINISH = f'''
 def finish(p):
     """No class is impossible, and the probabilities of a row add up to 1."""
@@ -75,6 +93,8 @@ class Facts:
         How labels are written: as "numbers", "truth values" or "words"; empty where a number is predicted.
     only_training, empty_folds : bool
         Some rows are never judged; some folds judge no row.
+    told : str
+        What a stacked trial is told of predictions, see `AS_COLUMNS`; empty for others.
     """
 
     metric: str
@@ -91,6 +111,7 @@ class Facts:
     tempers: bool
     only_training: bool
     empty_folds: bool
+    told: str = ""
 
 
 def parts(facts: Facts) -> list[str]:
@@ -98,6 +119,7 @@ def parts(facts: Facts) -> list[str]:
     score = ["def score(y, p):", f'    """{facts.metric}."""', *(f"    {line}" for line in facts.formula)]
     return [
         *([AS_FRAME] if facts.frame else []),
+        *([AS_COLUMNS[facts.told]] if facts.told else []),
         *([FINISH] if facts.classes else []),
         *([TEMPER] if facts.tempers else []),
         "\n".join(score),
@@ -109,6 +131,14 @@ def _main(facts: Facts) -> list[str]:
     lines = ['"""Fit on all folds, print the score, and save the models if a file for them is named."""']
     names = "names" if facts.splits else "_"
     lines += ["table = read(path)", *_target(facts), f"X, {names} = prepare(table)"]
+    if facts.told:
+        lines += [
+            "# Each is fitted first: what it predicts of a row it has not seen stands beside the columns.",
+            "told = [as_columns(import_module(name).main(path)) for name in BASES]",
+            "X = np.concatenate([X, *told], axis=1)",
+        ]
+        if facts.splits:
+            lines.append('names += [f"prediction {place}" for place in range(len(names), X.shape[1])]')
     if facts.splits:
         lines.append("at = split(names)")
     if facts.frame:
@@ -127,6 +157,7 @@ def _main(facts: Facts) -> list[str]:
         f'print(f"{facts.metric} out of fold: {{value:.12g}}; on the leaderboard: {{LEADERBOARD:.12g}}")',
         "if out:",
         "    dump(models, out)  # the mean of their predictions is the model's",
+        "return predicted",
     ]
     return ["def main(path, out=None):", *(f"    {line}" for line in lines)]
 

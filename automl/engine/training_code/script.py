@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
@@ -16,6 +16,7 @@ from automl.engine.learners import Learner, get_learner
 from automl.engine.learners.preprocessing import numeric_columns
 from automl.engine.metrics import METRICS
 from automl.engine.preparation import Prepared
+from automl.engine.stacking import stacked_profile
 from automl.engine.training_code import folds, main, scoring, table
 from automl.engine.training_code.fitting import Recipe, recipe_of
 from automl.engine.training_code.source import WIDTH, Call, Writer, assignment, import_lines, layout, literal
@@ -64,6 +65,11 @@ def training_script(subject: Subject, prepared: Prepared, schema: Mapping[str, A
     learner = get_learner(subject.family)
     if subject.fitting.get("training", 1) != learner.training:
         return None
+    bases = subject.fitting.get("bases", [])
+    if bases and (np.asarray(prepared.folds) < 0).any():
+        # Of rows that only train nothing is predicted out of fold.
+        return None
+    prepared = replace(prepared, profile=stacked_profile(prepared.profile, len(bases)))
     params = learner.space(prepared.profile).validate(dict(subject.params))
     late = subject.fitting["is_late"] and None not in subject.fitting["lengths"]
     try:
@@ -101,6 +107,7 @@ class _Script:
         self.table = table.table_of(schema)
         self.target = str(schema["target"])
         self.is_log = params.get("target") == "log"
+        self.bases = [f"train_{base['number']}" for base in subject.fitting.get("bases", [])]
         self.many: list[str] = []
         self.dials: set[str] = set()
         self.writer = Writer(self._positions())
@@ -155,15 +162,20 @@ class _Script:
         if about.get("dataset_sha256"):
             lines.append(f"Its SHA-256 is {_plain(about['dataset_sha256'])}.")
         if self.subject.is_one_of_several:
-            share = f"{self.subject.weight:.1%}"
-            share += f" (power {self.subject.power:+.3f})" if self.subject.power else ""
-            lines.append(f"It is one of several members of the bundle's model, and weighs {share}.")
+            lines.append(self._share())
         lines += [
             "Fitted on all of its rows, fold by fold. With the same table, the versions of requirements.txt",
             "and a processor of the same make the score is the same to a millionth.",
             '"""',
         ]
         return lines
+
+    def _share(self) -> str:
+        weight, power = self.subject.weight, self.subject.power
+        if not weight and not power:
+            return "Members of the bundle's model learn from what it predicts; it has no weight itself."
+        share = f"{weight:.1%}" + (f" (power {power:+.3f})" if power else "")
+        return f"It is one of several members of the bundle's model, and weighs {share}."
 
     def _imports(self, body: str) -> list[str]:
         modules = {module: set(names) for module, names in self.writer.imports.items()}
@@ -178,6 +190,8 @@ class _Script:
         for module, names in main.MODULES.items():
             if used := {name for name in names if f"{name}(" in body}:
                 modules.setdefault(module, set()).update(used)
+        if self.bases:
+            modules.setdefault("importlib", set()).add("import_module")
         plain = ["import math", "import sys"] if "math." in body else ["import sys"]
         own = {module: modules.pop(module) for module in [*modules] if _is_standard(module)}
         aliases = ["import numpy as np", "import pandas as pd"]
@@ -207,13 +221,16 @@ class _Script:
         if self.late:
             lines += [f"# Time ended fits of the search: the {self._unit()} that each fold's model came to."]
             lines += assignment("ROUNDS", [str(length) for length in fitting["lengths"]])
+        if self.bases:
+            lines += ["# The scripts of the trials that it learns from; they lie beside this one."]
+            lines += assignment("BASES", [literal(name) for name in self.bases])
         lines.append(f"LEADERBOARD = {fitting['value']!r}  # {self.metric.label}, out of fold")
         return lines
 
     def _unit(self) -> str:
-        if self.learner.key in ("random_forest", "extra_trees"):
+        if self.learner.key in ("random_forest", "extra_trees", "stacked_trees"):
             return "trees"
-        return "epochs" if self.learner.key == "neural_network" else "rounds"
+        return "epochs" if self.learner.key in ("neural_network", "stacked_network") else "rounds"
 
     def _dials(self) -> list[str]:
         space = self.learner.space(self.data).dimensions
@@ -332,7 +349,13 @@ class _Script:
             tempers=self.subject.fitting["temperature"] != 1.0,
             only_training=bool((judged < 0).any()),
             empty_folds=not all(np.isin(whole, row).all() for row in judged),
+            told=self._told(),
         )
+
+    def _told(self) -> str:
+        if not self.bases:
+            return ""
+        return {0: "number", 2: "odds"}.get(self.data.classes, "logs")
 
 
 def _is_standard(module: str) -> bool:
@@ -379,4 +402,14 @@ def scripts(
         text = training_script(subject, prepared, schema)
         if text is not None:
             found[name] = text.replace("python FILE", f"python {name}")
-    return found
+    return {name: text for name, text in found.items() if _needed(members, fittings, name) <= found.keys()}
+
+
+def _needed(members: Sequence[Mapping[str, Any]], fittings: Sequence[Fitting | None], name: str) -> set[str]:
+    """The scripts that a script calls."""
+    return {
+        f"train_{base['number']}.py"
+        for member, fitting in zip(members, fittings, strict=True)
+        if fitting is not None and name == f"train_{member['number']}.py"
+        for base in fitting.get("bases", [])
+    }

@@ -28,8 +28,8 @@ from automl.experiments.models import (
     Experiment,
     Trial,
 )
+from automl.experiments.records import candidate_of
 from automl.experiments.services.aside import has_room, open_diagnoses, wake_next
-from automl.experiments.services.packaging import candidate_of
 
 log = structlog.get_logger(__name__)
 # Raised when answers take another form: what was found before is then found anew.

@@ -23,6 +23,7 @@ from automl.core.patience import patiently
 from automl.datasets.models import Dataset, DatasetState
 from automl.engine.learners import LEARNERS, families_for
 from automl.engine.metrics import METRICS
+from automl.engine.stacking import TOO_FEW_BASES, lacks_bases
 from automl.engine.trial import TaskType, TrialState
 from automl.experiments import clock
 from automl.experiments.models import SEARCHES, Experiment, ExperimentState, Phase, Trial
@@ -166,6 +167,8 @@ def _choice_errors(request: ExperimentRequest) -> dict[str, str]:
             )
         elif not request.families:
             errors["families"] = "The list is empty. Leave it out to try every family."
+        elif lacks_bases(request.families):
+            errors["families"] = TOO_FEW_BASES
     return errors
 
 

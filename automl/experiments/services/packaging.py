@@ -28,6 +28,7 @@ from automl.experiments.models import (
     TrainedModel,
     Trial,
 )
+from automl.experiments.records import candidate_of
 from automl.experiments.services.aside import due_graphs, has_room, wake_next
 from automl.experiments.services.leftovers import remove_path
 
@@ -36,19 +37,6 @@ log = structlog.get_logger(__name__)
 BUNDLES_KEPT = timedelta(hours=1)
 # What of a bundle written anew is stored: the rest would tell of the board of another day.
 OF_THE_FILE = ("files", "sha256", "size")
-
-
-def candidate_of(trial: Trial) -> dict[str, Any]:
-    return {
-        "id": str(trial.id),
-        "number": trial.number,
-        "family": trial.family,
-        "params": trial.hyperparameters,
-        "dir": str(storage.path_of(trial.folder)),
-        "score": trial.score,
-        "seconds": trial.predict_time,
-        "size": trial.size,
-    }
 
 
 def package_trial(trial: Trial) -> TrainedModel:

@@ -28,9 +28,10 @@ from automl.experiments.models import (
     TrainedModel,
     Trial,
 )
+from automl.experiments.records import candidate_of
 from automl.experiments.services.aside import wake_next
 from automl.experiments.services.lifecycle import STOPPED, fail_experiment
-from automl.experiments.services.packaging import candidate_of, write_bundle
+from automl.experiments.services.packaging import write_bundle
 from automl.experiments.states import advance_experiment, advance_trial
 
 log = structlog.get_logger(__name__)

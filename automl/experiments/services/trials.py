@@ -23,12 +23,14 @@ from automl.core.health import live_workers
 from automl.core.patience import patiently
 from automl.engine.budget import SEARCHED
 from automl.engine.isolation import Outcome
+from automl.engine.learners import get_learner
 from automl.engine.reasons import why_proposed
+from automl.engine.stacking import choose_bases
 from automl.engine.study import Study
 from automl.engine.trial import Origin, Proposal, TrialRecord, TrialState
 from automl.experiments import clock
 from automl.experiments.models import Experiment, ExperimentState, Trial
-from automl.experiments.records import budget_of, history_of, record_of, study_of
+from automl.experiments.records import budget_of, candidate_of, history_of, record_of, study_of
 from automl.experiments.services.lifecycle import stop_experiment
 from automl.experiments.services.losses import NUDGE_SECONDS, lose_trial, remove_files
 from automl.experiments.states import advance_trial
@@ -255,6 +257,7 @@ def _evaluate(trial: Trial) -> None:
             "threads": seats.seat_plan().threads,
             "out": str(storage.path_of(trial.folder)),
             "deadline_seconds": max(0.0, deadline - time.monotonic()),
+            "bases": _bases(trial, study),
         },
         seconds=settings.LONGEST_JOB_SECONDS,
         on_report=on_report,
@@ -272,6 +275,17 @@ def _evaluate(trial: Trial) -> None:
     # A write that went through without our hearing so is found done at the next try.
     if outcome.status != "ok" or (not told and not ours.filter(state=TrialState.COMPLETE.value).exists()):
         remove_files(trial)
+
+
+def _bases(trial: Trial, study: Study) -> list[dict[str, Any]]:
+    """What a trial of a family that stacks learns from, as things stand now."""
+    if not get_learner(trial.family).stacks:
+        return []
+    history = history_of(trial.experiment)
+    known = {record.number for record in study.known_to(record_of(trial), history)}
+    complete = trial.experiment.trials.filter(state=TrialState.COMPLETE.value)
+    candidates = [candidate_of(other) for other in complete if other.number in known]
+    return [dict(base) for base in choose_bases(candidates)]
 
 
 def _after_fold(trial: Trial, held: QuerySet[Trial], study: Study, *, last: bool) -> str:
