@@ -44,9 +44,10 @@ from automl.engine.errors import UserError
 from automl.engine.evaluation import as_packaged, read_members
 from automl.engine.inference import Encoder, Model
 from automl.engine.inference.verify import EPSILON
-from automl.engine.learners import LEARNERS, families_for
+from automl.engine.learners import LEARNERS, families_for, stacks
 from automl.engine.preparation import open_prepared
 from automl.engine.reading import read_frame
+from automl.engine.stacking import choose_bases, may_be_base
 from benchmarks.bundles_shown import holds, shown
 
 # Of each class so many rows stay in the sample, where it has them.
@@ -151,6 +152,7 @@ class Work:
                 "threads": os.cpu_count() or 1,
                 "out": str(out),
                 "deadline_seconds": FIT_SECONDS,
+                "bases": self.bases() if stacks(family) else [],
             }
             result = jobs.evaluate(args, go_on)
             told.write_text(json.dumps({"score": result["score"], "size": result["size"]}), encoding="utf-8")
@@ -158,6 +160,11 @@ class Work:
         number = list(LEARNERS).index(family)
         return {"id": family, "number": number, "family": family, "params": params, "dir": str(out),
                 "seconds": None, "weight": 1.0, **known_of_it}  # fmt: skip
+
+    def bases(self) -> list[Any]:
+        """What stacked trials learn from."""
+        families = families_for(self.meta["task_type"])
+        return [*choose_bases([self.trial(known) for known in families if may_be_base(known)])]
 
     def members(self, family: str) -> list[dict[str, Any]]:
         """The trial of a family; of an ensemble those that the service blends, or the three best."""

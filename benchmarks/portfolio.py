@@ -32,6 +32,7 @@ from automl.engine.preparation import Request, open_prepared, prepare, profile_c
 from automl.engine.reading import convert_table, read_frame
 from automl.engine.samplers.base import signature
 from automl.engine.selection import loss_of
+from automl.engine.stacking import may_be_base
 
 SECONDS = 30.0
 RANDOM = 4
@@ -85,7 +86,7 @@ def configurations(folder: Path, seed: int) -> Iterator[tuple[str, str, dict[str
         named |= {f"portfolio-{n}": space.validate(p) for n, p in enumerate(learner.portfolio(data))}
         named |= {f"random-{n}": space.sample(generator) for n in range(RANDOM if space.dimensions else 0)}
         for name, params in named.items():
-            if family != "dummy" and not learner.keeps_rows and signature(family, params) not in seen:
+            if may_be_base(family) and signature(family, params) not in seen:
                 seen.add(signature(family, params))
                 yield family, name, dict(params)
 

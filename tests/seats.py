@@ -104,5 +104,7 @@ def _blend(args: dict[str, Any]) -> dict[str, Any]:
         "value": 0.95,
         "score_low": 0.93,
         "score_high": 0.97,
+        "size": 2000,
+        "predict_time": 0.02,
         "tied": ids[:1],
     }

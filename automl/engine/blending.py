@@ -14,10 +14,10 @@ import numpy as np
 
 from automl.engine.ensemble import Blend, blend
 from automl.engine.errors import Damaged
-from automl.engine.evaluation import read_bases, read_predictions, write_predictions
+from automl.engine.evaluation import read_bases, read_predictions, seconds_of, size_of, write_predictions
 from automl.engine.inference import finish_probabilities
 from automl.engine.intervals import difference, interval, is_tie
-from automl.engine.learners import get_learner
+from automl.engine.learners import get_learner, stacks
 from automl.engine.metrics import METRICS, Metric
 from automl.engine.preparation import open_prepared
 from automl.engine.selection import FEW_OF_A_FAMILY, LEVELLED_ROWS, MOST_MEMBERS_OF_FEW_ROWS
@@ -57,7 +57,8 @@ def blend_trials(args: Mapping[str, Any]) -> dict[str, Any]:
     best = metric.score(truth, predictions[0])
     chosen = predictions[0]
     if len(trials) > 1:
-        sizes = [trial.get("size") or 0 for trial in trials]
+        # What stacked ones are based on is mostly there anyway, and has a limit of its own.
+        sizes = [_own_size(trial) for trial in trials]
         found = blend(
             metric,
             truth,
@@ -79,6 +80,8 @@ def blend_trials(args: Mapping[str, Any]) -> dict[str, Any]:
             answer = {"weights": weights, "powers": powers}
             answer |= {"score": max(metric.score_of(value), best)}
             answer |= {"value": value, "score_low": low, "score_high": high}
+            members = [trial for trial in trials if trial["id"] in weights]
+            answer |= {"size": size_of(members), "predict_time": seconds_of(members)}
             answer["gain"] = metric.score_of(value - metric.value(truth, alone))
             chosen = honest
             if args.get("out"):
@@ -193,9 +196,20 @@ def _few_of_each(ranked: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]
 
 
 def _may_enter(trial: Mapping[str, Any]) -> bool:
-    if trial["family"] == "dummy" or (trial.get("size") or 0) > LARGEST_MEMBER:
+    if trial["family"] == "dummy" or _own_size(trial) > LARGEST_MEMBER:
         return False
     return not get_learner(trial["family"]).keeps_rows
+
+
+def _own_size(trial: Mapping[str, Any]) -> int:
+    """Bytes of a trial's own models."""
+    size = int(trial.get("size") or 0)
+    if not stacks(trial["family"]):
+        return size
+    try:
+        return size - sum(int(base["size"]) for base in read_bases(trial))
+    except Damaged:
+        return size  # it will be found when its predictions are read
 
 
 def _members(found: Blend, trials: Sequence[Mapping[str, Any]]) -> tuple[dict[str, float], dict[str, float]]:

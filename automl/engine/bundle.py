@@ -20,7 +20,7 @@ import automl
 from automl.engine import inference
 from automl.engine.conformal import checked, fit_conformal
 from automl.engine.errors import UserError
-from automl.engine.evaluation import as_packaged, read_bases, read_fitting, read_members
+from automl.engine.evaluation import as_packaged, read_bases, read_fitting, read_members, size_of
 from automl.engine.golden import golden
 from automl.engine.inference import Encoder, FittedModel, Member, Model, bases_of
 from automl.engine.inference.safe import check_types
@@ -90,7 +90,7 @@ def package(args: Mapping[str, Any]) -> dict[str, Any]:
     metrics = {**_metrics(prepared, args, model, y, oof), "uncertainty": checked(conformal)}
     told = {**metrics, "provenance": _provenance(args)}
     budget = args["experiment"].get("time_budget") if args.get("hurry") else None
-    excess = _excess(_size(args["members"]), budget)
+    excess = _excess(size_of(args["members"]), budget)
     # Both take several times the room that they have as a file: first one, then the other.
     model_file = skops_bytes(_stored(model))
     check_types(model_file)  # what the list lacks would be refused where the bundle is used
@@ -253,16 +253,6 @@ def _told_parts(members: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]
     ]
     others = {base["number"]: base for found in bases for base in found if base["number"] not in own}
     return [*told, *others.values()]
-
-
-def _size(members: Sequence[Mapping[str, Any]]) -> int:
-    """Bytes of all models; the size of a stacked trial has that of its bases in it."""
-    bases = {base["number"]: base["size"] for member in members for base in read_bases(member)}
-    own = {
-        member["number"]: (member.get("size") or 0) - sum(base["size"] for base in read_bases(member))
-        for member in members
-    }
-    return sum({**bases, **own}.values())
 
 
 def _stored_fold(fitted: FittedModel) -> dict[str, Any]:

@@ -17,11 +17,11 @@ import numpy as np
 
 from automl.engine.calibration import CALIBRATED, fit_temperature, log_factor, member_temperature
 from automl.engine.diagnosis import diagnose
-from automl.engine.errors import Pruned
+from automl.engine.errors import Damaged, Pruned
 from automl.engine.importance import name_columns
 from automl.engine.inference import FittedModel, Member, as_frame, combine, finish_probabilities, temper
 from automl.engine.intervals import interval
-from automl.engine.learners import Learner, get_learner
+from automl.engine.learners import Learner, get_learner, stacks
 from automl.engine.learners.boosting import is_late
 from automl.engine.metrics import METRICS
 from automl.engine.preparation import Prepared, open_prepared
@@ -48,6 +48,7 @@ class Base(TypedDict):
     family: str
     params: dict[str, Any]
     size: int
+    seconds: float
     folder: str
 
 
@@ -165,6 +166,7 @@ def _told(base: Mapping[str, Any]) -> Base:
         "family": base["family"],
         "params": dict(base["params"]),
         "size": base["size"] or 0,
+        "seconds": base["seconds"] or 0.0,
         "folder": Path(base["dir"]).name,
     }
 
@@ -364,8 +366,9 @@ def read_member(folder: str | Path) -> Member:
 def read_bases(candidate: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What a trial is based on, each as a candidate of no weight; nothing for most."""
     fitting = read_fitting(candidate["dir"])
-    if fitting is None:
-        return []
+    found = fitting.get("bases", []) if fitting is not None else []
+    if stacks(candidate["family"]) and not found:
+        raise Damaged(f"What {name_of(candidate)} is based on is no longer known.")
     beside = Path(candidate["dir"]).parent
     return [
         {
@@ -373,11 +376,33 @@ def read_bases(candidate: Mapping[str, Any]) -> list[dict[str, Any]]:
             "family": base["family"],
             "params": base["params"],
             "size": base["size"],
+            "seconds": base["seconds"],
             "dir": str(beside / base["folder"]),
             "weight": 0.0,
         }
-        for base in fitting.get("bases", [])
+        for base in found
     ]
+
+
+def size_of(members: Sequence[Mapping[str, Any]]) -> int:
+    """Bytes of the models of all members; what several are based on counts once."""
+    return int(_sum_of(members, "size"))
+
+
+def seconds_of(members: Sequence[Mapping[str, Any]]) -> float:
+    """What members take to predict a thousand rows together, in milliseconds; shared bases count once."""
+    return _sum_of(members, "seconds")
+
+
+def _sum_of(members: Sequence[Mapping[str, Any]], what: str) -> float:
+    bases: dict[int, float] = {}
+    own: dict[int, float] = {}
+    for member in members:
+        found = {base["number"]: float(base[what]) for base in read_bases(member)}
+        # That of a stacked trial has those of its bases in it.
+        own[member["number"]] = float(member.get(what) or 0) - sum(found.values())
+        bases |= found
+    return sum((bases | own).values())
 
 
 def read_fitting(folder: str | Path) -> Fitting | None:

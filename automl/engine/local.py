@@ -15,7 +15,7 @@ from automl.engine.errors import UserError
 from automl.engine.evaluation import read_bases
 from automl.engine.isolation import Limits, Outcome, Seat, plan_seats
 from automl.engine.isolation.pool import lent_seats
-from automl.engine.learners import LEARNERS
+from automl.engine.learners import LEARNERS, stacks
 from automl.engine.preparation import open_prepared
 from automl.engine.stacking import choose_bases
 from automl.engine.study import Search, Study
@@ -98,7 +98,7 @@ class LocalTrial:
             "params": dict(self.params),
             "dir": str(self.folder),
             "score": self.result["score"],
-            "seconds": self.seconds,
+            "seconds": self.result["predict_time"],
             "size": self.result["size"],
             "weight": weight,
             "power": power,
@@ -176,6 +176,7 @@ class LocalSearch:
                 seed=settings.seed,
                 budget=settings.budget,
                 folds=self.meta["folds"] * self.meta["repeats"],
+                repeats=self.meta["repeats"],
             )
             self._try_all(seats)
             self._choose(seats[0])
@@ -282,7 +283,7 @@ class LocalSearch:
         self.settings.say(f"{self.elapsed:7.1f} s  {trial.name:32} {trial.state.value:9} {score}")
 
     def _bases(self, trial: LocalTrial) -> list[dict[str, Any]]:
-        if not LEARNERS[trial.family].stacks:
+        if not stacks(trial.family):
             return []
         with self._changed:
             history = self.study.known_to(trial.record(), [other.record() for other in self.trials])
@@ -371,7 +372,9 @@ class LocalSearch:
                 "score": found["value"],
                 "score_low": found["score_low"],
                 "score_high": found["score_high"],
-                **{key: sum(r[key] for r in own) for key in ("fit_time", "predict_time", "size")},
+                "fit_time": sum(result["fit_time"] for result in own),
+                "predict_time": found["predict_time"],
+                "size": found["size"],
                 "hyperparameters": {},
             }
             leads = found["score"] >= self._ranked()[0].result["score"]

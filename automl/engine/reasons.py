@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from automl.engine.learners import LEARNERS
+from automl.engine.learners import LEARNERS, stacks
 from automl.engine.samplers.allocation import FLOOR, Merit, next_family
 from automl.engine.samplers.base import signature
 from automl.engine.samplers.tpe import Guess, next_guess, searched
@@ -18,6 +18,7 @@ GUESSES = {
     Guess.NEAR: "a small step from the family's best, to refine it",
     Guess.MODEL: "values that are frequent among the family's good trials and rare among its others (TPE)",
 }
+SECOND = " Before the end a second layer learns from what the best models predict."
 WHY_ASKED = {Origin.MANUAL: "Asked for by hand.", Origin.SWEEP: "A point of a sweep."}
 
 
@@ -89,8 +90,17 @@ def what_is_next(
     history = study.settled(history, predicted)
     ready = (each for each in history if each.origin is Origin.DEFAULT or not each.state.is_final)
     waiting = study.portfolio.waiting(ready)
+    stacked = study.stacked_waiting(history)
+    left = study.budget.trials_left(history)
+    if stacked and left is not None and left <= len(study.second_layer):
+        return f"A second layer: {_label(stacked[0].family)}, on what the best models so far predict."
+    return _next_of_the_first(study, history, waiting) + (SECOND if stacked else "")
+
+
+def _next_of_the_first(study: Study, history: Sequence[TrialRecord], waiting: Sequence[Proposal]) -> str:
+    own_choice = (Origin.DEFAULT, Origin.SEARCH)
     latest = max(
-        (record for record in history if record.origin in (Origin.DEFAULT, Origin.SEARCH)),
+        (record for record in history if record.origin in own_choice and not stacks(record.family)),
         key=lambda record: record.number,
         default=None,
     )
@@ -104,7 +114,7 @@ def what_is_next(
         )
     if study.search != "auto":
         return "The next point of its family's grid." if study.search == "grid" else "A random draw."
-    family = next_family(searched(study.spaces), history)
+    family = next_family(searched(study.first_layer), history)
     own = [record for record in history if record.family == family]
     return (
         f"{_label(family)}, which has had least of its share: {GUESSES[next_guess(len(own), _usable(own))]}."
@@ -122,6 +132,13 @@ def why_share(merit: Merit, families: int) -> str:
     else:
         words = f"Its best is {merit.gap:.1f} spreads behind the leader"
     return words + (" and it is still improving." if merit.is_improving else ".")
+
+
+def why_stacked(study: Study) -> str:
+    """Say when families that learn from the others' predictions get their time."""
+    if study.second_layer:
+        return "It learns from what the others predict, so it has its turn at the end."
+    return "It learns from what the others predict. This search asks for none; you can."
 
 
 def _usable(own: Sequence[TrialRecord]) -> int:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from automl.engine.errors import UserError
-from automl.engine.learners import get_learner
+from automl.engine.learners import get_learner, stacks
 from automl.engine.schema import DataProfile
 
 if TYPE_CHECKING:
@@ -42,13 +42,18 @@ def choose_bases(trials: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]
     list of mapping
         None of them stacked, or holding rows of the table; as many as a bundle has room for.
     """
+    ranked = sorted(trials, key=lambda trial: (-trial["score"], trial["number"]))
+    ranked = [trial for trial in ranked if may_be_base(trial["family"])]
     chosen: dict[str, Mapping[str, Any]] = {}
     room = MOST_BYTES
-    for trial in sorted(trials, key=lambda trial: (-trial["score"], trial["number"])):
+    for trial in ranked:
         size = trial.get("size") or 0
-        if may_be_base(trial["family"]) and trial["family"] not in chosen and size <= room:
+        if trial["family"] not in chosen and size <= room:
             chosen[trial["family"]] = trial
             room -= size
+    for trial in ranked:
+        if len(chosen) < LEAST_BASES:
+            chosen.setdefault(trial["family"], trial)
     return list(chosen.values())
 
 
@@ -61,17 +66,21 @@ def may_be_base(family: str) -> bool:
 def lacks_bases(families: Iterable[str]) -> bool:
     """Whether some of the families are stacked, and too few of the others can be learned from."""
     keys = list(families)
-    return any(get_learner(key).stacks for key in keys) and sum(map(may_be_base, keys)) < LEAST_BASES
+    return any(map(stacks, keys)) and sum(map(may_be_base, keys)) < LEAST_BASES
 
 
 def check_bases(family: str, bases: Sequence[Mapping[str, Any]]) -> None:
     """Raise UserError if a family needs more trials of others than there are."""
-    learner = get_learner(family)
-    if learner.stacks and len(bases) < LEAST_BASES:
-        raise UserError(
-            f"{learner.label} learns from what models of other families predict: at least {LEAST_BASES} "
-            f"families need a complete trial; there are {len(bases)}. Try it again when there are."
-        )
+    if stacks(family) and len(bases) < LEAST_BASES:
+        raise UserError(too_few(family, len(bases)))
+
+
+def too_few(family: str, bases: int) -> str:
+    """Say that there is not enough yet for a family to learn from."""
+    return (
+        f"{get_learner(family).label} learns from what models of other families predict: at least "
+        f"{LEAST_BASES} families need a complete trial; there are {bases}. Try it again when there are."
+    )
 
 
 def stacked_profile(data: DataProfile, bases: int) -> DataProfile:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, get_args
 
 from automl.engine.budget import Budget, CostModel
 from automl.engine.errors import UserError
-from automl.engine.learners import families_for, get_learner
+from automl.engine.learners import families_for, get_learner, stacks
 from automl.engine.pruners import HalvingPruner, Mark, NoPruner, Pruner
 from automl.engine.samplers import (
     GridSampler,
@@ -59,6 +60,8 @@ FIRST_SHARE = 0.55
 STACKED = "On what the best models so far predict: a second layer, ready-made."
 # With the best models of so many families there is enough for a second layer to learn from.
 ENOUGH_BASES = 4
+# What was stacked in this first part of the seat time so far is stacked again.
+STALE_SHARE = 0.35
 # It does not begin before this share of the time is left, and begins at the latest with this one.
 STACKED_SHARE, LATEST_SHARE = 0.5, 0.2
 # Tries to find something in a family's space that can end in time.
@@ -84,7 +87,9 @@ class Study:
     seed : int
     budget : Budget
     folds : int
-        Folds of a trial; its cost is that of one fold as many times.
+        Folds of a trial, over all repeats; its cost is that of one fold as many times.
+    repeats : int
+        More than one in experiments of older versions, which have no second layer.
 
     Examples
     --------
@@ -105,6 +110,7 @@ class Study:
         seed: int = 0,
         budget: Budget | None = None,
         folds: int = 5,
+        repeats: int = 1,
     ) -> None:
         if search not in get_args(Search):
             raise UserError(f"search is {search!r}; give one of {', '.join(get_args(Search))}.")
@@ -123,12 +129,13 @@ class Study:
         self.budget = budget or Budget()
         self.folds = folds
         self.spaces: dict[str, Space] = {key: get_learner(key).space(data) for key in keys}
-        self.first_layer = {key: space for key, space in self.spaces.items() if not get_learner(key).stacks}
+        self.first_layer = {key: space for key, space in self.spaces.items() if not stacks(key)}
         strong = search == "auto"
         self.sampler = SAMPLERS[search]()
         entries = default_entries(self.first_layer, data, strong=strong)
         self.portfolio = PortfolioSampler(entries, self.sampler)
-        self.second_layer = self._second_layer() if strong and data.rows >= LEAST_ROWS else []
+        layered = strong and data.rows >= LEAST_ROWS and repeats == 1
+        self.second_layer = self._second_layer() if layered else []
         self.pruner: Pruner = HalvingPruner() if search in ("auto", "random") else NoPruner()
 
     def next_seed(self, number: int) -> int:
@@ -188,13 +195,13 @@ class Study:
         are the few of the second layer: an ensemble gains by those too that are behind the leaders.
         """
         asked = trial.origin in (Origin.MANUAL, Origin.SWEEP)
-        if asked or get_learner(trial.family).stacks or len(trial.fold_scores) >= self.folds:
+        if asked or stacks(trial.family) or len(trial.fold_scores) >= self.folds:
             return False
         return self.pruner.should_prune(trial, self.known_to(trial, history))
 
     def mark(self, trial: TrialRecord, history: Sequence[TrialRecord]) -> Mark | None:
         """Give what a running trial has to reach now; None while nothing can stop it."""
-        if not isinstance(self.pruner, HalvingPruner):
+        if not isinstance(self.pruner, HalvingPruner) or stacks(trial.family):
             return None
         return self.pruner.mark(trial, self.known_to(trial, history))
 
@@ -213,7 +220,7 @@ class Study:
 
     def known_to(self, trial: TrialRecord, history: Sequence[TrialRecord]) -> Sequence[TrialRecord]:
         """Give what a trial may go by: of a budget in trials what any number of seats would know by then."""
-        if self.budget.max_trials is None:
+        if self.budget.max_trials is None or trial.origin in (Origin.MANUAL, Origin.SWEEP):
             return history
         return [record for record in history if record.number < trial.number - LAG]
 
@@ -264,7 +271,7 @@ class Study:
 
     def _second_layer(self) -> list[Proposal]:
         """The configurations that are stacked once there is something to learn from."""
-        keys = [key for key in self.spaces if get_learner(key).stacks]
+        keys = [key for key in self.spaces if stacks(key)]
         waiting = {key: list(get_learner(key).portfolio(self.data)) for key in keys}
         found = []
         while any(waiting.values()):
@@ -273,9 +280,15 @@ class Study:
                     found.append(Proposal(key, waiting[key].pop(0), Origin.DEFAULT, reason=STACKED))
         return found
 
-    def _stacked(self, told: Sequence[TrialRecord]) -> list[Proposal]:
+    def stacked_waiting(self, told: Sequence[TrialRecord]) -> list[Proposal]:
         """What of the second layer has not been tried, if enough of the first is there to learn from."""
-        seen = tried(told)
+        seconds = [record.seconds for record in told]
+        # A search that has gone on since for long has others to learn from.
+        before = itertools.accumulate(seconds)
+        fresh_ones = [
+            record for record, spent in zip(told, before, strict=True) if spent >= STALE_SHARE * sum(seconds)
+        ]
+        seen = tried(fresh_ones)
         waiting = [each for each in self.second_layer if signature(each.family, each.params) not in seen]
         if not waiting:
             return []
@@ -293,13 +306,13 @@ class Study:
         whole = self.budget.remaining(0.0) or 0.0
         if remaining > STACKED_SHARE * whole:
             return None
-        costs = [(model.seconds(each.family, each.params), each) for each in self._stacked(told)]
+        costs = [(model.seconds(each.family, each.params), each) for each in self.stacked_waiting(told)]
         fitting = [(cost, each) for cost, each in costs if cost <= remaining / SAFETY]
         if not fitting:
             return None
         # There are as many seats as trials that run, and this one; a stacked one will keep its own.
         busy = [record for record in told if not record.state.is_final]
-        seats = 1 + sum(not get_learner(record.family).stacks for record in busy)
+        seats = 1 + sum(not stacks(record.family) for record in busy)
         longest, found = max(fitting, key=lambda pair: pair[0])
         needed = max(sum(cost for cost, _ in fitting) / seats, longest)
         return found if remaining <= max(SAFETY**2 * needed, LATEST_SHARE * whole) else None
@@ -314,7 +327,7 @@ class Study:
             return None
         settled = self.settled(told)
         left = self.budget.trials_left(told)
-        if left is not None and left <= len(self.second_layer) and (stacked := self._stacked(settled)):
+        if left is not None and left <= len(self.second_layer) and (stacked := self.stacked_waiting(settled)):
             return stacked[0]
         return self._any(settled, number)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from statistics import mean, stdev
 from typing import Literal
 
+from automl.engine.learners import stacks
 from automl.engine.trial import Origin, TrialRecord, TrialState
 
 Verdict = Literal["better", "worse", "within chance", "unknown"]
@@ -108,7 +109,8 @@ def tuning_worth(records: Sequence[TrialRecord]) -> Worth:
     more than `step`, the standard error of the gain; from it follows the chance of as many more trials.
     It cannot see an idea that nobody has tried yet.
     """
-    ended = [record for record in records if record.state.is_final]
+    # Stacked trials are neither: they learn from both.
+    ended = [record for record in records if record.state.is_final and not stacks(record.family)]
     defaults = [record for record in ended if record.origin is Origin.DEFAULT]
     tuned = [record for record in ended if record.origin is not Origin.DEFAULT]
     one, other = _best(defaults), _best(tuned)

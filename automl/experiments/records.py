@@ -94,4 +94,5 @@ def study_of(experiment: Experiment) -> Study:
         seed=experiment.seed,
         budget=budget_of(experiment),
         folds=experiment.prepared["folds"] * experiment.prepared["repeats"],
+        repeats=experiment.prepared["repeats"],
     )

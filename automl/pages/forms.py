@@ -81,7 +81,8 @@ class ExperimentForm(forms.Form):
         label="Model families",
         required=False,
         widget=forms.CheckboxSelectMultiple,
-        help_text="Each of these is tried. The baseline shows what guessing would score.",
+        help_text="Each of these is tried; stacked ones, which learn from what the others predict, at the "
+        "end of an automatic search of 1,000 rows or more. The baseline shows what guessing would score.",
     )
     ignore_columns = forms.MultipleChoiceField(
         label="Columns to ignore",

@@ -12,7 +12,7 @@ from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from automl.engine.reasons import what_is_next, why_share
+from automl.engine.reasons import what_is_next, why_share, why_stacked
 from automl.engine.samplers.allocation import family_merits
 from automl.engine.study import Study
 from automl.engine.trial import TrialRecord, TrialState
@@ -131,7 +131,7 @@ def _raced(
 def _families(study: Study, rows: Sequence[TrialRow], history: Sequence[TrialRecord]) -> dict[str, Any]:
     """Each family's part of the seats so far, what it gets now, and why."""
     keys = list(study.spaces)
-    merits = family_merits(keys, history)
+    merits = family_merits(list(study.first_layer), history)
     spent = dict.fromkeys(keys, 0.0)
     counts: Counter[str] = Counter()
     for row in rows:
@@ -156,8 +156,8 @@ def _families(study: Study, rows: Sequence[TrialRow], history: Sequence[TrialRec
                 "seconds": spent[key],
                 "had": spent[key] / total if total else 0.0,
                 "bar": charts.bar(spent[key] / total if total else 0.0, most=most),
-                "share": merits[key].share,
-                "why": why_share(merits[key], len(keys)),
+                "share": merits[key].share if key in merits else 0.0,
+                "why": why_share(merits[key], len(merits)) if key in merits else why_stacked(study),
             }
             for key in order
         ],

@@ -54,6 +54,7 @@ def _shown(trial: Trial) -> dict[str, Any]:
         "dials": _dials(trial),
         "learned": _figures(trial.learned),
         "ranked": _ranked(trial.learned),
+        "based_on": trial.learned.get("based_on", []),
         "curve": charts.learning_curve(trial.learning_curve),
         "curve_table": _curve_table(trial),
         "live": not TrialState(trial.state).is_final,
@@ -101,7 +102,7 @@ def _figures(learned: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]
     for name, value in learned.items():
         if isinstance(value, dict):
             rows += _figures(value, f"{prefix}{name}.")
-        elif name not in BY_POSITION:
+        elif name not in (*BY_POSITION, "based_on"):
             rows.append((f"{prefix}{name}", value))
     return rows
 

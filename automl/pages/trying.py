@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 
 from automl.engine.errors import UserError
+from automl.engine.learners import stacks
 from automl.experiments import serving
 from automl.experiments.models import TrainedModel, Trial
 from automl.pages import charts
@@ -84,9 +85,14 @@ def inputs_of(model: TrainedModel) -> list[Input]:
 
 def _by_importance(model: TrainedModel) -> list[str]:
     trial = model.trial
-    if model.ensemble is not None and model.ensemble.weights:
-        heaviest = max(model.ensemble.weights.items(), key=lambda item: float(item[1]))[0]
-        trial = Trial.objects.filter(id=heaviest).only("learned").first()
+    if model.ensemble is not None and (weights := model.ensemble.weights):
+        members = Trial.objects.filter(id__in=weights).only("family", "learned")
+        # What stacked ones lean on most is no column.
+        trial = max(
+            members,
+            key=lambda member: (not stacks(member.family), float(weights[str(member.id)])),
+            default=None,
+        )
     learned = (trial.learned or {}) if trial else {}
     # Parts of a date are features of their own, called "when: year".
     return list(dict.fromkeys(str(name).split(": ")[0] for name, *_ in learned.get("importance") or []))

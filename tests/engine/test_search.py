@@ -242,7 +242,7 @@ def test_scikit_learn_takes_it_for_one_of_its_own(estimator, check):
 
 def test_members_of_the_final_model_have_their_weights_and_powers(tmp_path):
     found = object.__new__(LocalSearch)
-    result = {"score": 0.9, "size": 1}
+    result = {"score": 0.9, "size": 1, "predict_time": 0.1}
     found.trials = [
         LocalTrial(n, "linear", {}, Origin.SEARCH, tmp_path / str(n), result=result) for n in range(3)
     ]

@@ -13,7 +13,14 @@ from automl.engine.blending import blend_trials
 from automl.engine.bundle import package
 from automl.engine.diagnostics.outoffold import OutOfFold
 from automl.engine.errors import UserError
-from automl.engine.evaluation import read_bases, read_fitting, read_members, read_predictions
+from automl.engine.evaluation import (
+    read_bases,
+    read_fitting,
+    read_members,
+    read_predictions,
+    seconds_of,
+    size_of,
+)
 from automl.engine.inference import load
 from automl.engine.inference.onnx_model import is_offered
 from automl.engine.preparation import open_prepared
@@ -163,6 +170,25 @@ def test_its_size_and_its_time_are_those_of_all_models_that_it_needs(stack):
     linear, boosted, trial, _ = stack[2]
     assert trial["size"] > linear["size"] + boosted["size"]
     assert trial["predict_time"] > linear["predict_time"] + boosted["predict_time"]
+
+
+def test_what_several_are_based_on_counts_once(stack):
+    linear, boosted, network, stacked = stack[2]
+    own = [trial["size"] - linear["size"] - boosted["size"] for trial in (network, stacked)]
+    whole = sum(own) + linear["size"] + boosted["size"]
+    assert size_of([network, stacked]) == size_of([boosted, network, stacked]) == whole
+    assert size_of([linear, boosted]) == linear["size"] + boosted["size"]
+    each = [trial["predict_time"] for trial in (linear, boosted, network, stacked)]
+    assert seconds_of([network, stacked]) == pytest.approx(each[2] + each[3] - each[0] - each[1])
+
+
+def test_a_stacked_trial_that_does_not_say_what_it_is_based_on_is_damaged(tmp_path):
+    trials = trials_on(tmp_path, "bought", "roc_auc")
+    (tmp_path / "trial-2" / "fitting.json").unlink()
+    found = blend_trials(
+        {"prepared": str(tmp_path / "prepared"), "metric": "roc_auc", "seed": 0, "trials": trials}
+    )
+    assert set(found["damaged"]) == {"2"}
 
 
 def test_there_has_to_be_something_to_learn_from(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -28,10 +29,12 @@ def made_up_folds(proposal: Proposal, folds: int = 5) -> tuple[float, ...]:
     return tuple(level + 0.01 * rng.gauss(0, 1) for _ in range(folds))
 
 
-def simulate(study: Study, *, seats: int, order: int = 0) -> list[TrialRecord]:
+def simulate(
+    study: Study, *, seats: int, order: int = 0, known: Sequence[TrialRecord] = ()
+) -> list[TrialRecord]:
     """Run a study with so many seats, trials ending in a random order with random times."""
     rng = random.Random(order)
-    trials: dict[int, TrialRecord] = {}
+    trials: dict[int, TrialRecord] = {record.number: record for record in known}
     plans: dict[int, tuple[float, ...]] = {}
     for _ in range(100_000):
         history = [trials[number] for number in sorted(trials)]
@@ -382,3 +385,43 @@ def test_in_time_they_come_as_late_as_they_can_end() -> None:
 def test_a_search_without_a_second_layer(changed: dict) -> None:
     study = Study(**{"data": MIDDLING, "budget": Budget(max_trials=30), **changed})
     assert stacked_numbers(simulate(study, seats=2)) == []
+
+
+def test_experiments_whose_rows_were_dealt_twice_have_no_second_layer() -> None:
+    # Their predictions are means over two models, which no fold of a stacked one would be told.
+    assert Study(MIDDLING, budget=Budget(max_trials=30), folds=10, repeats=2).second_layer == []
+
+
+def test_what_stacks_has_no_mark_and_sets_none() -> None:
+    study = Study(MIDDLING, budget=Budget(seconds=60))
+    folds = (0.8,) * 5
+    first = [
+        TrialRecord(n, "linear", {"n": n}, Origin.SEARCH, TrialState.COMPLETE, 0.8, folds) for n in range(6)
+    ]
+    better = (0.95,) * 5
+    stacked = [
+        TrialRecord(n, "stacked_trees", {"n": n}, Origin.DEFAULT, TrialState.COMPLETE, 0.95, better)
+        for n in range(6, 14)
+    ]
+    running = TrialRecord(20, "linear", {"n": 20}, Origin.SEARCH, TrialState.RUNNING, None, (0.8,))
+
+    assert not study.should_prune(running, [*first, *stacked, running])
+    assert study.mark(running, [*first, running]) == study.mark(running, [*first, *stacked, running])
+    weak = replace(running, family="stacked_network", fold_scores=(0.1,))
+    assert study.mark(weak, first) is None and not study.should_prune(weak, first)
+
+
+def test_by_hand_all_that_is_there_is_learned_from() -> None:
+    study = Study(MIDDLING, budget=Budget(max_trials=9))
+    history = [TrialRecord(n, "linear", {"n": n}, state=TrialState.COMPLETE) for n in range(9)]
+    mine = TrialRecord(9, "stacked_trees", {}, Origin.MANUAL)
+    assert study.known_to(mine, history) == history
+    assert [record.number for record in study.known_to(replace(mine, origin=Origin.DEFAULT), history)] == [0]
+
+
+def test_a_search_that_has_gone_on_for_long_stacks_again() -> None:
+    study = Study(MIDDLING, budget=Budget(max_trials=40))
+    history = simulate(study, seats=2)
+    assert study.stacked_waiting(history) == []
+    further = simulate(Study(MIDDLING, budget=Budget(max_trials=300)), seats=2, known=history)
+    assert stacked_numbers(further) == [36, 37, 38, 39, 296, 297, 298, 299]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -38,6 +40,12 @@ def test_a_real_gain_is_found_with_its_cost():
     assert found.gain == pytest.approx(0.02, abs=0.006)
     assert (found.default_trials, found.tuned_trials) == (10, 40)
     assert (found.default_seconds, found.tuned_seconds) == (20.0, 80.0)
+
+
+def test_what_learns_from_both_counts_for_neither():
+    rows = search(0.02)
+    stacked = [replace(record(50 + n, 0.99, Origin.DEFAULT), family="stacked_trees") for n in range(4)]
+    assert tuning_worth([*rows, *stacked]) == tuning_worth(rows)
 
 
 def test_luck_is_not_taken_for_a_gain():

@@ -319,3 +319,20 @@ def test_going_on_counts_against_the_owners_quota(settings):
     with pytest.raises(QuotaExceeded):
         add_trial(experiment, family="dummy", hyperparameters={})
     assert again(experiment).state == "complete"
+
+
+def test_what_learns_from_other_trials_is_refused_until_they_are_there():
+    experiment = ExperimentFactory()
+    for family in ("dummy", "neighbors", "linear", "linear"):
+        TrialFactory(experiment=experiment, family=family)
+    TrialFactory(experiment=experiment, family="lightgbm", state="running")
+    for ask in (
+        lambda: add_trial(experiment, family="stacked_trees", hyperparameters={}),
+        lambda: add_sweep(experiment, family="stacked_trees", grid={"n_estimators": [20, 40]}),
+    ):
+        with pytest.raises(InvalidInput) as refused:
+            ask()
+        assert "at least 2 families need a complete trial; there are 1" in refused.value.fields["family"]
+
+    TrialFactory(experiment=experiment, family="xgboost")
+    assert add_trial(experiment, family="stacked_trees", hyperparameters={}).state == "waiting"

@@ -33,6 +33,17 @@ def test_a_trial_and_its_opened_row_say_why_it_was_tried(browser_client, alice):
     assert "A small step." not in browser_client.get(address).content.decode()
 
 
+def test_a_stacked_trial_says_what_it_has_learned_from(browser_client, alice):
+    experiment = ExperimentFactory(owner=alice)
+    learned = {"epochs": 7, "layers": [[12, 64], [64, 1]], "based_on": ["CatBoost #4", "LightGBM #12"]}
+    trial = TrialFactory(experiment=experiment, family="stacked_network", hyperparameters={}, learned=learned)
+
+    page = browser_client.get(reverse("pages:trial", args=[trial.id])).content.decode()
+
+    assert "from the columns and from what CatBoost #4, LightGBM #12 predict, fold by fold" in page
+    assert "Based on" not in page and "12 \N{MULTIPLICATION SIGN} 64" in page
+
+
 def test_folds_are_shown_in_the_metrics_own_unit(browser_client, alice):
     experiment = ExperimentFactory(owner=alice, task_type="regression", metric="rmse")
     trial = TrialFactory(experiment=experiment, score=-2.5, value=2.5, fold_scores=[-2.4, -2.6])

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .encoder import Encoder
+from .encoder import LARGEST, Encoder
 from .errors import InputError
 from .uncertainty import Uncertainty
 
@@ -290,9 +290,10 @@ def as_columns(predicted: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     array of float32, shape (rows, columns)
     """
     if predicted.ndim == 1:
-        return predicted[:, None].astype(np.float32)
-    logs: np.ndarray[Any, Any] = np.log(np.maximum(predicted, LEAST_POOLED)).astype(np.float32)
-    return logs[:, 1:] - logs[:, :1] if logs.shape[1] == 2 else logs
+        return np.asarray(np.clip(predicted[:, None], -LARGEST, LARGEST).astype(np.float32))
+    logs = np.log(np.maximum(predicted, LEAST_POOLED))
+    columns = logs[:, 1:] - logs[:, :1] if logs.shape[1] == 2 else logs
+    return np.asarray(columns.astype(np.float32))
 
 
 def combine(

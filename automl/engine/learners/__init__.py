@@ -16,7 +16,7 @@ from automl.engine.learners.network import NeuralNetwork
 from automl.engine.learners.stacked import StackedLightGBM, StackedNetwork, StackedTrees
 from automl.engine.trial import TaskType
 
-__all__ = ["LEARNERS", "Cost", "Fit", "Learner", "LearningCurve", "families_for", "get_learner"]
+__all__ = ["LEARNERS", "Cost", "Fit", "Learner", "LearningCurve", "families_for", "get_learner", "stacks"]
 
 LEARNERS: dict[str, Learner] = {
     learner.key: learner
@@ -44,6 +44,11 @@ def get_learner(key: str) -> Learner:
         return LEARNERS[key]
     except KeyError:
         raise UserError(f"{key!r} is not a family; the known ones are: {', '.join(LEARNERS)}.") from None
+
+
+def stacks(key: str) -> bool:
+    """Whether a family learns from what trials of others predict; one that is not known does not."""
+    return key in LEARNERS and LEARNERS[key].stacks
 
 
 def families_for(task_type: TaskType) -> list[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from automl.engine.inference import LEAST_POOLED, FittedModel, Member
+from automl.engine.inference.encoder import LARGEST
 from automl.engine.onnx.boosting import BOOSTED, Boosted, from_node_table
 from automl.engine.onnx.catboost import add_catboost
 from automl.engine.onnx.dense import add_dense
@@ -90,6 +91,9 @@ def add_base(inputs: Inputs, member: Member, task: Task, thresholds: list[tuple[
         value = _scaled(inputs, member, found, task)
         if task.classes:
             value = logarithm(graph, value, LEAST_POOLED)
+        else:
+            most = graph.constant(float(LARGEST), np.float64)
+            value = graph.add("Max", graph.add("Min", value, most), graph.add("Neg", most))
         if task.classes == 2:
             value = graph.add("Sub", graph.take(value, [1]), graph.take(value, [0]))
         columns.append(graph.cast(value, FLOAT))

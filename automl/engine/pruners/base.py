@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from automl.engine.learners import stacks
 from automl.engine.trial import Origin, TrialRecord, TrialState
 
 # The family that knows no column.
@@ -45,7 +46,8 @@ def is_first_look(trial: TrialRecord, history: Sequence[TrialRecord]) -> bool:
 def comparable(trial: TrialRecord, history: Sequence[TrialRecord]) -> list[TrialRecord]:
     """Give the complete trials that have the folds which the trial has finished.
 
-    The baseline is none of them: who is better than that may still be hopeless.
+    The baseline is none of them: who is better than that may still be hopeless. Nor are those that learn from
+    the others: what they reach no other has to.
     """
     folds = len(trial.fold_scores)
     return [
@@ -53,6 +55,7 @@ def comparable(trial: TrialRecord, history: Sequence[TrialRecord]) -> list[Trial
         for record in history
         if record.state is TrialState.COMPLETE
         and record.family != BASELINE
+        and not stacks(record.family)
         and record.number != trial.number
         and record.score is not None
         and len(record.fold_scores) >= folds

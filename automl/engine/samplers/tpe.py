@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from automl.engine.learners import LEARNERS
+from automl.engine.learners import LEARNERS, stacks
 from automl.engine.samplers.allocation import next_family
 from automl.engine.samplers.base import fresh, nearby, signature, tried
 from automl.engine.space import Choice, Dimension, Float, Space
@@ -54,7 +54,7 @@ def next_guess(tried_before: int, usable: int) -> Guess:
 
 def searched(families: Iterable[str]) -> list[str]:
     """Leave out the families that can't be shipped, which would pay for nothing, and those that stack."""
-    keys = [key for key in families if not (key in LEARNERS and LEARNERS[key].stacks)]
+    keys = [key for key in families if not stacks(key)]
     return [key for key in keys if not _holds_rows(key)] or keys
 
 

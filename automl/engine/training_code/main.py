@@ -47,8 +47,8 @@ def as_columns(predicted):
     "odds": f'''
 def as_columns(predicted):
     """What is told of probabilities that another model predicts: the logarithm of the odds."""
-    logs = np.log(np.maximum(predicted.astype(np.float32).astype(float), {LEAST_POOLED})).astype(np.float32)
-    return logs[:, 1:] - logs[:, :1]
+    logs = np.log(np.maximum(predicted.astype(np.float32).astype(float), {LEAST_POOLED}))
+    return (logs[:, 1:] - logs[:, :1]).astype(np.float32)
 ''',
     "logs": f'''
 def as_columns(predicted):

@@ -14,12 +14,13 @@ from django.db.models import F, Max, Q
 from automl.core.dispatch import dispatcher
 from automl.core.errors import Conflict, InvalidInput
 from automl.engine.errors import UserError
-from automl.engine.learners import LEARNERS, get_learner
+from automl.engine.learners import LEARNERS, get_learner, stacks
 from automl.engine.reasons import WHY_ASKED
 from automl.engine.samplers.base import signature
 from automl.engine.space import InvalidValue, Space
+from automl.engine.stacking import LEAST_BASES, may_be_base, too_few
 from automl.engine.sweeping import combinations, grid_errors
-from automl.engine.trial import Origin, Params, ParamValue
+from automl.engine.trial import Origin, Params, ParamValue, TrialState
 from automl.experiments import forecasts
 from automl.experiments.models import Experiment, ExperimentState, Sweep, Trial
 from automl.experiments.records import history_of, profile_of, study_of
@@ -59,6 +60,7 @@ def add_trial(experiment: Experiment, *, family: str, hyperparameters: Mapping[s
         params = dict(space.validate(hyperparameters))
     except UserError as error:
         raise InvalidInput({"hyperparameters": str(error)}) from error
+    _check_bases(experiment, family)
     found = forecasts.Outlook(experiment).forecast(family, params)
     with transaction.atomic():
         row = _opened(experiment, family, [params], field="hyperparameters")
@@ -88,6 +90,7 @@ def add_sweep(
     """
     base = dict(base or {})
     configurations = grid_of(experiment, family=family, grid=grid, base=base)
+    _check_bases(experiment, family)
     with transaction.atomic():
         locked(experiment)
         there = _tried(experiment, family)
@@ -160,6 +163,16 @@ def _space(experiment: Experiment, family: str) -> Space:
             }
         )
     return get_learner(family).space(profile)
+
+
+def _check_bases(experiment: Experiment, family: str) -> None:
+    """Raise InvalidInput where a family learns from trials of others, and these are not there yet."""
+    if not stacks(family):
+        return
+    complete = experiment.trials.filter(state=TrialState.COMPLETE.value).order_by()
+    there = sum(map(may_be_base, complete.values_list("family", flat=True).distinct()))
+    if there < LEAST_BASES:
+        raise InvalidInput({"family": too_few(family, there)})
 
 
 def _tried(experiment: Experiment, family: str) -> set[str]:

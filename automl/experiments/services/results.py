@@ -218,8 +218,8 @@ def _store_ensemble(ensemble: Ensemble, members: list[Trial], found: dict[str, A
         gain=found.get("gain"),
         tied_with_best=True,
         fit_time=sum(trial.fit_time or 0 for trial in members),
-        predict_time=sum(trial.predict_time or 0 for trial in members),
-        size=sum(trial.size or 0 for trial in members),
+        predict_time=found["predict_time"],
+        size=found["size"],
         made_after=clock.reading(experiment.id),
     )
 

@@ -23,7 +23,7 @@ from automl.core.health import live_workers
 from automl.core.patience import patiently
 from automl.engine.budget import SEARCHED
 from automl.engine.isolation import Outcome
-from automl.engine.learners import get_learner
+from automl.engine.learners import stacks
 from automl.engine.reasons import why_proposed
 from automl.engine.stacking import choose_bases
 from automl.engine.study import Study
@@ -257,7 +257,7 @@ def _evaluate(trial: Trial) -> None:
             "threads": seats.seat_plan().threads,
             "out": str(storage.path_of(trial.folder)),
             "deadline_seconds": max(0.0, deadline - time.monotonic()),
-            "bases": _bases(trial, study),
+            "bases": patiently(lambda: _bases(trial, study)),
         },
         seconds=settings.LONGEST_JOB_SECONDS,
         on_report=on_report,
@@ -279,11 +279,13 @@ def _evaluate(trial: Trial) -> None:
 
 def _bases(trial: Trial, study: Study) -> list[dict[str, Any]]:
     """What a trial of a family that stacks learns from, as things stand now."""
-    if not get_learner(trial.family).stacks:
+    if not stacks(trial.family):
         return []
     history = history_of(trial.experiment)
     known = {record.number for record in study.known_to(record_of(trial), history)}
-    complete = trial.experiment.trials.filter(state=TrialState.COMPLETE.value)
+    complete = trial.experiment.trials.filter(state=TrialState.COMPLETE.value).defer(
+        "learned", "learning_curve"
+    )
     candidates = [candidate_of(other) for other in complete if other.number in known]
     return [dict(base) for base in choose_bases(candidates)]
 
