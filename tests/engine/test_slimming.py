@@ -23,6 +23,12 @@ def test_a_slim_model_is_smaller_and_predicts_the_same(task):
 
     assert np.array_equal(outputs(estimator, fold.X_valid, table.data), before)
     assert len(compressed(estimator)) < 0.95 * size
+    # What is stored is what predicts.
+    stored = skops.io.dumps(estimator)
+    again = skops.io.loads(stored, trusted=skops.io.get_untrusted_types(data=stored))
+    assert np.array_equal(outputs(again, fold.X_valid, table.data), before)
+    assert again.booster_.best_iteration == estimator.booster_.best_iteration
+    assert again.booster_.__getstate__()["_handle"] == again.booster_.model_to_string(num_iteration=-1)
 
 
 def test_what_has_nothing_to_drop_is_left_alone():
