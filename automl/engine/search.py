@@ -190,8 +190,9 @@ class _AutoML(BaseEstimator):  # type: ignore[misc]
 class AutoMLClassifier(ClassifierMixin, _AutoML):  # type: ignore[misc]
     """Searches for the best classifier of a table.
 
-    Strong defaults of every family are tried first, then a Bayesian search refines the best ones;
-    what is good is blended. Each fit runs in a process of its own.
+    Strong defaults of every family are tried first, then a Bayesian search refines the best ones; the
+    last trials learn from what the best predict, and what is good is blended. Each fit runs in a process
+    of its own.
 
     Parameters
     ----------

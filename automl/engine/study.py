@@ -82,7 +82,7 @@ class Study:
     search : {"auto", "random", "grid", "manual"}
         "auto": strong defaults, then Bayesian search, the time shared among families by merit; towards the
         end a second layer, see `automl.engine.stacking`.
-        "random" and "grid": each family's default, then that search, the families in turn.
+        "random" and "grid": each family's default, then that search, the families in turn; no second layer.
         "manual": proposes nothing.
     seed : int
     budget : Budget
