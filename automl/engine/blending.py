@@ -57,13 +57,11 @@ def blend_trials(args: Mapping[str, Any]) -> dict[str, Any]:
     best = metric.score(truth, predictions[0])
     chosen = predictions[0]
     if len(trials) > 1:
-        # What stacked ones are based on is mostly there anyway, and has a limit of its own.
-        sizes = [_own_size(trial) for trial in trials]
         found = blend(
             metric,
             truth,
             predictions,
-            sizes=sizes,
+            sizes=_sizes(trials),
             families=[trial["family"] for trial in trials],
             seconds=args.get("time_budget"),
             seed=args["seed"],
@@ -199,6 +197,17 @@ def _may_enter(trial: Mapping[str, Any]) -> bool:
     if trial["family"] == "dummy" or _own_size(trial) > LARGEST_MEMBER:
         return False
     return not get_learner(trial["family"]).keeps_rows
+
+
+def _sizes(trials: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Bytes that each trial brings; what several are based on comes with the first of them."""
+    there: set[int] = set()
+    sizes = []
+    for trial in trials:
+        bases = {base["number"]: int(base["size"]) for base in read_bases(trial)}
+        sizes.append(_own_size(trial) + sum(size for number, size in bases.items() if number not in there))
+        there |= bases.keys()
+    return sizes
 
 
 def _own_size(trial: Mapping[str, Any]) -> int:

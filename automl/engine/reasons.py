@@ -92,7 +92,7 @@ def what_is_next(
     waiting = study.portfolio.waiting(ready)
     stacked = study.stacked_waiting(history)
     left = study.budget.trials_left(history)
-    if stacked and left is not None and left <= len(study.second_layer):
+    if stacked and left is not None and 0 < left <= len(study.second_layer):
         return f"A second layer: {_label(stacked[0].family)}, on what the best models so far predict."
     return _next_of_the_first(study, history, waiting) + (SECOND if stacked else "")
 

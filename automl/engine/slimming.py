@@ -7,6 +7,7 @@ What remains predicts the same, bit by bit. Other libraries' trees lose it when 
 from __future__ import annotations
 
 import re
+import weakref
 from functools import partial
 from typing import Any
 
@@ -32,7 +33,7 @@ def slim(estimator: Any) -> None:
     slimmed = lightgbm.Booster(model_str=text)
     slimmed.best_iteration = booster.best_iteration
     # Asked what it holds it would write its text again, each time; of many trees in a tenth of a second.
-    vars(slimmed)["__getstate__"] = partial(_state, slimmed, text)
+    vars(slimmed)["__getstate__"] = partial(_state, weakref.proxy(slimmed), text)
     estimator._Booster = slimmed
 
 

@@ -51,7 +51,7 @@ def choose_bases(trials: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]
         if trial["family"] not in chosen and size <= room:
             chosen[trial["family"]] = trial
             room -= size
-    for trial in ranked:
+    for trial in sorted(ranked, key=lambda trial: trial.get("size") or 0):
         if len(chosen) < LEAST_BASES:
             chosen.setdefault(trial["family"], trial)
     return list(chosen.values())

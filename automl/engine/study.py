@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, get_args
@@ -60,7 +59,7 @@ FIRST_SHARE = 0.55
 STACKED = "On what the best models so far predict: a second layer, ready-made."
 # With the best models of so many families there is enough for a second layer to learn from.
 ENOUGH_BASES = 4
-# What was stacked in this first part of the seat time so far is stacked again.
+# What was stacked in this first part of the others' seat time is stacked again.
 STALE_SHARE = 0.35
 # It does not begin before this share of the time is left, and begins at the latest with this one.
 STACKED_SHARE, LATEST_SHARE = 0.5, 0.2
@@ -282,13 +281,16 @@ class Study:
 
     def stacked_waiting(self, told: Sequence[TrialRecord]) -> list[Proposal]:
         """What of the second layer has not been tried, if enough of the first is there to learn from."""
-        seconds = [record.seconds for record in told]
+        if not self.second_layer:
+            return []
         # A search that has gone on since for long has others to learn from.
-        before = itertools.accumulate(seconds)
-        fresh_ones = [
-            record for record, spent in zip(told, before, strict=True) if spent >= STALE_SHARE * sum(seconds)
-        ]
-        seen = tried(fresh_ones)
+        stale = STALE_SHARE * sum(record.seconds for record in told if not stacks(record.family))
+        spent, seen = 0.0, set()
+        for record in told:
+            if not stacks(record.family):
+                spent += record.seconds
+            elif spent >= stale:
+                seen.add(signature(record.family, record.params))
         waiting = [each for each in self.second_layer if signature(each.family, each.params) not in seen]
         if not waiting:
             return []

@@ -12,6 +12,7 @@ from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
+from automl.engine.learners import stacks
 from automl.engine.reasons import what_is_next, why_share, why_stacked
 from automl.engine.samplers.allocation import family_merits
 from automl.engine.study import Study
@@ -86,8 +87,12 @@ def _shown(experiment: Experiment) -> dict[str, Any]:
 
 
 def _leaders(rows: Sequence[TrialRow]) -> set[int]:
-    """The numbers of the best complete trials."""
-    complete = [row for row in rows if row.score is not None and row.state == TrialState.COMPLETE.value]
+    """The numbers of the best complete trials that can set a mark."""
+    complete = [
+        row
+        for row in rows
+        if row.score is not None and row.state == TrialState.COMPLETE.value and not stacks(row.family)
+    ]
     complete.sort(key=lambda row: (-(row.score or 0.0), row.number))
     return {row.number for row in complete[:LEADERS_READ]}
 

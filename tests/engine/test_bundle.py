@@ -228,7 +228,10 @@ def test_a_corrected_mean_is_the_same_after_storing_as_a_graph_and_on_the_board(
 
     result, folder = packaged(tmp_path, target, metric, families=["lightgbm", "linear"], shares=shares)
     found, frame = open_prepared(tmp_path / "prepared"), people()
-    members = [{"dir": str(tmp_path / f"trial-{n}"), **share} for n, share in enumerate(shares)]
+    members = [
+        {"dir": str(tmp_path / f"trial-{n}"), "family": family, **share}
+        for n, (family, share) in enumerate(zip(("lightgbm", "linear"), shares, strict=True))
+    ]
     model = inference.load(folder, runtime="skops")
     own = read_members(members)
     here = inference.Model(model.encoder, own, model.temperature)

@@ -28,7 +28,8 @@ def test_a_slim_model_is_smaller_and_predicts_the_same(task):
     again = skops.io.loads(stored, trusted=skops.io.get_untrusted_types(data=stored))
     assert np.array_equal(outputs(again, fold.X_valid, table.data), before)
     assert again.booster_.best_iteration == estimator.booster_.best_iteration
-    assert again.booster_.__getstate__()["_handle"] == again.booster_.model_to_string(num_iteration=-1)
+    assert "__getstate__" not in vars(again.booster_)
+    assert "split_gain=" not in estimator.booster_.__getstate__()["_handle"]
 
 
 def test_what_has_nothing_to_drop_is_left_alone():

@@ -103,6 +103,17 @@ def test_the_best_of_each_family_are_learned_from():
     assert [base["number"] for base in choose_bases(trials)] == [4, 2, 7]
 
 
+def test_where_nothing_fits_the_smallest_are_learned_from():
+    large = MOST_BYTES + 1
+    trials = [
+        candidate(0, "xgboost", 0.95, size=large),
+        candidate(1, "random_forest", 0.92, size=2 * large),
+        candidate(2, "random_forest", 0.91, size=large),
+        candidate(3, "lightgbm", 0.9, size=1000),
+    ]
+    assert {base["number"] for base in choose_bases(trials)} == {3, 0}
+
+
 @pytest.mark.parametrize("number", [2, 3])
 def test_a_fold_is_judged_by_what_it_predicts_of_new_rows(stack, number):
     folder, _, trials = stack

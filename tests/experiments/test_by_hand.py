@@ -336,3 +336,14 @@ def test_what_learns_from_other_trials_is_refused_until_they_are_there():
 
     TrialFactory(experiment=experiment, family="xgboost")
     assert add_trial(experiment, family="stacked_trees", hyperparameters={}).state == "waiting"
+
+
+def test_predictions_of_rows_that_were_dealt_twice_can_not_be_learned_from():
+    experiment = ExperimentFactory()
+    experiment.prepared = {**experiment.prepared, "repeats": 2}
+    experiment.save()
+    for family in ("linear", "xgboost"):
+        TrialFactory(experiment=experiment, family=family)
+    with pytest.raises(InvalidInput) as refused:
+        add_trial(experiment, family="stacked_trees", hyperparameters={})
+    assert "older version" in refused.value.fields["family"]

@@ -283,7 +283,7 @@ def test_an_ensemble_that_is_found_again_is_no_other_for_where_its_search_stoppe
         ids = sorted(scores, key=lambda id: scores[id])[:2]
         found = {"weights": dict.fromkeys(ids, 0.5), "powers": {ids[0]: power}, "tied": ids}
         found |= {"score": max(0.95, *scores.values()), "value": 0.95}
-        return outcome(result={**found, "score_low": 0.9, "score_high": 1.0})
+        return outcome(result={**found, "score_low": 0.9, "score_high": 1.0, "size": 1, "predict_time": 0.1})
 
     seat.answers["blend"] = blended
     finish_experiment(experiment.id)

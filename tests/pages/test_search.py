@@ -77,6 +77,25 @@ def test_shares_add_up_and_each_has_its_reason(browser_client, alice):
     assert page.count('class="chart shares') == 2
 
 
+def test_what_learns_from_the_others_sets_no_mark_and_has_no_share(browser_client, alice):
+    experiment = ExperimentFactory(owner=alice)
+    for number in range(8):
+        TrialFactory(experiment=experiment, number=number, score=0.8 + number / 1000, fold_scores=[0.8] * 5)
+    TrialFactory(experiment=experiment, number=8, state="running", fold_scores=[0.79], score=None)
+    before = page_of(browser_client, experiment).context["raced"][0]["mark"]
+    for number in range(9, 9 + 17):
+        TrialFactory(
+            experiment=experiment, number=number, family="stacked_trees", score=0.99, fold_scores=[0.99] * 5
+        )
+
+    context = page_of(browser_client, experiment).context
+
+    assert before is not None and context["raced"][0]["mark"] == before
+    stacked = next(each for each in context["families"] if each["key"] == "stacked_trees")
+    assert stacked["share"] == 0.0 and stacked["trials"] == 17
+    assert "learns from what the others predict" in stacked["why"]
+
+
 def test_what_was_dropped_is_counted_by_fold(browser_client, alice):
     experiment = ExperimentFactory(owner=alice)
     for number, folds in enumerate([1, 1, 2, 5, 5]):

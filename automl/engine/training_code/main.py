@@ -42,7 +42,7 @@ AS_COLUMNS = {
     "number": '''
 def as_columns(predicted):
     """What is told of numbers that another model predicts."""
-    return predicted[:, None].astype(np.float32)
+    return np.clip(predicted[:, None], -3e38, 3e38).astype(np.float32)
 ''',
     "odds": f'''
 def as_columns(predicted):

@@ -29,6 +29,10 @@ from automl.experiments.services.steering import begin_again, check_may_go_on, l
 from automl.experiments.services.trials import free_places
 from automl.experiments.states import FINAL
 
+DEALT_TWICE = (
+    "This experiment was made by an older version, which dealt rows to folds twice: its predictions are none "
+    "that stacked families can learn from. Start a new experiment for them."
+)
 # A search that had ended gets this much for what is added, and twice what it should take.
 LEAST_SECONDS = 30.0
 # The most that is kept back of a budget for the ensemble and the package, and the share where it is less.
@@ -169,6 +173,8 @@ def _check_bases(experiment: Experiment, family: str) -> None:
     """Raise InvalidInput where a family learns from trials of others, and these are not there yet."""
     if not stacks(family):
         return
+    if experiment.prepared is not None and experiment.prepared["repeats"] > 1:
+        raise InvalidInput({"family": DEALT_TWICE})
     complete = experiment.trials.filter(state=TrialState.COMPLETE.value).order_by()
     there = sum(map(may_be_base, complete.values_list("family", flat=True).distinct()))
     if there < LEAST_BASES:

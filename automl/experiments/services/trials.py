@@ -246,6 +246,7 @@ def _evaluate(trial: Trial) -> None:
         # The fit waits for the answer, so that what it is does not depend on a database that was away.
         return patiently(lambda: _after_fold(trial, held, study, last=last))
 
+    bases = patiently(lambda: _bases(trial, study))
     outcome = seats.run(
         "evaluate",
         {
@@ -257,7 +258,7 @@ def _evaluate(trial: Trial) -> None:
             "threads": seats.seat_plan().threads,
             "out": str(storage.path_of(trial.folder)),
             "deadline_seconds": max(0.0, deadline - time.monotonic()),
-            "bases": patiently(lambda: _bases(trial, study)),
+            "bases": bases,
         },
         seconds=settings.LONGEST_JOB_SECONDS,
         on_report=on_report,
