@@ -26,7 +26,7 @@ LEAST_BASES = 2
 # Of so few rows the second layer learns the luck of the first.
 LEAST_ROWS = 1_000
 # Whoever downloads a stacked model downloads these too.
-MOST_BYTES = 128 << 20
+MOST_BYTES = 192 << 20
 
 
 def choose_bases(trials: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
