@@ -29,7 +29,7 @@ from django.db.models import (
     When,
 )
 
-from automl.engine.learners import LEARNERS
+from automl.engine.learners import LEARNERS, stacks
 from automl.engine.trial import Origin, TrialState
 from automl.experiments import kept
 from automl.experiments.models import Experiment, ModelState, Trial
@@ -161,7 +161,9 @@ class Board:
     @property
     def best_default(self) -> Entry | None:
         """The best of the defaults, by which the search is judged."""
-        return next((entry for entry in self.ranked if entry.origin == Origin.DEFAULT), None)
+        ready = (entry for entry in self.ranked if entry.origin == Origin.DEFAULT)
+        # Stacked ones have learned from what was tuned, too.
+        return next((entry for entry in ready if not stacks(entry.family)), None)
 
     @property
     def baseline(self) -> Entry | None:

@@ -264,3 +264,14 @@ def test_a_curve_that_warns_is_marked_in_its_row(browser_client, alice):
     page = browser_client.get(reverse("pages:experiment", args=[experiment.id])).content.decode()
     assert page.count('class="tag finding"') == 1
     assert "overfits from round 40</span>" in page
+
+
+def test_what_learns_from_the_others_is_not_the_default_that_is_beaten(show, experiment):
+    TrialFactory(experiment=experiment, family="dummy", score=0.5)
+    TrialFactory(experiment=experiment, family="lightgbm", score=0.9)
+    TrialFactory(experiment=experiment, family="stacked_trees", score=0.95)
+    TrialFactory(experiment=experiment, family="xgboost", origin="search", score=0.96)
+
+    _, page = show()
+
+    assert '0.9000 <span class="quiet">best default' in page
