@@ -17,7 +17,7 @@ from automl.engine.errors import Damaged
 from automl.engine.evaluation import read_bases, read_predictions, seconds_of, size_of, write_predictions
 from automl.engine.inference import finish_probabilities
 from automl.engine.intervals import difference, interval, is_tie
-from automl.engine.learners import get_learner, stacks
+from automl.engine.learners import get_learner
 from automl.engine.metrics import METRICS, Metric
 from automl.engine.preparation import open_prepared
 from automl.engine.selection import FEW_OF_A_FAMILY, LEVELLED_ROWS, MOST_MEMBERS_OF_FEW_ROWS
@@ -213,8 +213,6 @@ def _sizes(trials: Sequence[Mapping[str, Any]]) -> list[int]:
 def _own_size(trial: Mapping[str, Any]) -> int:
     """Bytes of a trial's own models."""
     size = int(trial.get("size") or 0)
-    if not stacks(trial["family"]):
-        return size
     try:
         return size - sum(int(base["size"]) for base in read_bases(trial))
     except Damaged:

@@ -365,9 +365,11 @@ def read_member(folder: str | Path) -> Member:
 
 def read_bases(candidate: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What a trial is based on, each as a candidate of no weight; nothing for most."""
+    if not stacks(candidate["family"]):
+        return []
     fitting = read_fitting(candidate["dir"])
     found = fitting.get("bases", []) if fitting is not None else []
-    if stacks(candidate["family"]) and not found:
+    if not found:
         raise Damaged(f"What {name_of(candidate)} is based on is no longer known.")
     beside = Path(candidate["dir"]).parent
     return [

@@ -80,7 +80,8 @@ class OutOfFold:
         if member.key in known:
             return known[member.key]
         profile = self._profile
-        matrix = np.concatenate([X, *(as_columns(known[base.key]) for base in member.bases)], axis=1)
+        columns = [as_columns(known[base.key]) for base in member.bases]
+        matrix = np.concatenate([X, *columns], axis=1) if columns else X
         total = np.zeros((len(X), profile.classes) if profile.classes else len(X))
         times = np.zeros(len(X))
         for model, (repeat, fold) in zip(member.models, self._plan, strict=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from automl.engine.learners.base import Cost
+from automl.engine.learners.base import Cost, Learner
 from automl.engine.learners.boosting_lightgbm import LightGBM
 from automl.engine.learners.forest import ExtraTrees
 from automl.engine.learners.network import NeuralNetwork
@@ -15,19 +15,24 @@ from automl.engine.trial import Params
 ROUNDS_SHARE = 0.25
 
 
-class StackedNetwork(NeuralNetwork):
+class Stacked(Learner):
+    """What the learners of a second layer share."""
+
+    stacks = True
+
+    def first(self, data: DataProfile) -> Params:
+        return self.portfolio(data)[0]
+
+
+class StackedNetwork(Stacked, NeuralNetwork):
     """A network on the columns and on predictions."""
 
     key = "stacked_network"
-    stacks = True
     label = "Stacked network"
     description = (
         "A neural network on the columns and on what the best model of each other family predicts: it learns "
         "where which of them is right. It comes late in a search, when there is something to learn from."
     )
-
-    def first(self, data: DataProfile) -> Params:
-        return self.portfolio(data)[0]
 
     def portfolio(self, data: DataProfile) -> list[Params]:
         # Predictions say it clearly, so that a sharp network may lean on them; who knows those of many models
@@ -40,37 +45,29 @@ class StackedNetwork(NeuralNetwork):
         return [self.space(data).validate(params) for params in chosen]
 
 
-class StackedTrees(ExtraTrees):
+class StackedTrees(Stacked, ExtraTrees):
     """Random trees on the columns and on predictions."""
 
     key = "stacked_trees"
-    stacks = True
     label = "Stacked extra trees"
     description = (
         "Extremely random trees on the columns and on what the best model of each other family predicts: "
         "calmer than a stacked network, and different enough from it to help an ensemble."
     )
 
-    def first(self, data: DataProfile) -> Params:
-        return self.portfolio(data)[0]
-
     def portfolio(self, data: DataProfile) -> list[Params]:
         return [self.space(data).default()]
 
 
-class StackedLightGBM(LightGBM):
+class StackedLightGBM(Stacked, LightGBM):
     """Boosted random trees on the columns and on predictions."""
 
     key = "stacked_lightgbm"
-    stacks = True
     label = "Stacked LightGBM"
     description = (
         "LightGBM with thresholds drawn at random, on the columns and on what the best model of each other "
         "family predicts: it mends what they all get wrong in some corner of the table."
     )
-
-    def first(self, data: DataProfile) -> Params:
-        return self.portfolio(data)[0]
 
     def portfolio(self, data: DataProfile) -> list[Params]:
         return [self.space(data).validate({"extra_trees": True})]

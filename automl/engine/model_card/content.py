@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from automl.engine.learners import LEARNERS, get_learner
+from automl.engine.learners import LEARNERS
 from automl.engine.metrics import METRICS
 from automl.engine.model_card import certainty, figures
 from automl.engine.model_card.document import (
@@ -25,6 +25,7 @@ from automl.engine.model_card.document import (
 from automl.engine.model_card.evidence import Evidence
 from automl.engine.model_card.licences import licence_of
 from automl.engine.model_card.words import how_good, limits, number, shortened
+from automl.engine.stacking import name_of
 
 MOST_COLUMNS, MOST_LEVELS, MOST_ROWS, MOST_CLASSES = 200, 6, 10, 12
 
@@ -274,7 +275,7 @@ def _members(about: About) -> list[Block]:
                     f"{name} ",
                     Code(number(value) if isinstance(value, float) else str(value)),
                 ]
-        label = f"{get_learner(member['family']).label} #{member['number']}"
+        label = name_of(member)
         own = tuple(part for part in dials if part) or "its defaults"
         weight = f"{member['weight']:.1%}" if member["weight"] or member.get("power") else "none"
         rows.append([label, weight, *_power(about, member), own])
@@ -289,9 +290,7 @@ def _based(about: About) -> list[str]:
     by_bases: dict[str, list[str]] = {}
     for member in about.members:
         if member.get("based_on"):
-            by_bases.setdefault(", ".join(member["based_on"]), []).append(
-                f"{get_learner(member['family']).label} #{member['number']}"
-            )
+            by_bases.setdefault(", ".join(member["based_on"]), []).append(name_of(member))
     return [
         f"Based on the columns and on what {bases} predict, fold by fold: {', '.join(names)}. What has no "
         "weight is there for that alone."
