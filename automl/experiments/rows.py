@@ -14,6 +14,7 @@ from uuid import UUID
 from django.db.models import Case, F, IntegerField, Q, TextField, When
 from django.db.models.functions import Cast
 
+from automl.engine.learners import stacks
 from automl.engine.trial import Origin, TrialRecord, TrialState
 from automl.experiments.models import Experiment
 
@@ -84,7 +85,10 @@ class TrialRow(NamedTuple):
     @property
     def would_tell_nothing_new(self) -> bool:
         """Whether to try the same once more is of no use to a sweep."""
-        return self.state in (*GOING, COMPLETE) or (self.state == FAILED and bool(self.own_fault))
+        if self.state == COMPLETE:
+            # A stacked trial learned from the best that there was; by now there may be better.
+            return not stacks(self.family)
+        return self.state in GOING or (self.state == FAILED and bool(self.own_fault))
 
     @property
     def is_timed(self) -> bool:

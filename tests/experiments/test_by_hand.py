@@ -54,6 +54,19 @@ def test_what_was_tried_before_is_skipped_and_counted():
     assert again(stopped).state == "waiting"
 
 
+def test_a_stacked_configuration_is_swept_again_as_there_may_be_better_to_learn_from():
+    experiment = ExperimentFactory()
+    for family in ("lightgbm", "xgboost"):
+        TrialFactory(experiment=experiment, family=family, state="complete")
+    asked = {"family": "stacked_trees", "grid": {"n_estimators": [50]}}
+    first = add_sweep(experiment, **asked)
+    assert add_sweep(experiment, **asked).sweep.skipped == 1
+
+    first.sweep.trials.update(state="complete", score=0.9, value=0.9)
+
+    assert add_sweep(experiment, **asked).sweep.skipped == 0
+
+
 @pytest.mark.parametrize(("status", "skipped"), [("error", 1), ("timeout", 0), ("memory", 0)])
 def test_what_failed_is_tried_again_unless_its_settings_were_at_fault(seat, status, skipped):
     experiment = ExperimentFactory()
