@@ -131,10 +131,15 @@ class Heartbeat:
         self._held = held
         self._deadline = deadline
         self._more = more
+        self._grace = 0.0
         self._beat_at = self._kept_at = time.monotonic()
         self.lost = False
         self.out_of_time = False
         self.leaving = False
+
+    def allow(self, grace: float) -> None:
+        """Let the work go on past its deadline for so many seconds."""
+        self._grace = grace
 
     def check(self, outcome: Outcome) -> None:
         """Raise `CutOff` if a job was ended from outside, and so says nothing about its work."""
@@ -149,11 +154,12 @@ class Heartbeat:
         if leaving.is_asked():
             self.leaving = True
             return False
-        if self._deadline is not None and now >= self._deadline:
-            self._deadline = now + self._added()
-            if now >= self._deadline:
+        if self._deadline is not None and now >= self._deadline + self._grace:
+            added = self._added()
+            if added <= 0.0:
                 self.out_of_time = True
                 return False
+            self._deadline = now + added
         if now - self._beat_at < settings.HEARTBEAT_SECONDS:
             return True
         self._beat_at = now

@@ -18,6 +18,9 @@ RECENT = 12
 # nothing: what they took was starting and writing, on a busy machine some seconds of it, but not more.
 LEAST_TOLD, LEAST_EXPECTED, MOMENTS = 0.5, 0.2, 5.0
 SEARCHED = (Origin.DEFAULT, Origin.SEARCH)
+# Judging and storing a trial whose folds are all fitted takes less than a fold: it may use so much of what is
+# kept back.
+GRACE_SHARE = 0.125
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,11 @@ class Budget:
         if self.reserve is not None:
             return min(self.reserve, self.seconds)
         return min(max(self.seconds / 8, 0.5), 15.0, self.seconds / 2)
+
+    @property
+    def grace(self) -> float:
+        """Seconds past that end in which a trial whose folds are all fitted may still be stored."""
+        return GRACE_SHARE * self.kept_back
 
     def remaining(self, elapsed: float) -> float | None:
         """Give the seconds left for trials, or None when time is not limited."""

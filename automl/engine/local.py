@@ -244,17 +244,20 @@ class LocalSearch:
 
     def _evaluate(self, trial: LocalTrial, seat: Seat) -> None:
         began = time.monotonic()
+        budget, grace = self.settings.budget, 0.0
 
         def on_report(report: dict[str, Any]) -> str:
+            nonlocal grace
             if report.get("event") != "fold":
                 return "go"
+            if report["fold"] + 1 >= report["folds"]:
+                grace = budget.grace
             with self._changed:
                 trial.fold_scores = (*trial.fold_scores, report["score"])
                 trial.seconds = time.monotonic() - began
                 history = [other.record() for other in self.trials]
                 return "stop" if self.study.should_prune(trial.record(), history) else "go"
 
-        remaining = self.settings.budget.remaining(self.elapsed)
         args = {
             "prepared": str(self.prepared),
             "family": trial.family,
@@ -263,7 +266,7 @@ class LocalSearch:
             "metric": self.meta["metric"],
             "threads": self._plan.threads,
             "out": str(trial.folder),
-            "deadline_seconds": remaining,
+            "deadline_seconds": budget.remaining(self.elapsed),
             "bases": self._bases(trial),
         }
         outcome = seat.run(
@@ -272,7 +275,7 @@ class LocalSearch:
             limits=Limits(memory_bytes=self._plan.memory_bytes),
             on_report=on_report,
             # Not a limit in seconds: the clock of the budget runs while a server is still warming up.
-            on_tick=lambda _: self._failure is None and self.settings.budget.remaining(self.elapsed) != 0,
+            on_tick=lambda _: self._failure is None and budget.remaining(self.elapsed - grace) != 0,
         )
         with self._changed:
             trial.seconds = time.monotonic() - began

@@ -207,15 +207,20 @@ class Study:
     def is_done(self, history: Sequence[TrialRecord], elapsed: float) -> bool:
         """Tell whether the search is over.
 
-        When time is up it is over even while trials run: those are to be stopped. Without that it
-        is over when every trial is final and there is none to add.
+        When time is up it is over even while trials run: those are to be stopped, but for one that has all
+        its folds and only has to be stored. Without that it is over when every trial is final and there is
+        none to add.
         """
         remaining = self.budget.remaining(elapsed)
         if remaining is not None and remaining <= 0.0:
-            return True
+            is_grace = self.budget.remaining(elapsed - self.budget.grace) != 0.0
+            return not (is_grace and any(self._is_fitted(record) for record in history))
         if self.search == "manual" or not all(record.state.is_final for record in history):
             return False
         return not self.ask(history, 1, remaining)
+
+    def _is_fitted(self, record: TrialRecord) -> bool:
+        return record.state is TrialState.RUNNING and len(record.fold_scores) >= self.folds
 
     def known_to(self, trial: TrialRecord, history: Sequence[TrialRecord]) -> Sequence[TrialRecord]:
         """Give what a trial may go by: of a budget in trials what any number of seats would know by then."""

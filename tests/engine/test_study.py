@@ -195,6 +195,17 @@ def test_a_search_that_has_no_time_left_is_done() -> None:
     assert study.is_done(running, elapsed=19.9)
 
 
+def test_a_trial_that_only_has_to_be_stored_holds_up_the_end_for_a_moment() -> None:
+    budget = Budget(seconds=60)
+    study, end = Study(SMALL, budget=budget), 60 - budget.kept_back
+    fitted = TrialRecord(0, "linear", {}, state=TrialState.RUNNING, fold_scores=(0.8,) * study.folds)
+    unfinished = replace(fitted, fold_scores=fitted.fold_scores[1:])
+    assert study.is_done([unfinished], end + 0.1)
+    assert not study.is_done([fitted], end + 0.1)
+    assert study.is_done([replace(fitted, state=TrialState.COMPLETE)], end + 0.1)
+    assert study.is_done([fitted], end + 1.0)
+
+
 def test_a_search_of_so_many_trials_is_done_when_the_last_has_ended() -> None:
     study = Study(SMALL, families=["dummy", "linear"], budget=Budget(max_trials=2))
     history = [

@@ -1,3 +1,4 @@
+import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from automl.experiments.services.trials import (
 )
 from automl.experiments.states import advance_trial
 from tests.factories import ExperimentFactory, TrialFactory, UserFactory
-from tests.seats import outcome
+from tests.seats import RESULTS, outcome
 
 pytestmark = pytest.mark.django_db
 
@@ -65,6 +66,25 @@ def test_a_plan_after_the_budget_stops_the_search(sent, django_capture_on_commit
     assert running.state == "cancelled"
     assert "budget" in running.error
     assert sent == [("finish", experiment.id)]
+
+
+@pytest.mark.parametrize(("folds", "state"), [(5, "complete"), (4, "cancelled")])
+def test_at_the_end_a_trial_with_all_its_folds_is_stored_and_another_is_cut_off(seat, folds, state):
+    experiment = ExperimentFactory(spent=52.4, clock_at=timezone.now())
+    trial = TrialFactory(experiment=experiment, state="waiting")
+
+    def fitted_as_time_ends(*, args, on_report, on_tick):
+        for fold in range(folds):
+            on_report({"event": "fold", "fold": fold, "folds": 5, "score": 0.9, "fit_time": 0.1})
+        time.sleep(0.3)
+        plan_trials(experiment.id)
+        return outcome(result=RESULTS["evaluate"]) if on_tick(0.3) else outcome("cancelled")
+
+    seat.answers["evaluate"] = fitted_as_time_ends
+    evaluate_trial("evaluate@here")
+
+    trial.refresh_from_db()
+    assert trial.state == state
 
 
 def test_a_search_by_hand_gets_no_trials_of_its_own():

@@ -195,8 +195,7 @@ def extend_to(experiment: Experiment, **limits: Any) -> bool:
             check_may_go_on(row)
         if row.state in ENDED:
             wanted.update(begin_again(row))
-        if row.by_hand_only or row.state in ENDED:
-            _take_up_again(row)
+        _take_up_again(row)
         Experiment.objects.filter(id=row.id).update(
             **{**wanted, "by_hand_only": False},
             limits_version=F("limits_version") + 1,

@@ -67,9 +67,10 @@ def plan_trials(experiment_id: UUID) -> None:
         stop_experiment(experiment, reason=OUT_OF_TIME, rows=unchanged)
         return
     waiting = sum(record.state is TrialState.WAITING for record in going)
-    wanted = free_places(experiment) - waiting
-    if wanted > 0:
-        proposals = study.ask(history, count=wanted, remaining=time_left(experiment))
+    wanted, left = free_places(experiment) - waiting, time_left(experiment)
+    # With none left the end waits for a trial that is being stored.
+    if wanted > 0 and left > 0:
+        proposals = study.ask(history, count=wanted, remaining=left)
         _add_planned(experiment, proposals, why_proposed(study, proposals, history), first=len(history))
 
 
@@ -243,6 +244,9 @@ def _evaluate(trial: Trial) -> None:
         trial.fold_scores = [*trial.fold_scores, report["score"]]
         trial.fit_time = report.get("fit_time")
         last = report["fold"] + 1 >= report["folds"]
+        if last:
+            # All of it would be lost for the moment that storing takes.
+            heartbeat.allow(grace=budget_of(experiment).grace)
         # The fit waits for the answer, so that what it is does not depend on a database that was away.
         return patiently(lambda: _after_fold(trial, held, study, last=last))
 
