@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-# Each candidate's predictions are in memory at once.
-MOST_CANDIDATES = 30
+# Each candidate's predictions are in memory at once. Those far behind have a say too: a correction takes away
+# what they lean to.
+MOST_CANDIDATES = 48
 MOST_BYTES = 1 << 30
 # Of the memory there is: they are stacked once more, and sampled once more for each judge.
 SHARE = 4
@@ -61,7 +62,7 @@ def blend_trials(args: Mapping[str, Any]) -> dict[str, Any]:
             metric,
             truth,
             predictions,
-            sizes=_sizes(trials),
+            parts=[_parts(trial) for trial in trials],
             families=[trial["family"] for trial in trials],
             seconds=args.get("time_budget"),
             seed=args["seed"],
@@ -199,15 +200,10 @@ def _may_enter(trial: Mapping[str, Any]) -> bool:
     return not get_learner(trial["family"]).keeps_rows
 
 
-def _sizes(trials: Sequence[Mapping[str, Any]]) -> list[int]:
-    """Bytes that each trial brings; what several are based on comes with the first of them."""
-    there: set[int] = set()
-    sizes = []
-    for trial in trials:
-        bases = {base["number"]: int(base["size"]) for base in read_bases(trial)}
-        sizes.append(_own_size(trial) + sum(size for number, size in bases.items() if number not in there))
-        there |= bases.keys()
-    return sizes
+def _parts(trial: Mapping[str, Any]) -> dict[int, int]:
+    """Bytes of a trial's own models and of those that it is based on, by the number of the trial."""
+    bases = {base["number"]: int(base["size"]) for base in read_bases(trial)}
+    return {trial["number"]: _own_size(trial), **bases}
 
 
 def _own_size(trial: Mapping[str, Any]) -> int:

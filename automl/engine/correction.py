@@ -8,12 +8,12 @@ members' own (a logarithmic pool, Genest and Zidek 1986). Both are found by ridg
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from automl.engine.inference import LEAST_POOLED, LEAST_PROBABILITY
+from automl.engine.room import Room
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,34 +31,6 @@ STEPS, SMALLEST_STEP, SMALLEST_GAIN = 12, 1e-3, 1e-6
 LEAST_LEFT = 1e-9
 # Beyond so many numbers only some of the rows are looked at.
 MOST_CELLS = 6_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Room:
-    """How large an ensemble may get.
-
-    Attributes
-    ----------
-    sizes : array of shape (candidates,)
-        Bytes of each candidate's models.
-    members : int
-    bytes : float
-        Of all members together.
-    """
-
-    sizes: Array
-    members: int
-    bytes: float
-
-    def is_over(self, members: Array) -> bool:
-        """Tell whether these candidates are too many, or too large."""
-        return bool(members.sum() > self.members or self.sizes[members].sum() > self.bytes)
-
-    def taken(self, members: Array) -> Array:
-        """How much each candidate takes of what these have too much of."""
-        if members.sum() > self.members:
-            return np.ones_like(self.sizes)
-        return np.maximum(self.sizes, 1.0)
 
 
 class _Problem(Protocol):
@@ -132,7 +104,7 @@ def _reduced(problem: _Problem, weights: Array, room: Room) -> tuple[Array, Arra
         # To drop the part of what is a member anyway makes no room.
         is_over = bool(is_new.any()) and room.is_over(members)
         if is_over:
-            cost = np.where(is_new, cost / room.taken(members)[ids], np.inf)
+            cost = np.where(is_new, cost / room.freed(members)[ids], np.inf)
         least = int(np.argmin(cost))
         if not is_over and cost[least] > LEAST_EVIDENCE:
             break

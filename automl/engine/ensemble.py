@@ -7,17 +7,19 @@ chosen on part of the rows and judged on the others, in turn.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from automl.engine.calibration import CALIBRATED, fit_temperature
-from automl.engine.correction import Room, correct_chances, correct_numbers
+from automl.engine.correction import correct_chances, correct_numbers
 from automl.engine.inference import combine, finish_probabilities, temper
+from automl.engine.learners import stacks
 from automl.engine.metrics import Metric
+from automl.engine.room import Room
 from automl.engine.selection import (
     LEVELLED_ROWS,
     MOST_BYTES,
@@ -73,7 +75,7 @@ def blend(
     y: Array,
     candidates: Sequence[Array],
     *,
-    sizes: Sequence[int] | None = None,
+    parts: Sequence[Mapping[Any, float]] | None = None,
     families: Sequence[str] | None = None,
     seconds: float | None = None,
     seed: int = 0,
@@ -86,10 +88,12 @@ def blend(
     y : array of shape (rows,)
     candidates : sequence of arrays
         Out-of-fold predictions, best candidate first.
-    sizes : sequence of int or None
-        Bytes of each candidate's models; the members together take at most `selection.MOST_BYTES`.
+    parts : sequence of mapping, or None
+        Bytes of the models that each candidate consists of, by names that say which are the same; the
+        members together take at most `selection.MOST_BYTES`.
     families : sequence of str or None
-        The family of each candidate: of few rows those with members weigh more alike.
+        The family of each candidate: of few rows those with members weigh more alike. Where some of them
+        stack, an ensemble of the others alone is held against the whole.
     seconds : float or None
         The budget of the search: after a short one members are few, as they have to be packaged.
     seed : int
@@ -97,44 +101,94 @@ def blend(
     # Probabilities need no more than 24 bits; a target's unit may.
     kind = np.float32 if metric.needs != "numbers" else np.float64
     stack = np.stack([np.asarray(candidate, dtype=kind) for candidate in candidates])
-    generator = np.random.default_rng([seed, 0xB1E4D])
-    judge = _deal(y, generator)
-    loss = loss_of(metric)
-    views = loss.view(stack, y)
-    room = np.zeros(len(stack)) if sizes is None else np.asarray(sizes, dtype=np.float64)
     is_few = len(y) < LEVELLED_ROWS
     kinds = np.asarray(families) if families is not None and is_few else None
-    most = most_halved(len(y), seconds)
-    choose = partial(choose_weights, loss, sizes=room, families=kinds, most_halved=most, generator=generator)
-    correct = partial(_corrected, metric, room=Room(room, most or most_members(seconds), MOST_BYTES))
-    honest, tempered, corrected, honest_best = (np.empty_like(stack[0]) for _ in range(4))
-    for part in range(JUDGES):
-        chosen = _sample(np.flatnonzero(judge != part), generator)
-        seen = views[:, chosen]
-        weights = choose(y[chosen], seen)
-        held = np.flatnonzero(judge == part)
-        best = np.eye(len(stack), dtype=kind)[best_alone(loss, y[chosen], seen)]
-        mean = np.tensordot(weights, stack, axes=1)
-        honest[held] = _calibrated(metric, y, mean, chosen)[held]
-        honest_best[held] = _calibrated(metric, y, np.tensordot(best, stack, axes=1), chosen)[held]
-        # Of so few rows nothing but the mean is sure.
+    halved = most_halved(len(y), seconds)
+    most = halved or most_members(seconds)
+    room = Room.of(parts, most, MOST_BYTES) if parts else Room.unlimited(len(stack), most)
+    task = _Task(metric, y, seed, halved)
+    whole = task.blend(stack, room, kinds)
+    first = np.flatnonzero([not stacks(family) for family in families or ()])
+    if not 1 < len(first) < len(stack):
+        return whole
+    # Those that learned from others are ahead one by one, but share what they learned from, and its luck; and
+    # what they are based on takes the room of other members.
+    rest = task.blend(stack[first], room.only(first), None if kinds is None else kinds[first])
+    return task.better(whole, _among(rest, first, len(stack)))
+
+
+def _among(blend: Blend, places: Array, count: int) -> Blend:
+    """A blend of some candidates as one of all of them."""
+    weights, powers = np.zeros(count), np.zeros(count)
+    weights[places], powers[places] = blend.weights, blend.powers
+    return replace(blend, weights=tuple(weights.tolist()), powers=tuple(powers.tolist()))
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """What rows are to be predicted and how that is judged."""
+
+    metric: Metric
+    y: Array
+    seed: int
+    halved: int
+
+    def blend(self, stack: Array, room: Room, families: Array | None) -> Blend:
+        metric, y = self.metric, self.y
+        generator = np.random.default_rng([self.seed, 0xB1E4D])
+        judge = _deal(y, generator)
+        loss = loss_of(metric)
+        views = loss.view(stack, y)
+        is_few = len(y) < LEVELLED_ROWS
+        choose = partial(
+            choose_weights, loss, room=room, families=families, most_halved=self.halved, generator=generator
+        )
+        correct = partial(_corrected, metric, room=room)
+        honest, tempered, corrected, honest_best = (np.empty_like(stack[0]) for _ in range(4))
+        for part in range(JUDGES):
+            chosen = _sample(np.flatnonzero(judge != part), generator)
+            seen = views[:, chosen]
+            weights = choose(y[chosen], seen)
+            held = np.flatnonzero(judge == part)
+            best = np.eye(len(stack), dtype=stack.dtype)[best_alone(loss, y[chosen], seen)]
+            mean = np.tensordot(weights, stack, axes=1)
+            honest[held] = _calibrated(metric, y, mean, chosen)[held]
+            honest_best[held] = _calibrated(metric, y, np.tensordot(best, stack, axes=1), chosen)[held]
+            # Of so few rows nothing but the mean is sure.
+            if not is_few:
+                found = combine(stack, *correct(y[chosen], stack[:, chosen], weights))
+                tempered[held] = _tempered(metric, y, mean, chosen)[held]
+                corrected[held] = _tempered(metric, y, found, chosen)[held]
+        rows = _sample(np.arange(len(y)), generator)
+        weights = choose(y[rows], views[:, rows])
+        powers = np.zeros(len(stack))
         if not is_few:
-            found = combine(stack, *correct(y[chosen], stack[:, chosen], weights))
-            tempered[held] = _tempered(metric, y, mean, chosen)[held]
-            corrected[held] = _tempered(metric, y, found, chosen)[held]
-    rows = _sample(np.arange(len(y)), generator)
-    weights = choose(y[rows], views[:, rows])
-    powers = np.zeros(len(stack))
-    if not is_few:
-        is_worth_it = partial(_is_worth_it, metric, y, corrected, tempered, honest_best)
-        if is_worth_it(np.ones(len(y), dtype=bool)):
-            weights, powers = correct(y[rows], stack[:, rows], weights)
-            # Rows are not judged by a choice to correct that they took part in.
-            taken = [part for part in range(JUDGES) if is_worth_it(judge != part)]
-            is_taken = np.isin(judge, taken)
-            honest = np.where(is_taken[:, None] if honest.ndim == 2 else is_taken, corrected, tempered)
-    prediction = combine(stack, weights, powers)
-    return Blend(tuple(weights.tolist()), tuple(powers.tolist()), prediction, honest, honest_best)
+            is_worth_it = partial(_is_worth_it, metric, y, corrected, tempered, honest_best)
+            if is_worth_it(np.ones(len(y), dtype=bool)):
+                weights, powers = correct(y[rows], stack[:, rows], weights)
+                # Rows are not judged by a choice to correct that they took part in.
+                honest = _chosen_by_others(judge, is_worth_it, corrected, tempered)
+        prediction = combine(stack, weights, powers)
+        return Blend(tuple(weights.tolist()), tuple(powers.tolist()), prediction, honest, honest_best)
+
+    def better(self, whole: Blend, rest: Blend) -> Blend:
+        """The blend that is better on rows that its weights were not chosen by."""
+        judge = _deal(self.y, np.random.default_rng([self.seed, 0xB1E4D]))
+
+        def is_rest(rows: Array) -> bool:
+            score = partial(self.metric.score, self.y[rows])
+            return score(rest.honest[rows]) > score(whole.honest[rows])
+
+        honest = _chosen_by_others(judge, is_rest, rest.honest, whole.honest)
+        found = rest if is_rest(np.ones(len(self.y), dtype=bool)) else whole
+        return replace(found, honest=honest, honest_best=whole.honest_best)
+
+
+def _chosen_by_others(judge: Array, is_first: Callable[[Array], bool], first: Array, second: Array) -> Array:
+    """For each judge's rows the first or the second predictions, as all other rows say."""
+    taken = [part for part in range(JUDGES) if is_first(judge != part)]
+    is_taken = np.isin(judge, taken)
+    return np.where(is_taken[:, None] if first.ndim == 2 else is_taken, first, second)
 
 
 def _corrected(metric: Metric, y: Array, stack: Array, weights: Array, *, room: Room) -> tuple[Array, Array]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from automl.engine.metrics import LEAST_PROBABILITY, Metric
+from automl.engine.room import Room
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -122,7 +123,7 @@ def choose_weights(
     y: Array,
     views: Array,
     *,
-    sizes: Array,
+    room: Room,
     families: Array | None,
     most_halved: int,
     generator: np.random.Generator,
@@ -136,8 +137,7 @@ def choose_weights(
         Rows in an order of chance, see `loss_of`.
     views : array of shape (candidates, rows, ...)
         See `Loss`.
-    sizes : array of shape (candidates,)
-        Bytes of each candidate's models.
+    room : Room
     families : array of shape (candidates,), or None
         What each candidate is one of, where their weights are to be drawn towards equal ones.
     most_halved : int
@@ -155,10 +155,10 @@ def choose_weights(
         step = -(-views.size // MOST_CELLS)
         y, views = y[::step], views[:, ::step]
     if not most_halved:
-        weights = _without(_greedy(loss, y, views, sizes), LEAST_WEIGHT)
+        weights = _without(_greedy(loss, y, views, room), LEAST_WEIGHT)
         return thin(loss, y, views, weights=weights)
-    found = [_greedy(loss, y[rows], views[:, rows], sizes) for rows in _halves(y, generator)]
-    weights = _limited(np.mean(found, axis=0), sizes, most_halved)
+    found = [_greedy(loss, y[rows], views[:, rows], room) for rows in _halves(y, generator)]
+    weights = _limited(np.mean(found, axis=0), room, most_halved)
     return weights if families is None else levelled(weights, families)
 
 
@@ -192,13 +192,13 @@ def _halves(y: Array, generator: np.random.Generator) -> list[Array]:
     return found
 
 
-def _greedy(loss: Loss, y: Array, views: Array, sizes: Array) -> Array:
+def _greedy(loss: Loss, y: Array, views: Array, room: Room) -> Array:
     """Add, again and again, the candidate that helps most; with replacement, from the best one on."""
     counts = np.zeros(len(views))
     total = np.zeros_like(views[0])
     best, best_counts, since = np.inf, counts.copy(), 0
     for size in range(1, ROUNDS + 1):
-        open_ = np.flatnonzero(_may_join(counts, sizes))
+        open_ = np.flatnonzero(_may_join(counts, room))
         losses = _losses_with(loss, y, views, total, open_, size)
         least = int(np.argmin(losses))
         total += views[open_[least]]
@@ -225,14 +225,14 @@ def _losses_with(loss: Loss, y: Array, views: Array, total: Array, open_: Array,
     return np.concatenate([loss.of(y, (total + views[part]) / size) for part in parts])
 
 
-def _may_join(counts: Array, sizes: Array) -> Array:
+def _may_join(counts: Array, room: Room) -> Array:
     """Tell which candidates are members already, or may still become one."""
     members = counts > 0
     if not members.any():
         return np.ones(len(counts), dtype=bool)
     if members.sum() == MOST_MEMBERS:
         return np.asarray(members)
-    return np.asarray(members | (sizes <= MOST_BYTES - sizes[members].sum()))
+    return np.asarray(members | (room.with_each(members) <= room.bytes))
 
 
 def _without(weights: Array, least: float) -> Array:
@@ -279,15 +279,14 @@ def _loss_of_mean(loss: Loss, y: Array, views: Array, weights: Array) -> float:
     return float(loss.of(y, mean[None])[0])
 
 
-def _limited(weights: Array, sizes: Array, most: int) -> Array:
+def _limited(weights: Array, room: Room, most: int) -> Array:
     """Keep those that weigh most, as many as a bundle has room for."""
     kept = np.zeros_like(weights)
-    room = float(MOST_BYTES)
     for member in np.argsort(-weights, kind="stable"):
         first = not kept.any()
-        if first or (weights[member] >= LEAST_MEAN_WEIGHT and sizes[member] <= room):
+        fits = room.with_each(kept > 0)[member] <= room.bytes
+        if first or (weights[member] >= LEAST_MEAN_WEIGHT and fits):
             kept[member] = weights[member]
-            room -= sizes[member]
         if np.count_nonzero(kept) == most:
             break
     return np.asarray(kept / kept.sum())

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from automl.engine.blending import blend_trials, choose_candidates
+from automl.engine.blending import MOST_CANDIDATES, blend_trials, choose_candidates
 from automl.engine.ensemble import blend
 from automl.engine.evaluation import read_predictions
 from automl.engine.inference import finish_probabilities
@@ -129,7 +129,7 @@ def test_what_an_ensemble_is_judged_by_is_kept(tmp_path):
     assert METRICS["roc_auc"].value(truth, kept) == pytest.approx(found["value"], abs=1e-6)
     in_order = choose_candidates(trials, rows=len(truth), width=2)
     predictions = [read_predictions(trial["dir"]) for trial in in_order]
-    made = blend(METRICS["roc_auc"], truth, predictions, sizes=[trial["size"] for trial in in_order], seed=0)
+    made = blend(METRICS["roc_auc"], truth, predictions, seed=0)
     alone = METRICS["roc_auc"].value(truth, finish_probabilities(made.honest_best))
     assert found["gain"] == pytest.approx(found["value"] - alone, abs=1e-6)
 
@@ -151,7 +151,7 @@ def test_candidates_are_the_best_with_each_family_and_none_that_cannot_be_shippe
     chosen = choose_candidates(trials, rows=20_000, width=2)
 
     families = [trial["family"] for trial in chosen]
-    assert len(chosen) == 30
+    assert len(chosen) == MOST_CANDIDATES
     assert set(families) == {"lightgbm", "linear"}
     assert [trial["score"] for trial in chosen] == sorted((trial["score"] for trial in chosen), reverse=True)
 

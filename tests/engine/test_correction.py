@@ -3,12 +3,13 @@ import pytest
 
 from automl.engine import correction
 from automl.engine.calibration import fit_temperature
-from automl.engine.correction import Room, correct_chances, correct_numbers
+from automl.engine.correction import correct_chances, correct_numbers
 from automl.engine.ensemble import blend
 from automl.engine.inference import combine, finish_probabilities, temper
 from automl.engine.metrics import METRICS
+from automl.engine.room import Room
 
-PLENTY = Room(np.zeros(3), 8, 1e9)
+PLENTY = Room.unlimited(3, 8)
 
 
 def leaning_numbers(rows, seed):
@@ -88,8 +89,8 @@ def test_a_correction_adds_no_more_members_than_there_is_room_for(correct):
     weights = np.array([1.0, 0.0, 0.0])
 
     free = correct(y, stack, weights, room=PLENTY)
-    of_two = correct(y, stack, weights, room=Room(np.zeros(3), 2, 1e9))
-    of_bytes = correct(y, stack, weights, room=Room(np.array([1.0, 1.0, 50.0]), 3, 10.0))
+    of_two = correct(y, stack, weights, room=Room.unlimited(3, 2))
+    of_bytes = correct(y, stack, weights, room=Room.of([{0: 1}, {1: 1}, {2: 50}], 3, 10))
 
     assert np.count_nonzero(free[1:]) == 2
     assert np.count_nonzero(of_two[1:]) == 1
@@ -99,7 +100,7 @@ def test_a_correction_adds_no_more_members_than_there_is_room_for(correct):
 def test_a_mean_that_is_too_large_itself_is_corrected_by_nobody_else():
     y, stack = leaning_numbers(4_000, 0)
 
-    found = correct_numbers(y, stack, np.array([0.5, 0.5, 0.0]), room=Room(np.full(3, 9.0), 3, 1.0))
+    found = correct_numbers(y, stack, np.array([0.5, 0.5, 0.0]), room=Room.of([{0: 9}, {1: 9}, {2: 9}], 3, 1))
 
     assert found[2] == 0
 
@@ -164,7 +165,7 @@ def test_a_mean_that_has_more_members_than_there_is_room_for_keeps_no_parts_with
     y = signal + chance.normal(0, 1, 3_000)
     stack = signal + chance.normal(0, 0.1, (6, 3_000))
 
-    found = correct_numbers(y, stack, np.full(6, 1 / 6), room=Room(np.zeros(6), 2, 1e9))
+    found = correct_numbers(y, stack, np.full(6, 1 / 6), room=Room.unlimited(6, 2))
 
     assert np.count_nonzero(found) < 4
 

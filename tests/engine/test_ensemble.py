@@ -3,6 +3,7 @@ import pytest
 
 from automl.engine.ensemble import blend
 from automl.engine.metrics import METRICS
+from automl.engine.room import Room
 from automl.engine.selection import (
     MOST_BYTES,
     MOST_MEMBERS_OF_FEW_ROWS,
@@ -16,23 +17,67 @@ from automl.engine.selection import (
 )
 
 
+def alone(sizes):
+    """Parts of candidates that have nothing in common."""
+    return [{place: size} for place, size in enumerate(sizes)]
+
+
 def test_members_together_are_no_larger_than_a_bundle_may_be():
     chance = np.random.default_rng(0)
     y = chance.normal(0, 1, 500)
     candidates = [y + chance.normal(0, 1, 500) for _ in range(6)]
     large, small = MOST_BYTES // 2 - 1, 1
 
-    free = blend(METRICS["rmse"], y, candidates, sizes=[small] * 6)
-    limited = blend(METRICS["rmse"], y, candidates, sizes=[large] * 5 + [small])
+    free = blend(METRICS["rmse"], y, candidates, parts=alone([small] * 6))
+    limited = blend(METRICS["rmse"], y, candidates, parts=alone([large] * 5 + [small]))
 
     assert sum(weight > 0 for weight in free.weights) > 3
     assert 1 <= sum(weight > 0 for weight in limited.weights[:5]) <= 2
 
 
+def test_what_members_have_in_common_takes_its_room_once():
+    chance = np.random.default_rng(0)
+    y = chance.normal(0, 1, 500)
+    candidates = [y + chance.normal(0, 1, 500) for _ in range(4)]
+    shared, own = MOST_BYTES - 4, 1
+    parts = [{"shared": shared}, *({"shared": shared, place: own} for place in range(3))]
+
+    found = blend(METRICS["rmse"], y, candidates, parts=parts)
+
+    assert all(weight > 0 for weight in found.weights)
+
+
+@pytest.mark.parametrize("name", ["rmse", "log_loss"])
+def test_an_ensemble_without_those_that_learned_from_others_is_taken_where_it_is_better(name):
+    """The stacked one is the best alone, but of what the others err by it has a lot in common with itself."""
+    chance = np.random.default_rng(0)
+    y = chance.normal(0, 1, 3_000) if name == "rmse" else chance.integers(0, 2, 3_000)
+    stacked = [y + 0.8 * chance.normal(0, 1, 3_000)]
+    others = [y + chance.normal(0, 1, 3_000) for _ in range(6)]
+    candidates = stacked + others
+    if name == "log_loss":
+        views = [1 / (1 + np.exp(-(2.0 * view - 1.0))) for view in candidates]
+        candidates = [np.column_stack([1 - view, view]) for view in views]
+    # What it is based on leaves no room for anybody else.
+    parts = [{"bases": MOST_BYTES}, *alone([MOST_BYTES // 8] * 6)]
+    families = ["stacked_network", *["lightgbm"] * 6]
+
+    whole = blend(METRICS[name], y, candidates, parts=parts)
+    found = blend(METRICS[name], y, candidates, parts=parts, families=families)
+
+    metric = METRICS[name]
+    assert np.flatnonzero(whole.weights).tolist() == [0]
+    assert found.weights[0] == 0 and sum(weight != 0 for weight in found.weights) > 3
+    assert metric.score(y, found.honest) > metric.score(y, whole.honest)
+    np.testing.assert_array_equal(found.honest_best, whole.honest_best)
+    # Where it is better with it, nothing changes.
+    assert blend(METRICS[name], y, candidates[:3], families=families[:3]).weights[0] > 0
+
+
 def test_the_best_candidate_joins_whatever_its_size():
     y = np.arange(100.0)
 
-    found = blend(METRICS["rmse"], y, [y + 0.1, y[::-1] * 1.0], sizes=[MOST_BYTES * 2, 1])
+    found = blend(METRICS["rmse"], y, [y + 0.1, y[::-1] * 1.0], parts=alone([MOST_BYTES * 2, 1]))
 
     assert found.weights == (1.0, 0.0)
 
@@ -75,7 +120,7 @@ def test_on_few_rows_many_members_share_the_weight_and_err_less_on_new_rows():
                 loss,
                 y,
                 loss.view(np.stack(candidates), y),
-                sizes=np.zeros(20),
+                room=Room.unlimited(20, 8),
                 families=None,
                 most_halved=MOST_MEMBERS_OF_FEW_ROWS if few else 0,
                 generator=np.random.default_rng(0),
@@ -172,7 +217,7 @@ def test_a_few_rows_are_enough_for_weights(rows):
         loss_of(METRICS["rmse"]),
         y,
         views,
-        sizes=np.zeros(2),
+        room=Room.unlimited(2, 8),
         families=None,
         most_halved=2,
         generator=np.random.default_rng(0),
@@ -214,12 +259,12 @@ def test_candidates_are_judged_alike_in_parts_and_at_once(monkeypatch):
 
 def test_a_small_member_gets_the_place_that_large_ones_have_no_room_for():
     weights = np.array([0.2, *[0.05] * 14, 0.04, 0.06])
-    sizes = np.array([1.0, *[MOST_BYTES] * 14, 1.0, 1.0])
+    room = Room.of(alone([1.0, *[MOST_BYTES] * 14, 1.0, 1.0]), 8, MOST_BYTES)
 
-    found = _limited(weights, sizes, 2)
+    found = _limited(weights, room, 2)
 
     assert np.flatnonzero(found).tolist() == [0, 16]
-    assert np.flatnonzero(_limited(weights, sizes, 3)).tolist() == [0, 15, 16]
+    assert np.flatnonzero(_limited(weights, room, 3)).tolist() == [0, 15, 16]
     assert found.sum() == pytest.approx(1)
 
 
