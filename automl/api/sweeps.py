@@ -33,7 +33,8 @@ class Sweeps(Paged, Resource):
     def create(self, request: Request, id: str) -> HttpResponseBase:
         """Try every combination, also in a search that goes on or has ended.
 
-        What was tried before is not tried again, and counted as `skipped`.
+        What was tried before is not tried again, and counted as `skipped`; but for stacked families, which
+        may have better to learn from by now.
         """
         experiment = self._experiment(id)
         added = add_sweep(experiment, **self.valid(SweepCreation))

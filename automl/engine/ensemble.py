@@ -109,19 +109,21 @@ def blend(
     task = _Task(metric, y, seed, halved)
     whole = task.blend(stack, room, kinds)
     first = np.flatnonzero([not stacks(family) for family in families or ()])
-    if not 1 < len(first) < len(stack):
+    taken = np.flatnonzero(np.any([whole.weights, whole.powers], axis=0))
+    if len(first) < 2 or np.isin(taken, first).all():
         return whole
     # Those that learned from others are ahead one by one, but share what they learned from, and its luck; and
     # what they are based on takes the room of other members.
-    rest = task.blend(stack[first], room.only(first), None if kinds is None else kinds[first])
-    return task.better(whole, _among(rest, first, len(stack)))
+    count, stack = len(stack), stack[first]
+    rest = task.blend(stack, room.only(first), None if kinds is None else kinds[first])
+    return task.better(whole, _of_all(rest, first, count))
 
 
-def _among(blend: Blend, places: Array, count: int) -> Blend:
+def _of_all(some: Blend, places: Array, count: int) -> Blend:
     """A blend of some candidates as one of all of them."""
     weights, powers = np.zeros(count), np.zeros(count)
-    weights[places], powers[places] = blend.weights, blend.powers
-    return replace(blend, weights=tuple(weights.tolist()), powers=tuple(powers.tolist()))
+    weights[places], powers[places] = some.weights, some.powers
+    return replace(some, weights=tuple(weights.tolist()), powers=tuple(powers.tolist()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,15 +147,16 @@ class _Task:
         )
         correct = partial(_corrected, metric, room=room)
         honest, tempered, corrected, honest_best = (np.empty_like(stack[0]) for _ in range(4))
+        powers = np.zeros(len(stack))
         for part in range(JUDGES):
             chosen = _sample(np.flatnonzero(judge != part), generator)
             seen = views[:, chosen]
             weights = choose(y[chosen], seen)
             held = np.flatnonzero(judge == part)
-            best = np.eye(len(stack), dtype=stack.dtype)[best_alone(loss, y[chosen], seen)]
-            mean = np.tensordot(weights, stack, axes=1)
+            best = stack[best_alone(loss, y[chosen], seen)]
+            mean = combine(stack, weights, powers)
             honest[held] = _calibrated(metric, y, mean, chosen)[held]
-            honest_best[held] = _calibrated(metric, y, np.tensordot(best, stack, axes=1), chosen)[held]
+            honest_best[held] = _calibrated(metric, y, best, chosen)[held]
             # Of so few rows nothing but the mean is sure.
             if not is_few:
                 found = combine(stack, *correct(y[chosen], stack[:, chosen], weights))
@@ -161,8 +164,9 @@ class _Task:
                 corrected[held] = _tempered(metric, y, found, chosen)[held]
         rows = _sample(np.arange(len(y)), generator)
         weights = choose(y[rows], views[:, rows])
-        powers = np.zeros(len(stack))
         if not is_few:
+            # On one scale with what is corrected: the rows of both are ranked together.
+            honest = tempered
             is_worth_it = partial(_is_worth_it, metric, y, corrected, tempered, honest_best)
             if is_worth_it(np.ones(len(y), dtype=bool)):
                 weights, powers = correct(y[rows], stack[:, rows], weights)

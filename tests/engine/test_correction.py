@@ -97,6 +97,16 @@ def test_a_correction_adds_no_more_members_than_there_is_room_for(correct):
     assert of_bytes[1] and not of_bytes[2]
 
 
+def test_a_correction_goes_without_what_frees_most_and_shared_parts_free_nothing():
+    room = Room.of([{"base": 8, 0: 1}, {"base": 8}, {2: 4}, {3: 2}], 4, 10)
+    everyone = np.ones(4, dtype=bool)
+
+    assert room.with_each(np.array([True, False, False, False])).tolist() == [9, 9, 13, 11]
+    assert room.is_over(everyone) and not room.is_over(np.array([True, True, False, False]))
+    assert room.freed(everyone).tolist() == [1, 1, 4, 2]
+    assert room.only(np.array([1, 3])).with_each(np.zeros(2, dtype=bool)).tolist() == [8, 2]
+
+
 def test_a_mean_that_is_too_large_itself_is_corrected_by_nobody_else():
     y, stack = leaning_numbers(4_000, 0)
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from automl.engine.ensemble import blend
+from automl.engine.ensemble import Blend, _deal, _Task, blend
 from automl.engine.metrics import METRICS
 from automl.engine.room import Room
 from automl.engine.selection import (
@@ -72,6 +72,21 @@ def test_an_ensemble_without_those_that_learned_from_others_is_taken_where_it_is
     np.testing.assert_array_equal(found.honest_best, whole.honest_best)
     # Where it is better with it, nothing changes.
     assert blend(METRICS[name], y, candidates[:3], families=families[:3]).weights[0] > 0
+
+
+def test_rows_are_not_judged_by_a_choice_of_ensemble_that_they_took_part_in():
+    y = np.arange(500.0)
+    task = _Task(METRICS["rmse"], y, 0, 0)
+    judge = _deal(y, np.random.default_rng([0, 0xB1E4D]))
+    # The one is far better on the rows of one judge, and a little worse on all others.
+    near = Blend((1.0, 0.0), (0.0, 0.0), y, np.where(judge == 2, y + 9.0, y + 1.0), y)
+    even = Blend((0.0, 1.0), (0.0, 0.0), y, y + 2.0, y)
+
+    found = task.better(near, even)
+
+    assert found.weights == even.weights
+    # Without its rows nothing speaks for the other one.
+    assert np.array_equal(found.honest, np.where(judge == 2, near.honest, even.honest))
 
 
 def test_the_best_candidate_joins_whatever_its_size():

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from automl.engine.blending import blend_trials
+from automl.engine.blending import _parts, blend_trials
 from automl.engine.bundle import package
 from automl.engine.diagnostics.outoffold import OutOfFold
 from automl.engine.errors import UserError
@@ -132,6 +132,17 @@ def test_a_fold_is_judged_by_what_it_predicts_of_new_rows(stack, number):
         found = fold_of(member, fold).predict(X[own], **rest)
         np.testing.assert_allclose(found, judged[own], rtol=2e-3, atol=2e-4)
     assert sorted(trials[number]["learned"]["based_on"]) == ["LightGBM #1", "Linear model #0"]
+
+
+def test_a_trial_consists_of_its_own_models_and_of_those_that_it_is_based_on(stack):
+    _, _, trials = stack
+    sizes = {trial["number"]: trial["size"] for trial in trials[:2]}
+
+    parts = _parts(trials[3])
+
+    assert parts == sizes | {3: trials[3]["size"] - sum(sizes.values())}
+    assert 0 < parts[3] < trials[3]["size"]
+    assert _parts(trials[1]) == {1: sizes[1]}
 
 
 def test_rows_are_predicted_again_as_they_were(stack):

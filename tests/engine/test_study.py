@@ -321,7 +321,13 @@ def test_a_family_of_moments_learns_how_long_its_own_take() -> None:
 def test_the_first_of_a_family_may_take_more_of_the_time_than_a_later_one() -> None:
     study = Study(LARGE, families=["dummy", "linear", "lightgbm"], budget=Budget(seconds=60))
     dummy, linear = (
-        TrialRecord(number, key, study.spaces[key].validate(get_learner(key).first(LARGE)), Origin.DEFAULT)
+        TrialRecord(
+            number,
+            key,
+            study.spaces[key].validate(get_learner(key).first(LARGE)),
+            Origin.DEFAULT,
+            TrialState.FAILED,
+        )
         for number, key in enumerate(("dummy", "linear"))
     )
     (first,) = study.ask([dummy, linear], remaining=1000.0)
@@ -331,7 +337,7 @@ def test_the_first_of_a_family_may_take_more_of_the_time_than_a_later_one() -> N
 
     assert [each.params for each in study.ask([dummy, linear], remaining=left)] == [first.params]
 
-    tried = TrialRecord(2, "lightgbm", {"num_leaves": 4}, Origin.SEARCH)
+    tried = TrialRecord(2, "lightgbm", {"num_leaves": 4}, Origin.SEARCH, TrialState.FAILED)
     (later,) = study.ask([dummy, linear, tried], remaining=left)
     assert later.family == "linear"
 
@@ -396,6 +402,59 @@ def test_in_time_they_come_as_late_as_they_can_end() -> None:
 def test_a_search_without_a_second_layer(changed: dict) -> None:
     study = Study(**{"data": MIDDLING, "budget": Budget(max_trials=30), **changed})
     assert stacked_numbers(simulate(study, seats=2)) == []
+
+
+def served(study: Study, seats: int, speed: float) -> tuple[list[TrialRecord], float]:
+    """Run a study as the service does: a trial for each seat waits while others run.
+
+    Trials take `speed` times their predicted cost; gives those that ended, and the seconds that seats spent
+    on others.
+    """
+    end = study.budget.remaining(0.0) or 0.0
+    trials: list[TrialRecord] = []
+    began: dict[int, float] = {}
+    now = 0.0
+    while now < end:
+        history = list(trials)
+        for number, start in began.items():
+            if trials[number].state is TrialState.RUNNING:
+                done = int(study.folds * (now - start) / trials[number].seconds)
+                history[number] = replace(trials[number], fold_scores=(0.7,) * done, seconds=0.0)
+        waiting = [record for record in trials if record.state is TrialState.WAITING]
+        for proposal in study.ask(history, seats - len(waiting), end - now, seats):
+            number, seconds = len(trials), 0.05 + speed * study.predicted(proposal.family, proposal.params)
+            trials.append(
+                TrialRecord(number, proposal.family, proposal.params, proposal.origin, seconds=seconds)
+            )
+        for number, record in enumerate(trials):
+            busy = sum(each.state is TrialState.RUNNING for each in trials)
+            if record.state is TrialState.WAITING and busy < seats:
+                trials[number], began[number] = replace(record, state=TrialState.RUNNING), now
+        ends = {n: began[n] + r.seconds for n, r in enumerate(trials) if r.state is TrialState.RUNNING}
+        if not ends:
+            break
+        number = min(ends, key=lambda n: ends[n])
+        now = ends[number]
+        if now <= end:
+            ended = trials[number]
+            folds = made_up_folds(Proposal(ended.family, ended.params), study.folds)
+            score = sum(folds) / len(folds)
+            trials[number] = replace(ended, state=TrialState.COMPLETE, fold_scores=folds, score=score)
+    lost = sum(end - began[r.number] for r in trials if r.state is TrialState.RUNNING)
+    return [record for record in trials if record.state is TrialState.COMPLETE], lost
+
+
+@pytest.mark.parametrize("speed", [0.7, 1.5])
+@pytest.mark.parametrize("seats", [1, 2, 4])
+def test_all_of_the_second_layer_ends_in_time(seats: int, speed: float) -> None:
+    seconds = 60.0 if seats > 1 else 120.0
+    study = Study(replace(MIDDLING, rows=12_000, numeric=20), budget=Budget(seconds=seconds), folds=5)
+    ended, lost = served(study, seats, speed)
+    stacked = [place for place, record in enumerate(ended) if record.family.startswith("stacked")]
+    assert len(stacked) >= len(study.second_layer)
+    # It comes late, and little of the seats' time goes into what the end cuts off.
+    assert stacked[0] > len(ended) / 3
+    assert lost < 0.05 * seats * seconds
 
 
 def test_experiments_whose_rows_were_dealt_twice_have_no_second_layer() -> None:

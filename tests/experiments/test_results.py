@@ -4,8 +4,9 @@ import pytest
 from django.utils import timezone
 
 from automl.core import seats, storage
+from automl.engine.blending import MOST_CANDIDATES
 from automl.experiments.models import TrainedModel
-from automl.experiments.services.results import finish_experiment, reap_results
+from automl.experiments.services.results import CANDIDATES, finish_experiment, reap_results
 from tests.experiments.rows import best_model_id
 from tests.factories import ExperimentFactory, TrialFactory
 from tests.seats import outcome
@@ -35,7 +36,7 @@ def test_finishing_blends_packages_and_completes(seat):
 
 
 def test_trials_below_the_candidates_are_tested_for_a_tie_as_well(seat):
-    experiment = stopping(trials=43)
+    experiment = stopping(trials=CANDIDATES + 13)
 
     def blended(*, args, **_):
         tied = [args["trials"][0]["id"], args["others"][-1]["id"]]
@@ -46,22 +47,24 @@ def test_trials_below_the_candidates_are_tested_for_a_tie_as_well(seat):
     finish_experiment(experiment.id)
 
     (_, args), *_ = seat.calls
-    assert (len(args["trials"]), len(args["others"])) == (30, 13)
-    assert set(experiment.trials.filter(tied_with_best=True).values_list("number", flat=True)) == {0, 42}
+    assert (len(args["trials"]), len(args["others"])) == (CANDIDATES, 13)
+    tied = experiment.trials.filter(tied_with_best=True).values_list("number", flat=True)
+    assert set(tied) == {0, CANDIDATES + 12}
     experiment.refresh_from_db()
-    said = "There was time to test only 42 of 43 complete trials, the best ones, for a tie."
+    every = CANDIDATES + 13
+    said = f"There was time to test only {every - 1} of {every} complete trials, the best ones, for a tie."
     assert experiment.warnings == [said]
 
 
 def test_many_good_trials_of_one_family_leave_the_others_their_candidates(seat):
-    experiment = stopping(trials=45)
+    experiment = stopping(trials=CANDIDATES + 5)
     TrialFactory(experiment=experiment, score=0.1, family="extra_trees")
 
     finish_experiment(experiment.id)
 
     (_, args), *_ = seat.calls
     assert args["trials"][-1]["family"] == "extra_trees"
-    assert len(args["trials"]) == 31
+    assert len(args["trials"]) == CANDIDATES + 1 == MOST_CANDIDATES + 1
     scores = [trial["score"] for trial in args["trials"]]
     assert scores == sorted(scores, reverse=True)
 

@@ -35,8 +35,8 @@ from automl.experiments.services.packaging import write_bundle
 from automl.experiments.states import advance_experiment, advance_trial
 
 log = structlog.get_logger(__name__)
-# How many of each family's best trials may enter the ensemble.
-CANDIDATES = 30
+# How many of each family's best trials may enter the ensemble: as many as it has candidates in all.
+CANDIDATES = 48
 # Shares that differ by less are those of the same ensemble, found again among others.
 ALIKE = 1e-3
 

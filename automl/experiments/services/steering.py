@@ -301,6 +301,8 @@ def change_experiment(experiment: Experiment, changes: Limits) -> bool:
         _refuse({name: why for name, why in limit_errors(**wanted).items() if name in changes})
         if wanted["time_budget"] != row.time_budget:
             _check_time(row, wanted["time_budget"])
+            # Of a search whose end waits for a trial that is being stored some may be cut off already.
+            _take_up_again(row)
         fence = 0 if row.state in ENDED else 1
         Experiment.objects.filter(id=row.id).update(
             **wanted, limits_version=F("limits_version") + fence, version=F("version") + 1

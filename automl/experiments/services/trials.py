@@ -67,10 +67,11 @@ def plan_trials(experiment_id: UUID) -> None:
         stop_experiment(experiment, reason=OUT_OF_TIME, rows=unchanged)
         return
     waiting = sum(record.state is TrialState.WAITING for record in going)
-    wanted, left = free_places(experiment) - waiting, time_left(experiment)
+    places, left = free_places(experiment), time_left(experiment)
+    wanted = places - waiting
     # With none left the end waits for a trial that is being stored.
     if wanted > 0 and left > 0:
-        proposals = study.ask(history, count=wanted, remaining=left)
+        proposals = study.ask(history, count=wanted, remaining=left, seats=places)
         _add_planned(experiment, proposals, why_proposed(study, proposals, history), first=len(history))
 
 
