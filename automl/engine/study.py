@@ -49,7 +49,7 @@ SAMPLERS: dict[Search, Callable[[], Sampler]] = {
 # With a budget in trials, trial n is chosen knowing only the trials before n - LAG. So up to LAG seats
 # can work at once and the choices do not depend on how many there are, or on which is faster.
 LAG = 8
-CHEAPER = "Near what the search would have tried next, which could not have ended in time."
+CHEAPER = "Near what the search would have tried next, which would have ended too late."
 CHEAP = "Something new that can still end in the time that is left."
 # A prediction of time is off by this factor often enough; a trial cut off at the end is time lost.
 SAFETY = 1.25
@@ -345,12 +345,11 @@ class Study:
         if not fitting:
             return None
         fitting.sort(key=lambda pair: -pair[0])
-        longest, first = fitting[0]
-        ends = list(free)
-        for cost, _ in fitting:
-            heapq.heapreplace(ends, ends[0] + cost)
-        alone = max(sum(cost for cost, _ in fitting) / len(free), longest)
-        return _Layer(first, alone, max(ends) - free[0])
+        seconds = [cost for cost, _ in fitting]
+        # A seat that is taken for longer has no part in it.
+        seats = sum(after + seconds[0] <= remaining for after in free)
+        alone = _ends_after(seconds, [0.0] * seats)
+        return _Layer(fitting[0][1], alone, _ends_after(seconds, free) - free[0])
 
     def _any(self, told: Sequence[TrialRecord], number: int) -> Proposal | None:
         found = self.portfolio.propose(self.first_layer, told, count=1, seed=self.next_seed(number))
@@ -378,7 +377,9 @@ class Study:
             latest = max(SAFETY**2 * layer.seconds, LATEST_SHARE * whole)
             if remaining <= STACKED_SHARE * whole and left <= latest:
                 return layer.first
-            limit -= layer.alone
+            # What ends before the layer may begin is no harm to it.
+            before = (left - STACKED_SHARE * whole) / SAFETY
+            limit = max(limit - layer.alone, before)
         entry = self._entry_in_time(told, model, limit)
         if entry is not None:
             return entry
@@ -396,7 +397,7 @@ class Study:
             params = self._cheaper(found, told, model, limit, rng)
             if params is not None:
                 return replace(found, params=params, reason=CHEAPER)
-        return layer.first if layer is not None else self._cheap(told, model, limit, rng)
+        return self._cheap(told, model, limit, rng) or (layer.first if layer is not None else None)
 
     def _entry_in_time(self, told: Sequence[TrialRecord], model: CostModel, limit: float) -> Proposal | None:
         """Give the next default that fits: first those that leave time for others."""
@@ -450,3 +451,12 @@ class Study:
                 if params is not None and model.seconds(family, params) <= limit:
                     return Proposal(family, params, reason=CHEAP)
         return None
+
+
+def _ends_after(costs: Sequence[float], free: Sequence[float]) -> float:
+    """Seconds until trials have ended, each taken by the seat that is free first."""
+    ends, last = list(free), 0.0
+    for cost in costs:
+        last = max(last, ends[0] + cost)
+        heapq.heapreplace(ends, ends[0] + cost)
+    return last
