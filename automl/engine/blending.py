@@ -203,7 +203,7 @@ def _may_enter(trial: Mapping[str, Any]) -> bool:
 def _parts(trial: Mapping[str, Any]) -> dict[int, int]:
     """Bytes of a trial's own models and of those that it is based on, by the number of the trial."""
     bases = {base["number"]: int(base["size"]) for base in read_bases(trial)}
-    return {trial["number"]: _own_size(trial), **bases}
+    return {trial["number"]: int(trial.get("size") or 0) - sum(bases.values()), **bases}
 
 
 def _own_size(trial: Mapping[str, Any]) -> int:

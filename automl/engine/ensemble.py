@@ -135,9 +135,14 @@ class _Task:
     seed: int
     halved: int
 
+    def _generator(self) -> np.random.Generator:
+        """The same again each time, so that all blends have the same judges."""
+        return np.random.default_rng([self.seed, 0xB1E4D])
+
     def blend(self, stack: Array, room: Room, families: Array | None) -> Blend:
+        """Choose weights for the candidates of a stack; the arguments are those of `blend`."""
         metric, y = self.metric, self.y
-        generator = np.random.default_rng([self.seed, 0xB1E4D])
+        generator = self._generator()
         judge = _deal(y, generator)
         loss = loss_of(metric)
         views = loss.view(stack, y)
@@ -177,7 +182,7 @@ class _Task:
 
     def better(self, whole: Blend, rest: Blend) -> Blend:
         """The blend that is better on rows that its weights were not chosen by."""
-        judge = _deal(self.y, np.random.default_rng([self.seed, 0xB1E4D]))
+        judge = _deal(self.y, self._generator())
 
         def is_rest(rows: Array) -> bool:
             score = partial(self.metric.score, self.y[rows])

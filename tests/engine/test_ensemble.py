@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from automl.engine.calibration import fit_temperature
 from automl.engine.ensemble import Blend, _deal, _Task, blend
 from automl.engine.metrics import METRICS
 from automl.engine.room import Room
@@ -72,6 +73,21 @@ def test_an_ensemble_without_those_that_learned_from_others_is_taken_where_it_is
     np.testing.assert_array_equal(found.honest_best, whole.honest_best)
     # Where it is better with it, nothing changes.
     assert blend(METRICS[name], y, candidates[:3], families=families[:3]).weights[0] > 0
+
+
+@pytest.mark.parametrize("is_corrected", [True, False])
+def test_what_an_ensemble_is_judged_by_is_on_one_scale_corrected_or_not(monkeypatch, is_corrected):
+    """Of two blends one may be corrected: an area under the curve ranks the rows of both together."""
+    chance = np.random.default_rng(0)
+    y = chance.integers(0, 2, 3_000)
+    views = [1 / (1 + np.exp(-6.0 * (2 * y - 1 + chance.normal(0, 2, 3_000)))) for _ in range(3)]
+    monkeypatch.setattr("automl.engine.ensemble._is_worth_it", lambda *_: is_corrected)
+
+    found = blend(METRICS["roc_auc"], y, [np.column_stack([1 - view, view]) for view in views])
+
+    # They are far too sure, all of them.
+    assert fit_temperature(y, np.column_stack([1 - views[0], views[0]])) > 2
+    assert fit_temperature(y, found.honest) == pytest.approx(1, abs=0.1)
 
 
 def test_rows_are_not_judged_by_a_choice_of_ensemble_that_they_took_part_in():

@@ -14,6 +14,7 @@ from automl.experiments.selectors import leaderboard
 from automl.experiments.services.lifecycle import fail_experiment, stop_experiment
 from automl.experiments.services.results import finish_experiment
 from automl.experiments.services.steering import (
+    change_experiment,
     extend_experiment,
     extend_to,
     skip_trial,
@@ -28,6 +29,10 @@ from tests.factories import ExperimentFactory, TrialFactory
 from tests.seats import RESULTS, outcome
 
 pytestmark = pytest.mark.django_db
+
+
+def change_time(experiment, *, seconds):
+    change_experiment(experiment, {"time_budget": experiment.time_budget + seconds})
 
 
 @pytest.mark.parametrize("state", ["pending", "running", "paused"])
@@ -224,6 +229,19 @@ def test_a_trial_whose_time_ended_as_more_was_given_waits_for_a_seat():
     tell_trial(trial, outcome("cancelled"), out_of_time=True, seconds=5.0)
 
     assert (again(trial).state, trial.losses) == ("waiting", 0)
+
+
+@pytest.mark.parametrize("give", [extend_experiment, change_time])
+def test_what_was_cut_off_while_the_end_waited_for_another_is_taken_up_again(give):
+    experiment = ExperimentFactory(spent=52.6)
+    stored = TrialFactory(experiment=experiment, state="running", fold_scores=[0.9] * 5)
+    trial = TrialFactory(experiment=experiment, state="running")
+    tell_trial(trial, outcome("cancelled"), out_of_time=True, seconds=5.0)
+    assert (again(trial).state, again(experiment).state) == ("cancelled", "running")
+
+    give(experiment, seconds=60)
+
+    assert (again(trial).state, again(stored).state) == ("waiting", "running")
 
 
 def test_a_packaging_that_failed_is_tried_again_by_an_extension_only(seat):
