@@ -231,7 +231,7 @@ class LocalSearch:
                 if remaining is not None and remaining <= 0:
                     return None
                 history = [trial.record() for trial in self.trials]
-                for found in self.study.ask(history, 1, remaining, self._plan.seats):
+                for found in self.study.ask(history, count=1, remaining=remaining):
                     number = len(self.trials)
                     folder = self.work / f"trial-{number}"
                     trial = LocalTrial(number, found.family, found.params, found.origin, folder)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import heapq
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, get_args
 
 from automl.engine.budget import Budget, CostModel
@@ -49,7 +48,7 @@ SAMPLERS: dict[Search, Callable[[], Sampler]] = {
 # With a budget in trials, trial n is chosen knowing only the trials before n - LAG. So up to LAG seats
 # can work at once and the choices do not depend on how many there are, or on which is faster.
 LAG = 8
-CHEAPER = "Near what the search would have tried next, which would have ended too late."
+CHEAPER = "Near what the search would have tried next, which could not have ended in time."
 CHEAP = "Something new that can still end in the time that is left."
 # A prediction of time is off by this factor often enough; a trial cut off at the end is time lost.
 SAFETY = 1.25
@@ -66,18 +65,6 @@ STALE_SHARE = 0.35
 STACKED_SHARE, LATEST_SHARE = 0.5, 0.2
 # Tries to find something in a family's space that can end in time.
 ATTEMPTS = 24
-
-
-@dataclass(frozen=True, slots=True)
-class _Layer:
-    """What of the second layer is next, and the seconds for all of it.
-
-    `alone` has all seats from the start; `seconds` begins when the first seat is free of what runs now.
-    """
-
-    first: Proposal
-    alone: float
-    seconds: float
 
 
 class Study:
@@ -160,11 +147,7 @@ class Study:
         return CostModel.learn(self._fold_seconds, self.folds, history)
 
     def ask(
-        self,
-        history: Sequence[TrialRecord],
-        count: int = 1,
-        remaining: float | None = None,
-        seats: int | None = None,
+        self, history: Sequence[TrialRecord], count: int = 1, remaining: float | None = None
     ) -> list[Proposal]:
         """Propose the next trials, in the order of their numbers.
 
@@ -176,8 +159,6 @@ class Study:
             Free seats.
         remaining : float, optional
             Seconds in which a trial must have ended; not used with a budget in trials.
-        seats : int, optional
-            All seats; one more than trials run if left out.
 
         Returns
         -------
@@ -199,7 +180,7 @@ class Study:
             elif remaining is None or model is None:
                 found = self._any(told, number)
             else:
-                found = self._in_time(told, number, model, remaining, self._free_after(told, model, seats))
+                found = self._in_time(told, number, model, remaining)
             if found is None:
                 break
             proposals.append(found)
@@ -322,34 +303,26 @@ class Study:
         there = {record.family for record in told if record.state is TrialState.COMPLETE} & {*bases}
         return waiting if len(there) >= max(LEAST_BASES, min(ENOUGH_BASES, len(bases))) else []
 
-    def _free_after(self, told: Sequence[TrialRecord], model: CostModel, seats: int | None) -> list[float]:
-        """Seconds until each seat is free, once what waits has run: a heap."""
-        running = [record for record in told if record.state is TrialState.RUNNING]
-        free = [
-            model.seconds(each.family, each.params) * (1 - min(len(each.fold_scores) / self.folds, 1))
-            for each in running
-        ]
-        free += [0.0] * max((len(running) + 1 if seats is None else seats) - len(running), 0)
-        heapq.heapify(free)
-        for each in told:
-            if each.state is TrialState.WAITING and free:
-                heapq.heapreplace(free, free[0] + model.seconds(each.family, each.params))
-        return free or [0.0]
+    def _stacked_in_time(
+        self, told: Sequence[TrialRecord], model: CostModel, remaining: float
+    ) -> Proposal | None:
+        """Give one of the second layer: as late as those that are left can end, to learn from the best.
 
-    def _stacked_next(
-        self, told: Sequence[TrialRecord], model: CostModel, remaining: float, free: Sequence[float]
-    ) -> _Layer | None:
-        """What is left of the second layer and can end in time; the longest of it goes first."""
+        The longest goes first, so that the others can wait for better ones to learn from.
+        """
+        whole = self.budget.remaining(0.0) or 0.0
+        if remaining > STACKED_SHARE * whole:
+            return None
         costs = [(model.seconds(each.family, each.params), each) for each in self.stacked_waiting(told)]
-        fitting = [(cost, each) for cost, each in costs if cost <= (remaining - free[0]) / SAFETY]
+        fitting = [(cost, each) for cost, each in costs if cost <= remaining / SAFETY]
         if not fitting:
             return None
-        fitting.sort(key=lambda pair: -pair[0])
-        seconds = [cost for cost, _ in fitting]
-        # A seat that is taken for longer has no part in it.
-        seats = sum(after + seconds[0] <= remaining for after in free)
-        alone = _ends_after(seconds, [0.0] * seats)
-        return _Layer(fitting[0][1], alone, _ends_after(seconds, free) - free[0])
+        # There are as many seats as trials that run, and this one; a stacked one will keep its own.
+        busy = [record for record in told if not record.state.is_final]
+        seats = 1 + sum(not stacks(record.family) for record in busy)
+        longest, found = max(fitting, key=lambda pair: pair[0])
+        needed = max(sum(cost for cost, _ in fitting) / seats, longest)
+        return found if remaining <= max(SAFETY**2 * needed, LATEST_SHARE * whole) else None
 
     def _any(self, told: Sequence[TrialRecord], number: int) -> Proposal | None:
         found = self.portfolio.propose(self.first_layer, told, count=1, seed=self.next_seed(number))
@@ -366,20 +339,13 @@ class Study:
         return self._any(settled, number)
 
     def _in_time(
-        self, told: Sequence[TrialRecord], number: int, model: CostModel, remaining: float, free: list[float]
+        self, told: Sequence[TrialRecord], number: int, model: CostModel, remaining: float
     ) -> Proposal | None:
-        """Propose something that can end in the time that is left, when a seat gets to it."""
-        whole, left = self.budget.remaining(0.0) or 0.0, remaining - free[0]
-        limit = left / SAFETY
-        layer = self._stacked_next(told, model, remaining, free)
-        if layer is not None:
-            # As late as all of it can end, to learn from the best.
-            latest = max(SAFETY**2 * layer.seconds, LATEST_SHARE * whole)
-            if remaining <= STACKED_SHARE * whole and left <= latest:
-                return layer.first
-            # What ends before the layer may begin is no harm to it.
-            before = (left - STACKED_SHARE * whole) / SAFETY
-            limit = max(limit - layer.alone, before)
+        """Propose something that can end in the time that is left."""
+        limit = remaining / SAFETY
+        stacked = self._stacked_in_time(told, model, remaining)
+        if stacked is not None:
+            return stacked
         entry = self._entry_in_time(told, model, limit)
         if entry is not None:
             return entry
@@ -397,7 +363,7 @@ class Study:
             params = self._cheaper(found, told, model, limit, rng)
             if params is not None:
                 return replace(found, params=params, reason=CHEAPER)
-        return self._cheap(told, model, limit, rng) or (layer.first if layer is not None else None)
+        return self._cheap(told, model, limit, rng)
 
     def _entry_in_time(self, told: Sequence[TrialRecord], model: CostModel, limit: float) -> Proposal | None:
         """Give the next default that fits: first those that leave time for others."""
@@ -451,12 +417,3 @@ class Study:
                 if params is not None and model.seconds(family, params) <= limit:
                     return Proposal(family, params, reason=CHEAP)
         return None
-
-
-def _ends_after(costs: Sequence[float], free: Sequence[float]) -> float:
-    """Seconds until trials have ended, each taken by the seat that is free first."""
-    ends, last = list(free), 0.0
-    for cost in costs:
-        last = max(last, ends[0] + cost)
-        heapq.heapreplace(ends, ends[0] + cost)
-    return last

@@ -71,7 +71,7 @@ def plan_trials(experiment_id: UUID) -> None:
     wanted = places - waiting
     # With none left the end waits for a trial that is being stored.
     if wanted > 0 and left > 0:
-        proposals = study.ask(history, count=wanted, remaining=left, seats=places)
+        proposals = study.ask(history, count=wanted, remaining=left)
         _add_planned(experiment, proposals, why_proposed(study, proposals, history), first=len(history))
 
 
