@@ -21,6 +21,7 @@ import pyarrow as pa
 from automl.engine.errors import UserError
 from automl.engine.inference import Encoder, clean_texts, level_of, parse_dates
 from automl.engine.metrics import METRICS, default_metric
+from automl.engine.profiling import folded
 from automl.engine.reading import check_table, read_frame
 from automl.engine.schema import MISSING_MARKS, ColumnKind, DataProfile
 from automl.engine.sealing import check_folder, seal_folder, sync_folder
@@ -38,6 +39,8 @@ TEXT_ROWS = 50_000
 # Where two texts differ by rounding only a tree must not split: what says the same is the same number.
 TEXT_DECIMALS = 6
 LEAST_SINGULAR = 1e-3
+# So many rows tell whether rows come twice.
+TWIN_ROWS = 50_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,15 +147,7 @@ def open_prepared(folder: str | Path) -> Prepared:
     folder = Path(folder)
     check_folder(folder)
     meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
-    found = meta["profile"]
-    profile = DataProfile(
-        **{
-            **found,
-            "task_type": TaskType(found["task_type"]),
-            "cardinalities": tuple(found["cardinalities"]),
-            "categorical": tuple(found["categorical"]),
-        }
-    )
+    profile = DataProfile.from_json(meta["profile"])
     X, y, folds = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("X", "y", "folds"))
     return Prepared(X=X, y=y, folds=folds, profile=profile, meta=meta, folder=folder)
 
@@ -373,7 +368,18 @@ def _profile(
         missing_share=float(np.isnan(X[:, numeric]).mean()) if numeric else 0.0,
         metric=metric,
         skew=0.0 if task_type.is_classification else target_skew(y),
+        twins=twin_share(X[:TWIN_ROWS]),
     )
+
+
+def twin_share(X: np.ndarray[Any, Any]) -> float:
+    """The share of rows that are like another one in every column."""
+    digest = np.zeros(len(X), dtype=np.uint64)
+    for column in X.T:
+        # Minus zero is zero.
+        digest = folded(digest, (column + np.float32(0)).view(np.uint32))
+    _, counts = np.unique(digest, return_counts=True)
+    return float(counts[counts > 1].sum() / len(X))
 
 
 def target_skew(y: np.ndarray[Any, Any]) -> float:

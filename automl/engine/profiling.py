@@ -114,7 +114,7 @@ def count_duplicates(table: Any) -> int:
         return 0
     digest = np.zeros(table.num_rows, dtype=np.uint64)
     for column in table.columns:
-        digest = _mixed_bits(digest * MULTIPLIER + _cell_bits(column))
+        digest = folded(digest, _cell_bits(column))
     ordered = np.sort(digest)
     return int(np.count_nonzero(ordered[1:] == ordered[:-1]))
 
@@ -142,8 +142,12 @@ def _cell_bits(column: Any) -> np.ndarray[Any, Any]:
     return np.asarray(bits)
 
 
-def _mixed_bits(bits: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Spread 64 bits so that each depends on all: the finalizer of MurmurHash3 (Appleby 2011)."""
+def folded(digest: np.ndarray[Any, Any], cells: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Put one more cell into the digest of each row; both are whole numbers, of 64 bits and of up to 64.
+
+    The bits are spread so that each depends on all: the finalizer of MurmurHash3 (Appleby 2011).
+    """
+    bits = digest * MULTIPLIER + cells
     for factor in (np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)):
         bits = (bits ^ (bits >> np.uint64(33))) * factor
     return np.asarray(bits ^ (bits >> np.uint64(33)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -114,6 +115,8 @@ class DataProfile:
     metric : str
     skew : float
         The skewness of a positive target whose logarithm is less skewed; else 0.
+    twins : float
+        Share of rows that are like another one in every column.
     """
 
     rows: int
@@ -125,6 +128,14 @@ class DataProfile:
     missing_share: float = 0.0
     metric: str = "roc_auc"
     skew: float = 0.0
+    twins: float = 0.0
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> DataProfile:
+        """Make it of what `dataclasses.asdict` gave, perhaps in an older version."""
+        kinds = {"task_type": TaskType(found["task_type"])}
+        positions = {name: tuple(found[name]) for name in ("cardinalities", "categorical")}
+        return cls(**{**found, **kinds, **positions})
 
     @property
     def columns(self) -> int:

@@ -9,7 +9,7 @@ from automl.core import storage
 from automl.engine.budget import Budget
 from automl.engine.schema import DataProfile
 from automl.engine.study import Search, Study
-from automl.engine.trial import Origin, TaskType, TrialRecord, TrialState
+from automl.engine.trial import Origin, TrialRecord, TrialState
 from automl.experiments.models import Experiment, Trial
 
 RECORD_FIELDS = (
@@ -65,18 +65,7 @@ def history_of(experiment: Experiment) -> list[TrialRecord]:
 def profile_of(experiment: Experiment) -> DataProfile:
     """What learners may know of the experiment's table; the experiment must be prepared."""
     assert experiment.prepared is not None
-    found = experiment.prepared["profile"]
-    return DataProfile(
-        rows=found["rows"],
-        numeric=found["numeric"],
-        task_type=TaskType(found["task_type"]),
-        classes=found["classes"],
-        cardinalities=tuple(found["cardinalities"]),
-        categorical=tuple(found["categorical"]),
-        missing_share=found["missing_share"],
-        metric=found["metric"],
-        skew=found.get("skew", 0.0),
-    )
+    return DataProfile.from_json(experiment.prepared["profile"])
 
 
 def budget_of(experiment: Experiment) -> Budget:

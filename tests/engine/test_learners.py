@@ -37,6 +37,16 @@ def test_every_family_can_do_every_task_type() -> None:
         assert families_for(task_type) == list(LEARNERS)
 
 
+def test_extra_trees_begin_with_a_leaf_for_each_row_where_rows_come_twice() -> None:
+    data = make_table(TaskType.MULTICLASS).data
+    extra_trees = LEARNERS["extra_trees"]
+    usual, twins = (extra_trees.portfolio(replace(data, rows=5_000, twins=share)) for share in (0.01, 0.3))
+
+    assert usual[0]["min_samples_leaf"] != 1
+    assert twins[0]["min_samples_leaf"] == 1
+    assert sorted(map(str, twins)) == sorted(map(str, usual))
+
+
 def test_an_unknown_family_is_named() -> None:
     with pytest.raises(UserError, match=r"'lightgmb' is not a family; the known ones are: dummy, linear"):
         get_learner("lightgmb")

@@ -36,6 +36,16 @@ def test_a_table_becomes_a_matrix_a_target_and_folds(tmp_path):
     assert isinstance(found.X, np.memmap)
 
 
+def test_rows_that_come_twice_are_counted_by_what_is_learned_from(tmp_path):
+    frame = people()
+    twice = pd.concat([frame, frame.head(30)], ignore_index=True).assign(spent=np.arange(1.0, 271.0))
+
+    meta = prepared(tmp_path, twice, "spent", ignore_columns=["note"])
+
+    assert meta["profile"]["twins"] == pytest.approx(60 / 270)
+    assert open_prepared(tmp_path / "prepared").profile.twins == meta["profile"]["twins"]
+
+
 @pytest.mark.parametrize(
     ("target", "task_type", "metric"),
     [("bought", "binary", "roc_auc"), ("plan", "multiclass", "log_loss"), ("spent", "regression", "rmse")],
