@@ -95,16 +95,28 @@ def _second(stack: Array, y: Array) -> Array:
 
 
 def _auc_losses(y: Array, views: Array) -> Array:
-    positive = y == 1
-    count = int(positive.sum())
-    ranks = positive[np.argsort(views, axis=1, kind="stable")] @ np.arange(1.0, len(y) + 1)
+    count = int((y == 1).sum())
+    ranks = _found(y, views) @ np.arange(1.0, len(y) + 1)
     return np.asarray(1.0 - (ranks - count * (count + 1) / 2) / max(count * (len(y) - count), 1))
 
 
 def _precision_losses(y: Array, views: Array) -> Array:
-    found = (y == 1)[np.argsort(-views, axis=1, kind="stable")]
+    found = _found(y, views, best_first=True)
     precision = np.cumsum(found, axis=1) / np.arange(1.0, len(y) + 1)
     return np.asarray(1.0 - (precision * found).sum(axis=1) / max(int((y == 1).sum()), 1))
+
+
+def _found(y: Array, views: Array, *, best_first: bool = False) -> Array:
+    """Whether rows are of the second class, in the order of each view; equals in the order of the rows.
+
+    A probability, its row and the class are sorted as one whole number: that is several times as fast as
+    finding the order.
+    """
+    bits = np.ascontiguousarray(views, dtype=np.float32).view(np.uint32)
+    keys = (~bits if best_first else bits).astype(np.uint64) << np.uint64(32)
+    keys |= 2 * np.arange(len(y), dtype=np.uint64) + (y == 1).astype(np.uint64)
+    keys.sort(axis=1)
+    return np.asarray(keys & np.uint64(1) == 1)
 
 
 def _log_losses(y: Array, views: Array) -> Array:

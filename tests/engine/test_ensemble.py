@@ -8,6 +8,7 @@ from automl.engine.room import Room
 from automl.engine.selection import (
     MOST_BYTES,
     MOST_MEMBERS_OF_FEW_ROWS,
+    _found,
     _halves,
     _limited,
     choose_weights,
@@ -73,6 +74,19 @@ def test_an_ensemble_without_those_that_learned_from_others_is_taken_where_it_is
     np.testing.assert_array_equal(found.honest_best, whole.honest_best)
     # Where it is better with it, nothing changes.
     assert blend(METRICS[name], y, candidates[:3], families=families[:3]).weights[0] > 0
+
+
+@pytest.mark.parametrize("best_first", [False, True])
+def test_rows_are_ordered_as_by_a_stable_sort_of_their_probabilities(best_first):
+    chance = np.random.default_rng(0)
+    y = chance.integers(0, 2, 400)
+    # Many are equal, and some are nothing or certain.
+    views = np.round(chance.random((3, 400)), 2).astype(np.float32)
+
+    found = _found(y, views, best_first=best_first)
+
+    order = np.argsort(-views if best_first else views, axis=1, kind="stable")
+    assert np.array_equal(found, (y == 1)[order])
 
 
 @pytest.mark.parametrize("is_corrected", [True, False])
