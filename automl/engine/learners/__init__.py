@@ -14,7 +14,6 @@ from automl.engine.learners.linear import Linear
 from automl.engine.learners.neighbors import Neighbors
 from automl.engine.learners.network import NeuralNetwork
 from automl.engine.learners.stacked import StackedLightGBM, StackedNetwork, StackedTrees
-from automl.engine.learners.tabicl import TabICL
 from automl.engine.trial import TaskType
 
 __all__ = ["LEARNERS", "Cost", "Fit", "Learner", "LearningCurve", "families_for", "get_learner", "stacks"]
@@ -32,13 +31,10 @@ LEARNERS: dict[str, Learner] = {
         CatBoost(),
         XGBoost(),
         NeuralNetwork(),
-        TabICL(),
         StackedNetwork(),
         StackedTrees(),
         StackedLightGBM(),
     )
-    # What is not installed can do nothing, and is not offered.
-    if learner.task_types
 }
 
 
