@@ -317,7 +317,8 @@ class Study:
         fitting = [(cost, each) for cost, each in costs if cost <= remaining / SAFETY]
         if not fitting:
             return None
-        # There are as many seats as trials that run, and this one; a stacked one will keep its own.
+        # As if each trial that runs or waits had a seat, and this one: the layer seems short, and begins
+        # late. A stacked trial will keep its own.
         busy = [record for record in told if not record.state.is_final]
         seats = 1 + sum(not stacks(record.family) for record in busy)
         longest, found = max(fitting, key=lambda pair: pair[0])

@@ -451,10 +451,11 @@ def test_a_second_layer_ends_in_time(seats: int, speed: float) -> None:
     study = Study(replace(MIDDLING, rows=12_000, numeric=20), budget=Budget(seconds=seconds), folds=5)
     ended, began, lost = served(study, seats, speed)
     stacked = [record.number for record in ended if record.family.startswith("stacked")]
-    assert stacked
+    # On more seats than two, each slower than predicted, some of it finds no time.
+    assert len(stacked) >= (len(study.second_layer) if seats <= 2 or speed < 1 else 1)
     # It comes late, and little of the seats' time goes into what the end cuts off.
     assert min(began[number] for number in stacked) > 0.45 * seconds
-    assert lost < 0.25 * seats * seconds
+    assert lost < 0.1 * seats * seconds
 
 
 def test_experiments_whose_rows_were_dealt_twice_have_no_second_layer() -> None:

@@ -195,7 +195,7 @@ class ExtraTrees(Forest):
         if data.task_type is TaskType.REGRESSION or data.twins < MANY_TWINS:
             return found
         # Nothing else learns as much of rows that come twice, and what is stacked on it learns more.
-        finest = min(found, key=lambda params: int(params["min_samples_leaf"] or 1))
+        finest = min(found, key=lambda params: _leaf(params["min_samples_leaf"]))
         return [finest, *(params for params in found if params is not finest)]
 
     def _kind(self, data: DataProfile) -> Any:
