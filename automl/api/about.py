@@ -30,7 +30,7 @@ from automl.api.serializers.about import (
 from automl.core.errors import InvalidInput
 from automl.core.health import readiness
 from automl.datasets.selectors import list_datasets
-from automl.engine.learners import LEARNERS
+from automl.engine.learners import families_for, get_learner
 from automl.engine.metrics import METRICS, default_metric
 from automl.engine.schema import DataProfile
 from automl.engine.trial import TaskType
@@ -61,8 +61,7 @@ class Families(Paged, Resource):
                 "task_types": sorted(learner.task_types),
                 "hyperparameters": learner.space(_middling(task_type or min(learner.task_types))).to_json(),
             }
-            for learner in LEARNERS.values()
-            if task_type is None or task_type in learner.task_types
+            for learner in map(get_learner, families_for(task_type))
         ]
         paginator, rows = self.page(families, request)
         return paginator.get_paginated_response(FamilySerializer(rows, many=True).data)

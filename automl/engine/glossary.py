@@ -103,6 +103,7 @@ OF_FAMILY: dict[tuple[str, str], tuple[str, str, str]] = {
     ),
     ("random_forest", "n_estimators"): ("Trees", "scores shake from luck", "costs time and space"),
     ("extra_trees", "n_estimators"): ("Trees", "scores shake from luck", "costs time and space"),
+    ("tabicl", "n_estimators"): ("Readings", "scores shake from luck", "costs as many times more time"),
     ("stacked_trees", "n_estimators"): ("Trees", "scores shake from luck", "costs time and space"),
 }
 

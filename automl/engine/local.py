@@ -15,7 +15,7 @@ from automl.engine.errors import UserError
 from automl.engine.evaluation import read_bases
 from automl.engine.isolation import Limits, Outcome, Seat, plan_seats
 from automl.engine.isolation.pool import lent_seats
-from automl.engine.learners import LEARNERS, stacks
+from automl.engine.learners import LEARNERS, check_offered, stacks
 from automl.engine.preparation import open_prepared
 from automl.engine.stacking import choose_bases
 from automl.engine.study import Search, Study
@@ -169,8 +169,10 @@ class LocalSearch:
         with lent_seats(self._plan.seats, self._plan.threads) as seats:
             self.meta = prepare(self.prepared)
             settings = self.settings
+            profile = open_prepared(self.prepared).profile
+            check_offered(settings.families or (), profile.task_type)
             self.study = Study(
-                open_prepared(self.prepared).profile,
+                profile,
                 families=settings.families,
                 search=settings.search,
                 seed=settings.seed,

@@ -77,7 +77,8 @@ class Study:
     ----------
     data : DataProfile
     families : sequence of str, optional
-        Keys of learners; all that can do the task if left out.
+        Keys of learners; all that are offered for the task if left out. Those that do not suit the table
+        are never proposed.
     search : {"auto", "random", "grid", "manual"}
         "auto": strong defaults, then Bayesian search, the time shared among families by merit; towards the
         end a second layer, see `automl.engine.stacking`.
@@ -113,11 +114,10 @@ class Study:
     ) -> None:
         if search not in get_args(Search):
             raise UserError(f"search is {search!r}; give one of {', '.join(get_args(Search))}.")
-        possible = families_for(data.task_type)
-        keys = list(dict.fromkeys(families if families is not None else possible))
+        keys = list(dict.fromkeys(families_for(data.task_type) if families is None else families))
         for key in keys:
-            if get_learner(key).key not in possible:
-                raise UserError(f"{key} cannot do {data.task_type}; take one of {', '.join(possible)}.")
+            if data.task_type not in get_learner(key).task_types:
+                raise UserError(f"{key} cannot do {data.task_type}.")
         if not keys:
             raise UserError("families is empty; name at least one, or leave it out for all.")
         if lacks_bases(keys):
@@ -128,7 +128,9 @@ class Study:
         self.budget = budget or Budget()
         self.folds = folds
         self.spaces: dict[str, Space] = {key: get_learner(key).space(data) for key in keys}
-        self.first_layer = {key: space for key, space in self.spaces.items() if not stacks(key)}
+        # A family may have been offered when the search began, and its package be gone since.
+        suiting = {key: space for key, space in self.spaces.items() if get_learner(key).suits(data)}
+        self.first_layer = {key: space for key, space in suiting.items() if not stacks(key)}
         strong = search == "auto"
         self.sampler = SAMPLERS[search]()
         entries = default_entries(self.first_layer, data, strong=strong)

@@ -11,7 +11,7 @@ from typing import Any
 from django.utils import timezone
 
 from automl.engine.budget import RECENT, CostModel
-from automl.engine.learners import LEARNERS, get_learner
+from automl.engine.learners import families_for, get_learner
 from automl.engine.samplers.base import signature
 from automl.engine.schema import DataProfile
 from automl.engine.space import Space
@@ -72,7 +72,7 @@ class Outlook:
     @property
     def families(self) -> list[str]:
         """The families that can be turned by hand here."""
-        return [key for key, learner in LEARNERS.items() if self.profile.task_type in learner.task_types]
+        return families_for(self.profile.task_type)
 
     def space(self, family: str) -> Space:
         """The dials of a family on this table."""

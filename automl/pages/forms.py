@@ -7,7 +7,7 @@ from django import forms
 from automl.accounts.models import User
 from automl.datasets import selectors
 from automl.datasets.models import Dataset, DatasetState
-from automl.engine.learners import LEARNERS
+from automl.engine.learners import LEARNERS, families_for
 from automl.engine.metrics import METRICS, Metric
 from automl.engine.trial import TaskType
 from automl.experiments.models import SEARCHES
@@ -120,7 +120,7 @@ class ExperimentForm(forms.Form):
         choices: dict[str, Any] = {
             "target": [("", "Choose a column"), *columns],
             "metric": _metrics(),
-            "families": [(key, learner.label) for key, learner in LEARNERS.items()],
+            "families": [(key, LEARNERS[key].label) for key in families_for()],
             "ignore_columns": columns,
             "test_dataset": [
                 ("", "None: judge by cross-validation"),
@@ -130,7 +130,7 @@ class ExperimentForm(forms.Form):
         for name, found in choices.items():
             self.fields[name].choices = found  # type: ignore[attr-defined]
         self.fields["target"].initial = dataset.suggested_target
-        self.fields["families"].initial = list(LEARNERS)
+        self.fields["families"].initial = families_for()
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
@@ -156,7 +156,7 @@ class ExperimentForm(forms.Form):
             search=data["search"],
             time_budget=data["time_budget"],
             max_trials=data["max_trials"],
-            families=None if len(chosen) == len(LEARNERS) else chosen,
+            families=None if len(chosen) == len(families_for()) else chosen,
             ignore_columns=data["ignore_columns"],
             test_dataset=selectors.get_dataset(user=self.user, id=test) if test else None,
             seed=data["seed"],

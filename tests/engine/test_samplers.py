@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from automl.engine.learners import LEARNERS
+from automl.engine.learners import LEARNERS, families_for, stacks
 from automl.engine.samplers import (
     GridSampler,
     PortfolioSampler,
@@ -169,7 +169,7 @@ def test_a_stopped_trial_does_not_make_its_family_the_best() -> None:
 
 def test_with_many_classes_networks_come_before_boosting() -> None:
     data = DataProfile(15_000, 16, TaskType.MULTICLASS, 26, metric="log_loss")
-    entries = default_entries({key: learner.space(data) for key, learner in LEARNERS.items()}, data)
+    entries = default_entries({key: LEARNERS[key].space(data) for key in families_for()}, data)
     families = [entry.family for entry in entries]
 
     assert families[:2] == ["dummy", "neural_network"]
@@ -179,7 +179,7 @@ def test_with_many_classes_networks_come_before_boosting() -> None:
 
 
 def test_the_first_defaults_are_cheap_and_every_family_follows_before_any_second() -> None:
-    spaces = {key: learner.space(DATA) for key, learner in LEARNERS.items() if not learner.stacks}
+    spaces = {key: LEARNERS[key].space(DATA) for key in families_for() if not stacks(key)}
     entries = default_entries(spaces, DATA)
     assert [entry.family for entry in entries[:3]] == ["dummy", "linear", "lightgbm"]
     assert sum(LEARNERS[e.family].cost(DATA, e.params).seconds for e in entries[:3]) < 3.0

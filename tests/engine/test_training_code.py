@@ -13,7 +13,7 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from automl.engine.evaluation import evaluate, read_fitting
-from automl.engine.learners import LEARNERS
+from automl.engine.learners import families_for, stacks
 from automl.engine.metrics import METRICS
 from automl.engine.preparation import open_prepared, prepare_table
 from automl.engine.profiling import profile_table, table_profile_to_json
@@ -43,7 +43,7 @@ LIBRARIES = (
     "catboost",
 )
 # Those that learn from columns alone.
-FAMILIES = [key for key, learner in LEARNERS.items() if not learner.stacks]
+FAMILIES = [key for key in families_for() if not stacks(key)]
 TARGETS = {"bought": "roc_auc", "plan": "log_loss", "spent": "rmse"}
 
 

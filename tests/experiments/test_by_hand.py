@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from automl.core.errors import Conflict, InvalidInput, QuotaExceeded
+from automl.engine.learners import LEARNERS
 from automl.experiments.forecasts import Outlook
 from automl.experiments.models import Experiment, Sweep, TrainedModel
 from automl.experiments.services.by_hand import add_sweep, add_trial
@@ -37,6 +38,13 @@ def test_a_sweep_adds_every_combination_and_wakes_seats(sent, django_capture_on_
     assert sent[0] == ("evaluate", trials[0].id)
     assert {name for name, _ in sent} == {"evaluate"}
     assert (added.sweep.grid, added.sweep.size, added.sweep.skipped) == (GRID, 6, 0)
+
+
+def test_a_family_that_is_known_but_not_installed_is_refused(monkeypatch):
+    monkeypatch.setattr(LEARNERS["tabicl"], "_weights", {})
+    with pytest.raises(InvalidInput) as caught:
+        add_trial(ExperimentFactory(), family="tabicl", hyperparameters={})
+    assert "'tabicl' is not offered for binary. Choose one of: dummy, linear" in caught.value.fields["family"]
 
 
 def test_what_was_tried_before_is_skipped_and_counted():

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from django.urls import reverse
 
-from automl.engine.learners import LEARNERS
+from automl.engine.learners import families_for
 from automl.experiments.models import Experiment
 from tests.factories import (
     DatasetFactory,
@@ -18,7 +18,7 @@ ASKED = {
     "task_type": "auto",
     "metric": "auto",
     "budget": "60",
-    "families": list(LEARNERS),
+    "families": families_for(),
     "search": "auto",
     "seed": "0",
 }

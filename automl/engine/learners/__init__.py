@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from automl.engine.errors import UserError
 from automl.engine.learners.base import Cost, Fit, Learner, LearningCurve
 from automl.engine.learners.boosting_catboost import CatBoost
@@ -14,10 +16,22 @@ from automl.engine.learners.linear import Linear
 from automl.engine.learners.neighbors import Neighbors
 from automl.engine.learners.network import NeuralNetwork
 from automl.engine.learners.stacked import StackedLightGBM, StackedNetwork, StackedTrees
+from automl.engine.learners.tabicl import TabICL
 from automl.engine.trial import TaskType
 
-__all__ = ["LEARNERS", "Cost", "Fit", "Learner", "LearningCurve", "families_for", "get_learner", "stacks"]
+__all__ = [
+    "LEARNERS",
+    "Cost",
+    "Fit",
+    "Learner",
+    "LearningCurve",
+    "check_offered",
+    "families_for",
+    "get_learner",
+    "stacks",
+]
 
+# All that are known, also to tell of trials whose family is not offered here any more.
 LEARNERS: dict[str, Learner] = {
     learner.key: learner
     for learner in (
@@ -31,6 +45,7 @@ LEARNERS: dict[str, Learner] = {
         CatBoost(),
         XGBoost(),
         NeuralNetwork(),
+        TabICL(),
         StackedNetwork(),
         StackedTrees(),
         StackedLightGBM(),
@@ -51,6 +66,19 @@ def stacks(key: str) -> bool:
     return key in LEARNERS and LEARNERS[key].stacks
 
 
-def families_for(task_type: TaskType) -> list[str]:
-    """Give the keys of the learners that can do a task type."""
-    return [key for key, learner in LEARNERS.items() if task_type in learner.task_types]
+def families_for(task_type: TaskType | None = None) -> list[str]:
+    """Give the keys of the learners that are offered here for a task type, or for any."""
+    asked = TaskType if task_type is None else (task_type,)
+    return [
+        key
+        for key, learner in LEARNERS.items()
+        if any(task in learner.task_types and learner.is_installed(task) for task in asked)
+    ]
+
+
+def check_offered(families: Iterable[str], task_type: TaskType) -> None:
+    """Raise `UserError` for the first of these families that is not offered here for a task type."""
+    offered = families_for(task_type)
+    for family in families:
+        if get_learner(family).key not in offered:
+            raise UserError(f"{family} is not offered here for {task_type}; take of: {', '.join(offered)}.")

@@ -91,6 +91,8 @@ class Learner(ABC):
         The fitted model holds rows of the training data.
     stacks : bool
         Learns from what trials of other families predict too: those are further columns of X.
+    most_rows : int or None
+        On more rows than these no search tries it by itself.
     training : int
         Raised where the same hyperparameters come to another model than before.
     """
@@ -102,6 +104,7 @@ class Learner(ABC):
     layout: ClassVar[Literal["array", "frame"]] = "array"
     keeps_rows: ClassVar[bool] = False
     stacks: ClassVar[bool] = False
+    most_rows: ClassVar[int | None] = None
     training: ClassVar[int] = 1
 
     @abstractmethod
@@ -115,6 +118,15 @@ class Learner(ABC):
     @abstractmethod
     def build(self, data: DataProfile, params: Params, *, seed: int, threads: int) -> Any:
         """Make the unfitted estimator."""
+
+    def is_installed(self, task_type: TaskType) -> bool:
+        """Whether this machine has all that it needs; what it lacks is known by name and never offered."""
+        return True
+
+    def suits(self, data: DataProfile) -> bool:
+        """Whether a search may try it by itself on a table."""
+        is_small = self.most_rows is None or data.rows <= self.most_rows
+        return is_small and self.is_installed(data.task_type)
 
     def space(self, data: DataProfile) -> Space:
         """Give all dials for a table: the learner's own, and how a skewed target is prepared for it."""

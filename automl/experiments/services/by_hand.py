@@ -14,7 +14,7 @@ from django.db.models import F, Max, Q
 from automl.core.dispatch import dispatcher
 from automl.core.errors import Conflict, InvalidInput
 from automl.engine.errors import UserError
-from automl.engine.learners import LEARNERS, get_learner, stacks
+from automl.engine.learners import families_for, get_learner, stacks
 from automl.engine.reasons import WHY_ASKED
 from automl.engine.samplers.base import signature
 from automl.engine.space import InvalidValue, Space
@@ -158,8 +158,8 @@ def _space(experiment: Experiment, family: str) -> Space:
             )
         raise Conflict("The experiment is still being prepared; try again in a moment.")
     profile = profile_of(experiment)
-    if family not in LEARNERS or profile.task_type not in get_learner(family).task_types:
-        offered = [key for key, learner in LEARNERS.items() if profile.task_type in learner.task_types]
+    offered = families_for(profile.task_type)
+    if family not in offered:
         raise InvalidInput(
             {
                 "family": f"{family!r} is not offered for {profile.task_type}. "

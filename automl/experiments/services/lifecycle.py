@@ -21,7 +21,7 @@ from automl.core.dispatch import dispatcher
 from automl.core.errors import Conflict, InvalidInput, QuotaExceeded
 from automl.core.patience import patiently
 from automl.datasets.models import Dataset, DatasetState
-from automl.engine.learners import LEARNERS, families_for
+from automl.engine.learners import families_for
 from automl.engine.metrics import METRICS
 from automl.engine.stacking import TOO_FEW_BASES, lacks_bases
 from automl.engine.trial import TaskType, TrialState
@@ -158,7 +158,7 @@ def _choice_errors(request: ExperimentRequest) -> dict[str, str]:
                 f"{request.metric!r} is for {', '.join(sorted(fitting))}, not {request.task_type}."
             )
     known = request.task_type in set(TaskType)
-    offered = set(families_for(TaskType(request.task_type)) if known else LEARNERS)
+    offered = set(families_for(TaskType(request.task_type) if known else None))
     if request.families is not None:
         unknown = sorted(set(request.families) - offered)
         if unknown:
