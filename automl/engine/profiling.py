@@ -22,6 +22,8 @@ from automl.engine.trial import TaskType
 # For the digests by which rows are told apart.
 MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 MISSING_BITS = np.uint64(0xFFFFFFFFFFFFFFFF)
+# So many columns are compared before the rows that are unlike any other are left out.
+COMPARED = 4
 TOP_VALUES = 20
 BINS = 20
 SAMPLED = 1_000
@@ -88,13 +90,15 @@ def profile_arrow(
     TableProfile
     """
     found = [*warnings]
-    table = pa.table([plain(column) for column in table.columns], names=table.column_names)
     # Counting and sorting let go of the interpreter, so columns are looked at side by side.
     with ThreadPoolExecutor(pa.cpu_count()) as pool:
-        looked_at = list(pool.map(_profile_column, table.column_names, table.columns))
+        plain_columns = list(pool.map(plain, table.columns))
+        looked_at = list(pool.map(_profile_column, table.column_names, plain_columns))
     columns = [column for column, _ in looked_at]
     found += [warning for _, warnings_of_column in looked_at for warning in warnings_of_column]
-    duplicates = 0 if _has_unique_column(columns, table.num_rows) else count_duplicates(table)
+    # What differs most tells most rows apart.
+    order = sorted(range(len(columns)), key=lambda place: -columns[place].unique)
+    duplicates = count_duplicates(pa.table([plain_columns[n] for n in order], list(map(str, order))))
     _warn(columns, table.num_rows, duplicates, found)
     target = _suggest_target(columns)
     return TableProfile(
@@ -109,19 +113,24 @@ def profile_arrow(
 
 
 def count_duplicates(table: Any) -> int:
-    """Rows that repeat an earlier row in every cell; rows are told apart by 64 bits."""
+    """Rows that repeat an earlier row in every cell; rows are told apart by 64 bits.
+
+    Only rows that are alike so far are looked at further: columns that tell many apart should come first.
+    """
     if not table.num_columns:
         return 0
     digest = np.zeros(table.num_rows, dtype=np.uint64)
-    for column in table.columns:
-        digest = folded(digest, _cell_bits(column))
-    ordered = np.sort(digest)
-    return int(np.count_nonzero(ordered[1:] == ordered[:-1]))
-
-
-def _has_unique_column(columns: Sequence[ColumnProfile], rows: int) -> bool:
-    """Rows that differ in one column can't be the same: the slow count is not needed."""
-    return any(column.unique == rows for column in columns)
+    for place in range(0, table.num_columns, COMPARED):
+        for column in table.columns[place : place + COMPARED]:
+            digest = folded(digest, _cell_bits(column))
+        ordered = np.sort(digest)
+        repeated = ordered[1:][ordered[1:] == ordered[:-1]]
+        if not len(repeated):
+            return 0
+        if len(repeated) < len(digest) / 2:
+            alike = np.flatnonzero(np.isin(digest, repeated))
+            digest, table = digest[alike], table.take(alike)
+    return len(repeated)
 
 
 def _cell_bits(column: Any) -> np.ndarray[Any, Any]:
@@ -252,8 +261,9 @@ def _string_kind(counts: Any, there: int, unique: int) -> ColumnKind:
 
 
 def _number_statistics(ordered: np.ndarray[Any, Any]) -> dict[str, Any]:
-    numbers = ordered.astype(np.float64)
-    numbers = numbers[np.isfinite(numbers)]
+    numbers = ordered.astype(np.float64, copy=False)
+    finite = np.isfinite(numbers)
+    numbers = numbers if finite.all() else numbers[finite]
     if not len(numbers):
         return {}
     low, high = float(numbers[0]), float(numbers[-1])

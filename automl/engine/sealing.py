@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypedDict
 
@@ -32,9 +33,10 @@ def seal_folder(folder: Path) -> None:
 
 def seal_of(path: Path) -> Entry:
     """Size and digest of a file that has just been written, once the disk has it."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+    with path.open("rb") as file, ThreadPoolExecutor(1) as disk:
+        kept = disk.submit(os.fsync, file.fileno())
         digest = hashlib.file_digest(file, "sha256").hexdigest()
+        kept.result()
         return {"size": file.tell(), "digest": digest}
 
 

@@ -19,6 +19,7 @@ from automl.engine.errors import UserError
 from automl.engine.inference import names_as_trained
 from automl.engine.reading.cells import with_one_dictionary
 from automl.engine.reading.stored import seal_table
+from automl.engine.sealing import seal_of
 
 GZIP, ZIP, PARQUET, OLE = b"\x1f\x8b", b"PK\x03\x04", b"PAR1", b"\xd0\xcf\x11\xe0"
 BATCH_ROWS = 65_536
@@ -186,10 +187,9 @@ def _store(table: pa.Table, destination: Path) -> None:
         with pa.OSFile(str(draft), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
             columns = [with_one_dictionary(column) for column in table.columns]
             writer.write_table(pa.table(columns, schema=table.schema), max_chunksize=BATCH_ROWS)
-        with draft.open("rb") as file:
-            os.fsync(file.fileno())
+        entry = seal_of(draft)
         draft.replace(destination)
-        seal_table(destination)
+        seal_table(destination, entry)
     finally:
         draft.unlink(missing_ok=True)
 

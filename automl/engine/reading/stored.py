@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.ipc
 
-from automl.engine.sealing import check_file, seal_of, sync_folder
+from automl.engine.sealing import Entry, check_file, sync_folder
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def seal_table(path: Path) -> None:
+def seal_table(path: Path, entry: Entry) -> None:
     """Write down, beside a table that was just stored, how to know that it is whole."""
     seal = _seal_of(path)
     draft = seal.with_name(f".{seal.name}.{os.getpid()}")
     try:
-        draft.write_text(json.dumps(seal_of(path)), encoding="utf-8")
+        draft.write_text(json.dumps(entry), encoding="utf-8")
         draft.replace(seal)
     finally:
         draft.unlink(missing_ok=True)
