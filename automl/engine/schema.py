@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
@@ -115,8 +115,8 @@ class DataProfile:
     metric : str
     skew : float
         The skewness of a positive target whose logarithm is less skewed; else 0.
-    twins : float
-        Share of rows that are like another one in every column.
+    noisy : bool
+        Of classes: whether trees tell them better with leaves of several rows, see `automl.engine.landmarks`.
     """
 
     rows: int
@@ -128,14 +128,15 @@ class DataProfile:
     missing_share: float = 0.0
     metric: str = "roc_auc"
     skew: float = 0.0
-    twins: float = 0.0
+    noisy: bool = False
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> DataProfile:
-        """Make it of what `dataclasses.asdict` gave, perhaps in an older version."""
+        """Make it of what `dataclasses.asdict` gave, perhaps in another version."""
+        known = {each.name: found[each.name] for each in fields(cls) if each.name in found}
         kinds = {"task_type": TaskType(found["task_type"])}
         positions = {name: tuple(found[name]) for name in ("cardinalities", "categorical")}
-        return cls(**{**found, **kinds, **positions})
+        return cls(**{**known, **kinds, **positions})
 
     @property
     def columns(self) -> int:
