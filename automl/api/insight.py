@@ -36,8 +36,7 @@ class Insights(Resource):
         """Which hyperparameters decided, how the score follows each, and whether tuning was worth it."""
         experiment = selectors.get_experiment(user=self.user, id=identifier(id, "experiment"))
         family = request.query_params.get("family")
-        known = insight.families_of(experiment)
-        if family and family not in known:
+        if family and family not in (known := insight.families_of(experiment)):
             names = ", ".join(known) or "none yet"
             raise InvalidInput({"family": f"{family!r} is not tried in this experiment; there are: {names}."})
         found = insight.family_insight(experiment, family)

@@ -17,6 +17,7 @@ from automl.engine.isolation import Limits, Outcome, Seat, plan_seats
 from automl.engine.isolation.pool import lent_seats
 from automl.engine.learners import LEARNERS, check_offered, stacks
 from automl.engine.preparation import open_prepared
+from automl.engine.reasons import why_nothing
 from automl.engine.stacking import choose_bases
 from automl.engine.study import Search, Study
 from automl.engine.trial import Origin, Params, TrialRecord, TrialState
@@ -351,6 +352,8 @@ class LocalSearch:
         failed = [trial for trial in self.trials if trial.state is TrialState.FAILED]
         if failed:
             return f"No model could be fitted. The first to fail was {failed[0].name}: {failed[0].error}"
+        if nothing := why_nothing(self.study):
+            return nothing
         seconds = self.settings.budget.seconds
         if seconds is not None:
             return f"No model was finished within a time_budget of {seconds:g} s; give it more."

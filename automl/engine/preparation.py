@@ -20,8 +20,8 @@ import pyarrow as pa
 
 from automl.engine.errors import UserError
 from automl.engine.inference import Encoder, clean_texts, level_of, parse_dates
-from automl.engine.landmarks import is_noisy
 from automl.engine.metrics import METRICS, default_metric
+from automl.engine.profiling import folded
 from automl.engine.reading import check_table, read_frame
 from automl.engine.schema import MISSING_MARKS, ColumnKind, DataProfile
 from automl.engine.sealing import check_folder, seal_folder, sync_folder
@@ -39,6 +39,8 @@ TEXT_ROWS = 50_000
 # Where two texts differ by rounding only a tree must not split: what says the same is the same number.
 TEXT_DECIMALS = 6
 LEAST_SINGULAR = 1e-3
+# So many rows tell whether rows come twice.
+TWIN_ROWS = 50_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +123,7 @@ def prepare(request: Request, out: Path) -> dict[str, Any]:
         )
     folds, repeats = fold_plan(len(y), None if classes is None else _rarest(y), request.time_budget)
     meta = {
-        "profile": asdict(_profile(X, y, schema, task_type, classes, metric, request.seed)),
+        "profile": asdict(_profile(X, y, schema, task_type, classes, metric)),
         "classes": classes,
         "task_type": task_type.value,
         "metric": metric,
@@ -352,7 +354,6 @@ def _profile(
     task_type: TaskType,
     classes: Sequence[Any] | None,
     metric: str,
-    seed: int,
 ) -> DataProfile:
     categories = [(place, f) for place, f in enumerate(schema["features"]) if f["kind"] == "category"]
     positions = tuple(place for place, _ in categories)
@@ -367,8 +368,18 @@ def _profile(
         missing_share=float(np.isnan(X[:, numeric]).mean()) if numeric else 0.0,
         metric=metric,
         skew=0.0 if task_type.is_classification else target_skew(y),
-        noisy=classes is not None and is_noisy(X, y, classes=len(classes), metric=METRICS[metric], seed=seed),
+        twins=twin_share(X[:TWIN_ROWS]),
     )
+
+
+def twin_share(X: np.ndarray[Any, Any]) -> float:
+    """The share of rows that are like another one in every column."""
+    digest = np.zeros(len(X), dtype=np.uint64)
+    for column in X.T:
+        # Minus zero is zero.
+        digest = folded(digest, (column + np.float32(0)).view(np.uint32))
+    _, counts = np.unique(digest, return_counts=True)
+    return float(counts[counts > 1].sum() / len(X))
 
 
 def target_skew(y: np.ndarray[Any, Any]) -> float:

@@ -21,8 +21,9 @@ from automl.engine.trial import TaskType
 
 # For the digests by which rows are told apart.
 MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
-MISSING_BITS = np.uint64(0xFFFFFFFFFFFFFFFF)
-# So many columns are compared before the rows that are unlike any other are left out.
+# No word's code and hardly a number's bits; no float's, as it would be no number.
+MISSING_BITS = np.uint64(0x7FFA5A170B3CD2E1)
+# After so many columns the rows that are unlike any other are left out.
 COMPARED = 4
 TOP_VALUES = 20
 BINS = 20
@@ -96,9 +97,11 @@ def profile_arrow(
         looked_at = list(pool.map(_profile_column, table.column_names, plain_columns))
     columns = [column for column, _ in looked_at]
     found += [warning for _, warnings_of_column in looked_at for warning in warnings_of_column]
-    # What differs most tells most rows apart.
-    order = sorted(range(len(columns)), key=lambda place: -columns[place].unique)
-    duplicates = count_duplicates(pa.table([plain_columns[n] for n in order], list(map(str, order))))
+    duplicates = 0
+    if not any(column.unique == table.num_rows for column in columns):
+        # What differs most tells most rows apart.
+        order = sorted(range(len(columns)), key=lambda place: -columns[place].unique)
+        duplicates = count_duplicates([plain_columns[place] for place in order])
     _warn(columns, table.num_rows, duplicates, found)
     target = _suggest_target(columns)
     return TableProfile(
@@ -112,29 +115,34 @@ def profile_arrow(
     )
 
 
-def count_duplicates(table: Any) -> int:
+def count_duplicates(columns: Sequence[Any]) -> int:
     """Rows that repeat an earlier row in every cell; rows are told apart by 64 bits.
 
     Only rows that are alike so far are looked at further: columns that tell many apart should come first.
     """
-    if not table.num_columns:
+    if not columns:
         return 0
-    digest = np.zeros(table.num_rows, dtype=np.uint64)
-    for place in range(0, table.num_columns, COMPARED):
-        for column in table.columns[place : place + COMPARED]:
-            digest = folded(digest, _cell_bits(column))
-        ordered = np.sort(digest)
-        repeated = ordered[1:][ordered[1:] == ordered[:-1]]
-        if not len(repeated):
+    digest = np.zeros(len(columns[0]), dtype=np.uint64)
+    rows: np.ndarray[Any, Any] | None = None
+    for place, column in enumerate(columns, start=1):
+        digest = folded(digest, _cell_bits(column if rows is None else column.take(rows)))
+        if place != COMPARED or place == len(columns):
+            continue
+        repeated = _repeated(digest)
+        rows = np.flatnonzero(np.isin(digest, repeated))
+        digest = digest[rows]
+        if not len(rows):
             return 0
-        if len(repeated) < len(digest) / 2:
-            alike = np.flatnonzero(np.isin(digest, repeated))
-            digest, table = digest[alike], table.take(alike)
-    return len(repeated)
+    return len(_repeated(digest))
+
+
+def _repeated(digest: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    ordered = np.sort(digest)
+    return np.asarray(ordered[1:][ordered[1:] == ordered[:-1]])
 
 
 def _cell_bits(column: Any) -> np.ndarray[Any, Any]:
-    """64 bits for each cell: equal for equal ones, all of them 1 where a cell is missing."""
+    """64 bits for each cell: equal for equal ones, `MISSING_BITS` where a cell is missing."""
     if pa.types.is_large_string(column.type):
         column = column.dictionary_encode()
     kind = column.type

@@ -141,6 +141,22 @@ def why_stacked(study: Study) -> str:
     return "It learns from what the others predict. This search asks for none; you can."
 
 
+def why_unsuited(study: Study, family: str) -> str:
+    """Say why a search doesn't try a family by itself that it was given."""
+    learner = LEARNERS[family]
+    if not learner.is_installed(study.data.task_type):
+        return "It is not installed here."
+    return f"A search tries it by itself on up to {learner.most_rows:,} rows; you can on more."
+
+
+def why_nothing(study: Study) -> str:
+    """Say why a search can try nothing at all; empty where it can."""
+    if study.first_layer:
+        return ""
+    reasons = (f"{_label(family)}: {why_unsuited(study, family)}" for family in study.spaces)
+    return f"There is nothing to try. {' '.join(reasons)}"
+
+
 def _usable(own: Sequence[TrialRecord]) -> int:
     return sum(
         record.state is TrialState.COMPLETE

@@ -115,8 +115,8 @@ class DataProfile:
     metric : str
     skew : float
         The skewness of a positive target whose logarithm is less skewed; else 0.
-    noisy : bool
-        Of classes: whether trees tell them better with leaves of several rows, see `automl.engine.landmarks`.
+    twins : float
+        Share of rows that are like another one in every column.
     """
 
     rows: int
@@ -128,7 +128,7 @@ class DataProfile:
     missing_share: float = 0.0
     metric: str = "roc_auc"
     skew: float = 0.0
-    noisy: bool = False
+    twins: float = 0.0
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> DataProfile:

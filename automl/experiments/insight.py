@@ -63,9 +63,15 @@ class FamilyInsight:
     pair_points: tuple[PairPoint, ...]
 
 
-def families_of(experiment: Experiment) -> dict[str, Space]:
-    """The spaces of the families that the experiment may try; none before it is prepared."""
-    return dict(study_of(experiment).spaces) if experiment.prepared else {}
+def families_of(experiment: Experiment, rows: Sequence[TrialRow] | None = None) -> dict[str, Space]:
+    """The spaces of the families that the experiment may try or has tried; none before it is prepared."""
+    if not experiment.prepared:
+        return {}
+    spaces, data = study_of(experiment).spaces, profile_of(experiment)
+    # What has been tried may not be offered here any more.
+    rows = read_trials(experiment) if rows is None else rows
+    gone = {row.family for row in rows if row.family in LEARNERS} - spaces.keys()
+    return {**spaces, **{key: get_learner(key).space(data) for key in sorted(gone)}}
 
 
 def space_of(experiment: Experiment, family: str) -> Space | None:
@@ -84,8 +90,9 @@ def family_insight(experiment: Experiment, family: str | None = None) -> FamilyI
 
 
 def _family_insight(experiment: Experiment, family: str | None) -> FamilyInsight | None:
-    spaces = families_of(experiment)
-    rows = [row for row in read_trials(experiment) if row.family in spaces]
+    tried = read_trials(experiment)
+    spaces = families_of(experiment, tried)
+    rows = [row for row in tried if row.family in spaces]
     with_dials = [row for row in rows if spaces[row.family].dimensions]
     chosen = family if family in spaces else _best_family(with_dials)
     if chosen is None:

@@ -9,6 +9,7 @@ from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
+from automl.engine.learners import get_learner
 from automl.engine.metrics import Metric
 from automl.engine.space import Space
 from automl.engine.trial import TrialRecord
@@ -16,6 +17,7 @@ from automl.experiments import insight as insights
 from automl.experiments import selectors
 from automl.experiments.insight import FamilyInsight
 from automl.experiments.models import Experiment
+from automl.experiments.records import profile_of
 from automl.experiments.states import FINAL
 from automl.pages import charts
 from automl.pages.access import SignedInRequest, page
@@ -81,7 +83,7 @@ def _shown(experiment: Experiment, family: str) -> dict[str, Any]:
         "stamp": _stamp(experiment, found),
     }
     if found is not None:
-        context.update(_drawn(experiment, found, insights.families_of(experiment)[found.family]))
+        context.update(_drawn(experiment, found, get_learner(found.family).space(profile_of(experiment))))
     return context
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import mean
 from typing import Any
 from uuid import UUID
@@ -12,9 +12,9 @@ from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from automl.engine.learners import stacks
-from automl.engine.reasons import what_is_next, why_share, why_stacked
-from automl.engine.samplers.allocation import family_merits
+from automl.engine.learners import LEARNERS, stacks
+from automl.engine.reasons import what_is_next, why_share, why_stacked, why_unsuited
+from automl.engine.samplers.allocation import Merit, family_merits
 from automl.engine.study import Study
 from automl.engine.trial import TrialRecord, TrialState
 from automl.experiments import clock, selectors
@@ -135,7 +135,9 @@ def _raced(
 
 def _families(study: Study, rows: Sequence[TrialRow], history: Sequence[TrialRecord]) -> dict[str, Any]:
     """Each family's part of the seats so far, what it gets now, and why."""
-    keys = list(study.spaces)
+    # What has been tried may not be offered here any more.
+    gone = {row.family for row in rows if row.family in LEARNERS} - study.spaces.keys()
+    keys = [*study.spaces, *sorted(gone)]
     merits = family_merits(list(study.first_layer), history)
     spent = dict.fromkeys(keys, 0.0)
     counts: Counter[str] = Counter()
@@ -162,7 +164,7 @@ def _families(study: Study, rows: Sequence[TrialRow], history: Sequence[TrialRec
                 "had": spent[key] / total if total else 0.0,
                 "bar": charts.bar(spent[key] / total if total else 0.0, most=most),
                 "share": merits[key].share if key in merits else 0.0,
-                "why": why_share(merits[key], len(merits)) if key in merits else why_stacked(study),
+                "why": _why(study, key, merits),
             }
             for key in order
         ],
@@ -171,6 +173,12 @@ def _families(study: Study, rows: Sequence[TrialRow], history: Sequence[TrialRec
         "shares_table": charts.shares_table(time, [key for key in order if spent[key] > 0]),
         "is_shared": study.search == "auto",
     }
+
+
+def _why(study: Study, family: str, merits: Mapping[str, Merit]) -> str:
+    if family in merits:
+        return why_share(merits[family], len(merits))
+    return why_stacked(study) if stacks(family) else why_unsuited(study, family)
 
 
 def _dropped(

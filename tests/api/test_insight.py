@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import pytest
+from django.db.models import F
 
+from automl.engine.learners import LEARNERS
 from automl.experiments.models import Experiment
 from tests.factories import ExperimentFactory, TrialFactory
 from tests.searches import long_search
@@ -18,6 +20,19 @@ def test_it_tells_what_decided_and_what_tuning_was_worth(api, alice):
     assert 0.15 < danger["low"] < 0.3
     assert body["worth"]["verdict"] in ("better", "worse", "within chance")
     assert body["worth"]["outlook"]["chance"] is not None
+
+
+def test_what_was_tried_is_told_of_where_its_family_is_not_offered_any_more(api, alice, monkeypatch):
+    monkeypatch.setattr(LEARNERS["tabicl"], "_weights", {})
+    experiment = long_search(alice, 40, families=("linear",))
+    assert api.get(f"experiments/{experiment.id}/insight/?family=tabicl").status_code == 422
+    tried = {"n_estimators": 4, "numeric": "power"}
+    TrialFactory(
+        experiment=experiment, number=90, family="tabicl", state="complete", score=0.9, hyperparameters=tried
+    )
+    Experiment.objects.filter(id=experiment.id).update(version=F("version") + 1)
+    body = api.get(f"experiments/{experiment.id}/insight/?family=tabicl").json()
+    assert (body["family"], body["families"]["tabicl"]) == ("tabicl", 1)
 
 
 def test_a_danger_of_a_choice_names_the_choice(api, alice):

@@ -19,6 +19,7 @@ from automl.engine.evaluation import as_packaged, evaluate, read_members, read_p
 from automl.engine.metrics import METRICS
 from automl.engine.preparation import open_prepared
 from automl.engine.reading.stored import seal_table
+from automl.engine.sealing import seal_of
 from tests.engine.tables import go, people, prepared, stored
 
 chance = np.random.default_rng(3)
@@ -284,7 +285,7 @@ def test_an_altered_prediction_is_not_diagnosed(tmp_path):
 def test_a_table_that_was_cut_short_is_not_read(tmp_path):
     meta, members = fitted(tmp_path, "bought", "linear")
     given = arguments(tmp_path, meta, members)
-    seal_table(tmp_path / "table.arrow")
+    seal_table(tmp_path / "table.arrow", seal_of(tmp_path / "table.arrow"))
     with (tmp_path / "table.arrow").open("r+b") as file:
         file.truncate(500)
     with pytest.raises(Damaged):

@@ -36,18 +36,14 @@ def test_a_table_becomes_a_matrix_a_target_and_folds(tmp_path):
     assert isinstance(found.X, np.memmap)
 
 
-@pytest.mark.parametrize("share", [0.0, 0.3])
-def test_it_is_found_out_whether_classes_are_noisy(tmp_path, share):
-    rng = np.random.default_rng(0)
-    frame = pd.DataFrame(rng.normal(size=(1_500, 4)), columns=list("abcd"))
-    flipped = rng.random(1_500) < share
+def test_rows_that_come_twice_are_counted_by_what_is_learned_from(tmp_path):
+    frame = people()
+    twice = pd.concat([frame, frame.head(30)], ignore_index=True).assign(spent=np.arange(1.0, 271.0))
 
-    meta = prepared(
-        tmp_path, frame.assign(y=((frame.a * frame.b > 0) != flipped).map({True: "x", False: "o"})), "y"
-    )
+    meta = prepared(tmp_path, twice, "spent", ignore_columns=["note"])
 
-    assert meta["profile"]["noisy"] is (share > 0)
-    assert open_prepared(tmp_path / "prepared").profile.noisy is (share > 0)
+    assert meta["profile"]["twins"] == pytest.approx(60 / 270)
+    assert open_prepared(tmp_path / "prepared").profile.twins == meta["profile"]["twins"]
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from automl.engine.profiling import (
     table_profile_to_json,
 )
 from automl.engine.reading import convert_table
+from automl.engine.reading.cells import plain
 from automl.engine.schema import ColumnKind, ColumnProfile, TableProfile
 from automl.engine.trial import TaskType
 
@@ -263,8 +264,33 @@ def test_duplicates_are_counted_across_batches():
     parts = [pa.table({"w": pa.array(words[at : at + 200]).dictionary_encode(), "n": [1] * 200})
              for at in range(0, 1400, 200)]  # fmt: skip
     table = pa.concat_tables(parts)
-    assert count_duplicates(table) == 700
+    assert count_duplicates(table.columns) == 700
     assert profile_arrow(table).duplicates == 700
+
+
+@pytest.mark.parametrize("distinct", [1, 40, 900, 2_000])
+def test_duplicates_are_those_that_pandas_counts(distinct):
+    rng = np.random.default_rng(distinct)
+    base = pd.DataFrame(
+        {
+            "a": rng.normal(size=distinct).round(2),
+            "b": rng.integers(-1, 3, distinct),
+            "c": rng.integers(0, 2, distinct).astype(bool),
+            "d": pd.Series(rng.choice(["x", "y", None], distinct), dtype="str"),
+            "e": pd.Timestamp("2026-01-01") + pd.to_timedelta(rng.integers(0, 3, distinct), "D"),
+            "f": np.where(rng.random(distinct) < 0.3, np.nan, -1.0),
+            "g": pd.Categorical(rng.choice(["p", "q"], distinct)),
+        }
+    )
+    frame = base.iloc[rng.integers(0, distinct, 1_000)]
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+
+    assert count_duplicates([plain(column) for column in table.columns]) == frame.duplicated().sum()
+    assert profile_arrow(table).duplicates == frame.duplicated().sum()
+
+
+def test_minus_one_is_not_missing():
+    assert profile({"a": [-1, None, 3], "b": [1, 1, 1]}).duplicates == 0
 
 
 def test_rows_that_one_column_tells_apart_are_no_duplicates():

@@ -8,6 +8,7 @@ import sys
 import zipfile
 from dataclasses import replace
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from automl.engine.budget import Budget
 from automl.engine.errors import UserError
 from automl.engine.learners import LEARNERS, families_for
 from automl.engine.learners.tabicl import CLASSIFIER, REGRESSOR, TabICL, find_weights
+from automl.engine.reasons import why_nothing
 from automl.engine.study import Study
 from automl.engine.testing import fit_fold, make_table, outputs
 from automl.engine.trial import Origin, TaskType, TrialRecord, TrialState
@@ -189,6 +191,29 @@ def test_a_search_of_nothing_else_ends_when_its_package_is_gone():
     study = Study(DATA, families=["tabicl"], budget=Budget(seconds=60))
     assert study.ask([], remaining=60.0) == []
     assert study.is_done([], elapsed=1.0)
+    assert why_nothing(study) == "There is nothing to try. TabICL: It is not installed here."
+
+
+@pytest.mark.usefixtures("offered")
+def test_who_asks_for_it_alone_on_a_large_table_is_told_why_nothing_is_tried():
+    study = Study(replace(DATA, rows=5_001), families=["tabicl"], budget=Budget(seconds=60))
+    assert why_nothing(study).endswith(
+        "TabICL: A search tries it by itself on up to 5,000 rows; you can on more."
+    )
+    assert why_nothing(Study(DATA, families=["tabicl"])) == ""
+
+
+def test_a_folder_that_can_not_be_looked_into_holds_no_weights(weights, monkeypatch):
+    monkeypatch.setenv("AUTOML_TABICL", "~nobody-of-this-name")
+    assert find_weights(CLASSIFIER) is None
+    monkeypatch.setenv("AUTOML_TABICL", str(weights))
+    assert find_weights(CLASSIFIER) == weights / CLASSIFIER
+    monkeypatch.setattr(Path, "is_file", refuse)
+    assert find_weights(CLASSIFIER) is None
+
+
+def refuse(path):
+    raise PermissionError(path)
 
 
 def test_weights_are_found_where_the_package_puts_them(tmp_path, monkeypatch):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from django.conf import settings
 from django.urls import reverse
 
+from automl.engine.learners import LEARNERS
 from automl.experiments.services.by_hand import add_trial
 from tests.factories import EnsembleFactory, ExperimentFactory, TrialFactory
 from tests.searches import long_search
@@ -75,6 +77,23 @@ def test_shares_add_up_and_each_has_its_reason(browser_client, alice):
     page = answer.content.decode()
     assert "spreads behind the leader" in page
     assert page.count('class="chart shares') == 2
+
+
+def test_a_family_that_is_not_offered_any_more_keeps_its_share(browser_client, alice, monkeypatch):
+    monkeypatch.setattr(LEARNERS["tabicl"], "_weights", {})
+    experiment = long_search(alice, 80)
+    TrialFactory(experiment=experiment, number=900, family="tabicl", state="complete", score=0.99)
+    families = page_of(browser_client, experiment).context["families"]
+    (found,) = [each for each in families if each["key"] == "tabicl"]
+    assert (found["trials"], found["share"], found["why"]) == (1, 0.0, "It is not installed here.")
+    assert sum(each["had"] for each in families) == pytest.approx(1.0)
+
+
+def test_every_family_has_a_colour():
+    tokens = (settings.BASE_DIR / "static/css/tokens.css").read_text()
+    for family in [*LEARNERS, "ensemble"]:
+        assert f"--family-{family}:" in tokens
+        assert f".family-{family} {{ --series: var(--family-{family}); }}" in tokens
 
 
 def test_what_learns_from_the_others_sets_no_mark_and_has_no_share(browser_client, alice):

@@ -17,8 +17,8 @@ CODE_LEVELS = 20
 # A fold's forest in memory. Trees are cut to fit: five of them are kept for every trial.
 FOREST_BYTES = 64_000_000
 TREES_AT_A_TIME = 20
-# Where classes are noisy, leaves of so many rows and a few trees come first.
-COARSE: dict[str, ParamValue] = {"min_samples_leaf": 10, "n_estimators": 60}
+# From this share of rows that come twice on, classes are told best by leaves of a row each.
+MANY_TWINS = 0.05
 # The mean over fold models has as many trees as all of them together: each may keep its part and half
 # as much again. The scores were taken with whole forests.
 KEPT_SHARE = 1.5
@@ -31,10 +31,6 @@ class Forest(Learner):
     task_types = ALL_TASKS
     fixed: ClassVar[float]
     speed: ClassVar[float]
-    # Of noisy classes, the share of columns that a split may choose from.
-    coarse_features: ClassVar[float]
-    # Whether a leaf for each row is the best where classes are not noisy.
-    fine_first: ClassVar[bool] = False
 
     def dials(self, data: DataProfile) -> Space:
         criteria = ("squared_error",) if data.task_type is TaskType.REGRESSION else ("gini", "entropy")
@@ -93,17 +89,13 @@ class Forest(Learner):
                 {},
             ]
         else:
-            usual: dict[str, Any] = {"max_features": 0.75, "criterion": "entropy"}
-            # The like of rows that come twice, or nearly, is only found with a leaf of its own.
-            fine = {**usual, "max_features": 0.5, "min_samples_leaf": 1, "n_estimators": 150}
-            coarse = {**COARSE, "max_features": self.coarse_features}
-            has_fine = self.space(data).default()["min_samples_leaf"] == 1
-            if data.noisy:
-                configurations = [coarse, {}, usual, fine]
-            elif self.fine_first and not has_fine:
-                configurations = [fine, usual, coarse, {}]
-            else:
-                configurations = [usual, fine, coarse, {}]
+            configurations = [
+                {"max_features": 0.75, "criterion": "entropy"},
+                # The like of rows that come twice, or nearly, is only found with a leaf of its own.
+                {"max_features": 0.5, "criterion": "entropy", "min_samples_leaf": 1, "n_estimators": 150},
+                {"max_features": 0.75, "min_samples_leaf": 10},
+                {},
+            ]
         return [space.validate(params) for params in configurations]
 
     def cost(self, data: DataProfile, params: Params) -> Cost:
@@ -180,7 +172,6 @@ class RandomForest(Forest):
         "Good without tuning and hard to break; larger and slower than boosting."
     )
     fixed, speed = 2.2e-8, 7.7e-9
-    coarse_features = 0.25
 
     def _kind(self, data: DataProfile) -> Any:
         from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
@@ -198,8 +189,14 @@ class ExtraTrees(Forest):
         "and different enough from it to help an ensemble."
     )
     fixed, speed = 5e-9, 5.5e-9
-    coarse_features = 0.75
-    fine_first = True
+
+    def portfolio(self, data: DataProfile) -> list[Params]:
+        found = super().portfolio(data)
+        if data.task_type is TaskType.REGRESSION or data.twins < MANY_TWINS:
+            return found
+        # Nothing else learns as much of rows that come twice, and what is stacked on it learns more.
+        finest = min(found, key=lambda params: _leaf(params["min_samples_leaf"]))
+        return [finest, *(params for params in found if params is not finest)]
 
     def _kind(self, data: DataProfile) -> Any:
         from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor

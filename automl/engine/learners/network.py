@@ -139,8 +139,6 @@ class NeuralNetwork(Learner):
         else:
             sharp = {"numeric": "standard", "label_smoothing": 0.0, "epochs": 20}
             chosen = [damped, sharp, dropping, {}, deep, {**damped, "numeric": "quantile"}]
-            if not data.noisy:
-                chosen = [sharp, damped, *chosen[2:]]
         if not data.classes:
             chosen = [{key: each[key] for key in each if key != "label_smoothing"} for each in chosen]
         return [space.validate(params) for params in chosen]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import weakref
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +45,8 @@ class TabICL(Learner):
     )
     keeps_rows = True
 
-    # Reading takes seconds by the square of the rows.
-    most_rows = 20_000
+    # Reading takes seconds by the square of the rows: of so many, half a minute each.
+    most_rows = 5_000
 
     def __init__(self) -> None:
         has_package = importlib.util.find_spec("tabicl") is not None
@@ -131,9 +132,13 @@ class TabICL(Learner):
 def find_weights(name: str) -> Path | None:
     """Find a file of weights: in the folder that `FOLDER` names, or else where the package puts them."""
     if folder := os.environ.get(FOLDER):
-        found = [Path(folder).expanduser() / name]
+        place, pattern = folder, name
     else:
-        home = os.environ.get("HF_HOME", "~/.cache/huggingface")
-        hub = Path(os.environ.get("HF_HUB_CACHE", f"{home}/hub")).expanduser()
-        found = sorted(hub.glob(f"models--jingang--TabICL/snapshots/*/{name}"))
-    return next((path for path in reversed(found) if path.is_file()), None)
+        cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+        home = os.environ.get("HF_HOME", f"{cache}/huggingface")
+        place = os.environ.get("HF_HUB_CACHE", f"{home}/hub")
+        pattern = f"models--jingang--TabICL/snapshots/*/{name}"
+    # Whoever lists the families comes by here: a folder that may not be looked into holds none.
+    with suppress(OSError, RuntimeError):
+        return max((path for path in Path(place).expanduser().glob(pattern) if path.is_file()), default=None)
+    return None

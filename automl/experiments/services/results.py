@@ -17,6 +17,7 @@ from structlog.contextvars import bind_contextvars
 from automl.core import leases, leaving, seats, storage
 from automl.core.dispatch import dispatcher
 from automl.core.patience import patiently
+from automl.engine.reasons import why_nothing
 from automl.engine.trial import TrialState
 from automl.experiments import clock, selectors
 from automl.experiments.models import (
@@ -28,7 +29,7 @@ from automl.experiments.models import (
     TrainedModel,
     Trial,
 )
-from automl.experiments.records import candidate_of
+from automl.experiments.records import candidate_of, study_of
 from automl.experiments.services.aside import wake_next
 from automl.experiments.services.lifecycle import STOPPED, fail_experiment
 from automl.experiments.services.packaging import write_bundle
@@ -126,6 +127,8 @@ def _why_nothing(experiment: Experiment) -> str:
         return f"No trial finished. The first that failed said: {failed.error}"
     if experiment.trials.filter(error=STOPPED).exists():
         return "The search was stopped before any trial had finished. Extend it to go on."
+    if experiment.prepared and (nothing := why_nothing(study_of(experiment))):
+        return nothing
     return (
         f"No trial finished within {experiment.time_budget:g} s. Give it more time, or try fewer rows or "
         "a simpler family."
