@@ -9,10 +9,13 @@ import time
 import zipfile
 from copy import deepcopy
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Self
 
 import numpy as np
 import pytest
 import skops.io
+from sklearn.ensemble import ExtraTreesClassifier
 
 from automl.engine.errors import UserError
 from automl.engine.learners import LEARNERS, families_for, get_learner
@@ -212,6 +215,27 @@ def test_a_deadline_ends_a_long_fit(family: str) -> None:
     fitted = fit_fold(learner, table, params, deadline=started + 0.5)
     assert time.monotonic() - started < 5.0
     assert np.isfinite(fitted.predict(table.data)).all()
+
+
+@pytest.mark.parametrize(("seconds", "trees"), [(100.0, 100), (7.45, 74), (1.0, 10), (0.1, 10)])
+def test_a_forest_has_the_trees_that_fit(monkeypatch: pytest.MonkeyPatch, seconds: float, trees: int) -> None:
+    clock = [0.0]
+
+    class Slow(ExtraTreesClassifier):
+        """Ten trees a second."""
+
+        def fit(self, X: object, y: object) -> Self:
+            clock[0] += (self.n_estimators - len(getattr(self, "estimators_", []))) / 10
+            return super().fit(X, y)
+
+    monkeypatch.setattr("automl.engine.learners.forest.time", SimpleNamespace(monotonic=lambda: clock[0]))
+    table = make_table(TaskType.BINARY)
+    X, y = np.nan_to_num(table.X), table.y
+
+    fit = LEARNERS["extra_trees"].fit(Slow(100), X, y, X, y, data=table.data, deadline=seconds)
+
+    assert len(fit.estimator.estimators_) == trees
+    assert clock[0] <= max(seconds, 1.0) + 1e-9
 
 
 def test_a_deadline_does_not_change_a_forest_that_meets_it() -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import time
 from typing import Any, ClassVar
 
 from automl.engine.learners.base import ALL_TASKS, Cost, Fit, Learner
-from automl.engine.learners.boosting import importance_top, is_late
+from automl.engine.learners.boosting import importance_top
 from automl.engine.learners.preprocessing import encoding_seconds, tree_matrix, tree_width
 from automl.engine.schema import DataProfile
 from automl.engine.space import Choice, Float, Int, Space
@@ -16,7 +17,8 @@ from automl.engine.trial import Params, ParamValue, TaskType
 CODE_LEVELS = 20
 # A fold's forest in memory. Trees are cut to fit: five of them are kept for every trial.
 FOREST_BYTES = 64_000_000
-TREES_AT_A_TIME = 20
+# Of a fit with a deadline; a few trees are not worth the start of threads.
+FIRST_TREES, TREES_AT_A_TIME, LEAST_TREES = 10, 20, 3
 # From this share of rows that come twice on, classes are told best by leaves of a row each.
 MANY_TWINS = 0.05
 # The mean over fold models has as many trees as all of them together: each may keep its part and half
@@ -136,13 +138,16 @@ class Forest(Learner):
     ) -> Fit:
         if deadline is None:
             return super().fit(estimator, X, y, X_valid, y_valid, data=data, deadline=deadline)
-        # A few trees at a time, so that a deadline leaves a smaller forest and not none; the trees
-        # are the same as of one long fit.
-        wanted = estimator.n_estimators
-        estimator.set_params(warm_start=True, n_estimators=min(TREES_AT_A_TIME, wanted))
+        # A few trees at a time, and no more than fit, so that a deadline leaves a smaller forest and not
+        # none; the trees are the same as of one long fit.
+        wanted, began = estimator.n_estimators, time.monotonic()
+        estimator.set_params(warm_start=True, n_estimators=min(FIRST_TREES, wanted))
         estimator.fit(X, y)
-        while estimator.n_estimators < wanted and not is_late(deadline):
-            estimator.n_estimators = min(estimator.n_estimators + TREES_AT_A_TIME, wanted)
+        while (more := wanted - estimator.n_estimators) and (left := deadline - time.monotonic()) > 0:
+            fitting = int(estimator.n_estimators * left / (time.monotonic() - began))
+            if fitting < min(more, LEAST_TREES):
+                break
+            estimator.n_estimators += min(more, fitting, TREES_AT_A_TIME)
             estimator.fit(X, y)
         estimator.set_params(warm_start=False)
         return Fit(estimator, learned=self.learned(estimator))
