@@ -54,7 +54,7 @@ CHEAP = "Something new that can still end in the time that is left."
 SAFETY = 1.25
 # One default may take this share of what is left, as long as there are others that take less.
 GREEDY_SHARE = 0.4
-# The first of a family may take more: it says what the family is worth.
+# The first of a family may take more, as it says what that is worth; so may, early, the family that leads.
 FIRST_SHARE = 0.55
 STACKED = "On what the best models so far predict: a second layer, ready-made."
 # With the best models of so many families there is enough for a second layer to learn from.
@@ -373,8 +373,12 @@ class Study:
         waiting = self.portfolio.waiting(told)
         costs = [model.seconds(entry.family, entry.params) for entry in waiting]
         started = {record.family for record in told}
+        # Later its dear ones would take the second layer's time.
+        is_early = limit > STACKED_SHARE * (self.budget.remaining(0.0) or 0.0)
+        leader = best.family if is_early and (best := self.best(told)) else None
         for entry, seconds in zip(waiting, costs, strict=True):
-            share = GREEDY_SHARE if entry.family in started else FIRST_SHARE
+            others = entry.family in started and entry.family != leader
+            share = GREEDY_SHARE if others else FIRST_SHARE
             if seconds <= share * limit:
                 return entry
         fitting = [place for place, seconds in enumerate(costs) if seconds <= limit]

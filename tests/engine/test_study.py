@@ -358,6 +358,26 @@ def test_a_budget_keeps_time_back_for_the_model() -> None:
     assert Budget(seconds=1).kept_back <= 0.5
 
 
+@pytest.mark.parametrize(("score", "is_taken"), [(0.9, True), (0.7, False)])
+def test_the_family_that_leads_may_take_more_of_the_time(score: float, is_taken: bool) -> None:
+    study = Study(LARGE, families=["linear", "lightgbm"], budget=Budget(seconds=40))
+    told = [
+        TrialRecord(number, family, study.spaces[family].validate(get_learner(family).first(LARGE)),
+                    Origin.DEFAULT, TrialState.COMPLETE, each, (each,) * 5, 1.0)
+        for number, (family, each) in enumerate([("linear", 0.8), ("lightgbm", score)])
+    ]  # fmt: skip
+    entries = [entry for entry in study.portfolio.waiting(told) if entry.family == "lightgbm"]
+
+    def half_of_it(family: str, params: object) -> float:
+        return 10.0 if params == entries[0].params else 1.0
+
+    model = CostModel(half_of_it, folds=1, ratios={})
+    found = study._entry_in_time(told, model, limit=20.1)
+
+    assert found is not None
+    assert (found.params == entries[0].params) is is_taken
+
+
 def test_all_families_get_a_place_in_a_long_search() -> None:
     history = simulate(Study(SMALL, budget=Budget(max_trials=120)), seats=2)
     assert {record.family for record in history} == {key for key in families_for() if not stacks(key)}
