@@ -126,7 +126,9 @@ def lightgbm_tuned(train: pd.DataFrame, test: pd.DataFrame, asked: dict[str, Any
     labels, y = (
         np.unique(train[target], return_inverse=True) if task != "regression" else (None, train[target])
     )
-    rows = [table.drop(columns=target) for table in (train, test)]
+    # It changes names with blanks in them, and then does not know them.
+    names = [f"c{place}" for place in range(train.shape[1] - 1)]
+    rows = [table.drop(columns=target).set_axis(names, axis=1) for table in (train, test)]
     words = rows[0].select_dtypes(exclude="number").columns
     kinds = {word: pd.CategoricalDtype(sorted(rows[0][word].dropna().unique())) for word in words}
     known, new = (table.astype(kinds) for table in rows)
