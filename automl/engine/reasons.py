@@ -142,10 +142,12 @@ def why_stacked(study: Study) -> str:
 
 
 def why_unsuited(study: Study, family: str) -> str:
-    """Say why a search doesn't try a family by itself that it was given."""
+    """Say why a search doesn't try a family by itself."""
     learner = LEARNERS[family]
     if not learner.is_installed(study.data.task_type):
         return "It is not installed here."
+    if family not in study.spaces:
+        return "It is not among the families of this search; you can try more of it."
     return f"A search tries it by itself on up to {learner.most_rows:,} rows; you can on more."
 
 

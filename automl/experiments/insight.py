@@ -12,6 +12,7 @@ from automl.engine.evidence import PairPoint, gather, on_two_dials
 from automl.engine.learners import LEARNERS, get_learner
 from automl.engine.response import Response, response
 from automl.engine.space import Space
+from automl.engine.study import Study
 from automl.engine.trial import TrialRecord, TrialState
 from automl.engine.worth import Worth, tuning_worth
 from automl.experiments import kept
@@ -67,11 +68,14 @@ def families_of(experiment: Experiment, rows: Sequence[TrialRow] | None = None) 
     """The spaces of the families that the experiment may try or has tried; none before it is prepared."""
     if not experiment.prepared:
         return {}
-    spaces, data = study_of(experiment).spaces, profile_of(experiment)
-    # What has been tried may not be offered here any more.
-    rows = read_trials(experiment) if rows is None else rows
-    gone = {row.family for row in rows if row.family in LEARNERS} - spaces.keys()
-    return {**spaces, **{key: get_learner(key).space(data) for key in sorted(gone)}}
+    study = study_of(experiment)
+    others = tried_beside(study, read_trials(experiment) if rows is None else rows)
+    return {**study.spaces, **{key: get_learner(key).space(study.data) for key in others}}
+
+
+def tried_beside(study: Study, rows: Sequence[TrialRow]) -> list[str]:
+    """The families that are none of the search's own: tried by hand, or not offered here any more."""
+    return sorted({row.family for row in rows if row.family in LEARNERS} - study.spaces.keys())
 
 
 def space_of(experiment: Experiment, family: str) -> Space | None:

@@ -12,13 +12,14 @@ from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from automl.engine.learners import LEARNERS, stacks
+from automl.engine.learners import stacks
 from automl.engine.reasons import what_is_next, why_share, why_stacked, why_unsuited
 from automl.engine.samplers.allocation import Merit, family_merits
 from automl.engine.study import Study
 from automl.engine.trial import TrialRecord, TrialState
 from automl.experiments import clock, selectors
 from automl.experiments.forecasts import predicted_seconds
+from automl.experiments.insight import tried_beside
 from automl.experiments.models import Experiment
 from automl.experiments.records import study_of
 from automl.experiments.rows import GOING, PRUNED, TrialRow, read_trials
@@ -135,9 +136,7 @@ def _raced(
 
 def _families(study: Study, rows: Sequence[TrialRow], history: Sequence[TrialRecord]) -> dict[str, Any]:
     """Each family's part of the seats so far, what it gets now, and why."""
-    # What has been tried may not be offered here any more.
-    gone = {row.family for row in rows if row.family in LEARNERS} - study.spaces.keys()
-    keys = [*study.spaces, *sorted(gone)]
+    keys = [*study.spaces, *tried_beside(study, rows)]
     merits = family_merits(list(study.first_layer), history)
     spent = dict.fromkeys(keys, 0.0)
     counts: Counter[str] = Counter()

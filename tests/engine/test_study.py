@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import random
-from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -13,54 +11,9 @@ from automl.engine.budget import Budget, CostModel
 from automl.engine.errors import UserError
 from automl.engine.learners import families_for, get_learner, stacks
 from automl.engine.samplers import signature
-from automl.engine.schema import DataProfile
 from automl.engine.study import LAG, Study
-from automl.engine.trial import Origin, Proposal, TaskType, TrialRecord, TrialState
-
-SMALL = DataProfile(208, 60, TaskType.BINARY, 2)
-LARGE = DataProfile(36_000, 6, TaskType.BINARY, 2, (9, 16, 40), (6, 7, 8))
-
-
-def made_up_folds(proposal: Proposal, folds: int = 5) -> tuple[float, ...]:
-    """Score a configuration without fitting: the same for the same one, noisy over folds."""
-    rng = random.Random(signature(proposal.family, proposal.params))
-    strength = {"dummy": 0.5, "linear": 0.7}.get(proposal.family, 0.8)
-    level = strength + 0.1 * rng.random()
-    return tuple(level + 0.01 * rng.gauss(0, 1) for _ in range(folds))
-
-
-def simulate(
-    study: Study, *, seats: int, order: int = 0, known: Sequence[TrialRecord] = ()
-) -> list[TrialRecord]:
-    """Run a study with so many seats, trials ending in a random order with random times."""
-    rng = random.Random(order)
-    trials: dict[int, TrialRecord] = {record.number: record for record in known}
-    plans: dict[int, tuple[float, ...]] = {}
-    for _ in range(100_000):
-        history = [trials[number] for number in sorted(trials)]
-        running = [r for r in history if not r.state.is_final]
-        for proposal in study.ask(history, seats - len(running)):
-            number = len(trials)
-            plans[number] = made_up_folds(proposal, study.folds)
-            trials[number] = TrialRecord(
-                number, proposal.family, proposal.params, proposal.origin, TrialState.RUNNING
-            )
-        running = [r for r in trials.values() if not r.state.is_final]
-        if not running:
-            return [trials[number] for number in sorted(trials)]
-        trial = rng.choice(running)
-        scores = plans[trial.number][: len(trial.fold_scores) + 1]
-        trial = replace(trial, fold_scores=scores, seconds=trial.seconds + rng.random())
-        if len(scores) == study.folds:
-            trial = replace(trial, state=TrialState.COMPLETE, score=sum(scores) / len(scores))
-        elif study.should_prune(trial, [trials[number] for number in sorted(trials)]):
-            trial = replace(trial, state=TrialState.PRUNED)
-        trials[trial.number] = trial
-    raise AssertionError("the study never ended")
-
-
-def outcome(history: list[TrialRecord]) -> list[tuple[object, ...]]:
-    return [(r.number, r.family, dict(r.params), r.origin, r.state, r.score) for r in history]
+from automl.engine.trial import Origin, TrialRecord, TrialState
+from tests.engine.studies import LARGE, SMALL, outcome, proposals_in_time, simulate
 
 
 def test_the_same_trials_and_scores_whatever_the_seats_and_their_order() -> None:
@@ -137,28 +90,6 @@ def test_a_manual_search_proposes_nothing_and_waits_for_its_time() -> None:
     assert study.ask([], 4, 60.0) == []
     assert not study.is_done([], elapsed=10)
     assert study.is_done([], elapsed=60)
-
-
-def proposals_in_time(study: Study, remaining: float, speed: float = 1.0) -> list[tuple[Proposal, float]]:
-    """Run one seat until nothing fits any more; trials take `speed` times their predicted cost."""
-    history: list[TrialRecord] = []
-    found = []
-    while len(history) < 400:
-        proposals = study.ask(history, 1, remaining)
-        if not proposals:
-            break
-        (proposal,) = proposals
-        learner = get_learner(proposal.family)
-        seconds = 0.05 + study.folds * learner.cost(study.data, proposal.params).seconds * speed
-        found.append((proposal, remaining - seconds))
-        remaining -= seconds
-        folds = made_up_folds(proposal)
-        number = len(history)
-        history.append(
-            TrialRecord(number, proposal.family, proposal.params, proposal.origin, TrialState.COMPLETE,
-                        sum(folds) / 5, folds, seconds)
-        )  # fmt: skip
-    return found
 
 
 @pytest.mark.parametrize("seconds", [15.0, 60.0])
@@ -381,138 +312,3 @@ def test_the_family_that_leads_may_take_more_of_the_time(score: float, is_taken:
 def test_all_families_get_a_place_in_a_long_search() -> None:
     history = simulate(Study(SMALL, budget=Budget(max_trials=120)), seats=2)
     assert {record.family for record in history} == {key for key in families_for() if not stacks(key)}
-
-
-MIDDLING = DataProfile(3_000, 10, TaskType.BINARY, 2)
-
-
-def stacked_numbers(history: list[TrialRecord]) -> list[int]:
-    return [record.number for record in history if get_learner(record.family).stacks]
-
-
-def test_the_last_trials_of_a_search_learn_from_the_others_predictions() -> None:
-    study = Study(MIDDLING, budget=Budget(max_trials=40))
-    one, many = simulate(study, seats=1), simulate(study, seats=8, order=3)
-    assert stacked_numbers(one) == [36, 37, 38, 39]
-    assert outcome(one) == outcome(many)
-    # They differ from the leaders where an ensemble needs it: none is stopped.
-    assert {one[number].state for number in stacked_numbers(one)} == {TrialState.COMPLETE}
-
-
-def test_in_time_they_come_as_late_as_they_can_end() -> None:
-    seconds = 60.0
-    study = Study(MIDDLING, budget=Budget(seconds=seconds))
-    found = proposals_in_time(study, seconds)
-    stacked = [place for place, (each, _) in enumerate(found) if get_learner(each.family).stacks]
-    assert len(stacked) == len(study.second_layer)
-    before = found[stacked[0] - 1][1]
-    costs = sum(study.predicted(each.family, each.params) for each in study.second_layer)
-    assert costs < before < 0.5 * seconds
-    assert found[stacked[-1]][1] >= 0
-
-
-@pytest.mark.parametrize(
-    "changed",
-    [
-        {"data": SMALL},  # so few rows would teach the luck of the first models
-        {"search": "random"},
-        {"families": ["linear", "lightgbm"]},
-    ],
-)
-def test_a_search_without_a_second_layer(changed: dict) -> None:
-    study = Study(**{"data": MIDDLING, "budget": Budget(max_trials=30), **changed})
-    assert stacked_numbers(simulate(study, seats=2)) == []
-
-
-def served(study: Study, seats: int, speed: float) -> tuple[list[TrialRecord], dict[int, float], float]:
-    """Run a study as the service does: a trial for each seat waits while others run.
-
-    Trials take `speed` times their predicted cost; gives those that ended, when each began, and the seconds
-    that seats spent on others or on nothing.
-    """
-    end = study.budget.remaining(0.0) or 0.0
-    trials: list[TrialRecord] = []
-    began: dict[int, float] = {}
-    now = 0.0
-    while now < end:
-        history = list(trials)
-        for number, start in began.items():
-            if trials[number].state is TrialState.RUNNING:
-                done = int(study.folds * (now - start) / trials[number].seconds)
-                history[number] = replace(trials[number], fold_scores=(0.7,) * done, seconds=0.0)
-        waiting = [record for record in trials if record.state is TrialState.WAITING]
-        for proposal in study.ask(history, seats - len(waiting), end - now):
-            number, seconds = len(trials), 0.05 + speed * study.predicted(proposal.family, proposal.params)
-            trials.append(
-                TrialRecord(number, proposal.family, proposal.params, proposal.origin, seconds=seconds)
-            )
-        for number, record in enumerate(trials):
-            busy = sum(each.state is TrialState.RUNNING for each in trials)
-            if record.state is TrialState.WAITING and busy < seats:
-                trials[number], began[number] = replace(record, state=TrialState.RUNNING), now
-        ends = {n: began[n] + r.seconds for n, r in enumerate(trials) if r.state is TrialState.RUNNING}
-        if not ends:
-            break
-        number = min(ends, key=lambda n: ends[n])
-        now = ends[number]
-        if now <= end:
-            ended = trials[number]
-            folds = made_up_folds(Proposal(ended.family, ended.params), study.folds)
-            score = sum(folds) / len(folds)
-            trials[number] = replace(ended, state=TrialState.COMPLETE, fold_scores=folds, score=score)
-    complete = [record for record in trials if record.state is TrialState.COMPLETE]
-    return complete, began, seats * end - sum(record.seconds for record in complete)
-
-
-@pytest.mark.parametrize("speed", [0.7, 1.5])
-@pytest.mark.parametrize("seats", [1, 2, 3, 4])
-def test_a_second_layer_ends_in_time(seats: int, speed: float) -> None:
-    seconds = 60.0 if seats > 1 else 120.0
-    study = Study(replace(MIDDLING, rows=12_000, numeric=20), budget=Budget(seconds=seconds), folds=5)
-    ended, began, lost = served(study, seats, speed)
-    stacked = [record.number for record in ended if record.family.startswith("stacked")]
-    # On more seats than two, each slower than predicted, some of it finds no time.
-    assert len(stacked) >= (len(study.second_layer) if seats <= 2 or speed < 1 else 1)
-    # It comes late, and little of the seats' time goes into what the end cuts off.
-    assert min(began[number] for number in stacked) > 0.45 * seconds
-    assert lost < 0.1 * seats * seconds
-
-
-def test_experiments_whose_rows_were_dealt_twice_have_no_second_layer() -> None:
-    # Their predictions are means over two models, which no fold of a stacked one would be told.
-    assert Study(MIDDLING, budget=Budget(max_trials=30), folds=10, repeats=2).second_layer == []
-
-
-def test_what_stacks_has_no_mark_and_sets_none() -> None:
-    study = Study(MIDDLING, budget=Budget(seconds=60))
-    folds = (0.8,) * 5
-    first = [
-        TrialRecord(n, "linear", {"n": n}, Origin.SEARCH, TrialState.COMPLETE, 0.8, folds) for n in range(6)
-    ]
-    better = (0.95,) * 5
-    stacked = [
-        TrialRecord(n, "stacked_trees", {"n": n}, Origin.DEFAULT, TrialState.COMPLETE, 0.95, better)
-        for n in range(6, 14)
-    ]
-    running = TrialRecord(20, "linear", {"n": 20}, Origin.SEARCH, TrialState.RUNNING, None, (0.8,))
-
-    assert not study.should_prune(running, [*first, *stacked, running])
-    assert study.mark(running, [*first, running]) == study.mark(running, [*first, *stacked, running])
-    weak = replace(running, family="stacked_network", fold_scores=(0.1,))
-    assert study.mark(weak, first) is None and not study.should_prune(weak, first)
-
-
-def test_by_hand_all_that_is_there_is_learned_from() -> None:
-    study = Study(MIDDLING, budget=Budget(max_trials=9))
-    history = [TrialRecord(n, "linear", {"n": n}, state=TrialState.COMPLETE) for n in range(9)]
-    mine = TrialRecord(9, "stacked_trees", {}, Origin.MANUAL)
-    assert study.known_to(mine, history) == history
-    assert [record.number for record in study.known_to(replace(mine, origin=Origin.DEFAULT), history)] == [0]
-
-
-def test_a_search_that_has_gone_on_for_long_stacks_again() -> None:
-    study = Study(MIDDLING, budget=Budget(max_trials=40))
-    history = simulate(study, seats=2)
-    assert study.stacked_waiting(history) == []
-    further = simulate(Study(MIDDLING, budget=Budget(max_trials=300)), seats=2, known=history)
-    assert stacked_numbers(further) == [36, 37, 38, 39, 296, 297, 298, 299]

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import zipfile
 from dataclasses import replace
-from importlib.util import find_spec
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ import pytest
 from automl.engine import AutoMLClassifier
 from automl.engine.budget import Budget
 from automl.engine.errors import UserError
-from automl.engine.learners import LEARNERS, families_for
+from automl.engine.learners import LEARNERS
 from automl.engine.learners.tabicl import CLASSIFIER, REGRESSOR, TabICL, find_weights
 from automl.engine.reasons import why_nothing
 from automl.engine.study import Study
@@ -87,7 +87,7 @@ print(json.dumps([list(search.leaderboard_["family"]), search.best_["family"]]))
 """
 FAMILIES = """
 import json, sys
-from automl.engine.learners import LEARNERS, families_for
+from automl.engine.learners import families_for
 from automl.engine.trial import TaskType
 print(json.dumps([[task for task in TaskType if "tabicl" in families_for(task)],
                   sorted({"tabicl", "torch"} & {*sys.modules})]))
@@ -147,7 +147,7 @@ def test_it_is_not_offered_without_weights(package, tmp_path):
     assert json.loads(run(FAMILIES, package=package, weights=tmp_path))[0] == []
 
 
-@pytest.mark.skipif("tabicl" in families_for(), reason="the package is installed")
+@pytest.mark.usefixtures("gone")
 def test_who_asks_for_it_where_it_is_not_is_told_so():
     X = np.zeros((20, 2))
     with pytest.raises(UserError, match=r"tabicl is not offered here for binary; take of: .*lightgbm"):
@@ -177,6 +177,13 @@ def test_a_search_tries_it_on_small_tables_only():
     assert families_of(Study(large, families=ASKED, budget=Budget(max_trials=16))) == {"linear"}
 
 
+@pytest.fixture
+def gone(monkeypatch):
+    """As if they were not, or not any more."""
+    monkeypatch.setattr(LEARNERS["tabicl"], "_weights", {})
+
+
+@pytest.mark.usefixtures("gone")
 def test_a_search_goes_on_when_its_package_is_gone():
     study = Study(DATA, families=ASKED, budget=Budget(max_trials=16))
     told = TrialRecord(0, "tabicl", LEARNERS["tabicl"].first(DATA), Origin.DEFAULT,
@@ -187,6 +194,7 @@ def test_a_search_goes_on_when_its_package_is_gone():
     assert families_of(study) == {"linear"}
 
 
+@pytest.mark.usefixtures("gone")
 def test_a_search_of_nothing_else_ends_when_its_package_is_gone():
     study = Study(DATA, families=["tabicl"], budget=Budget(seconds=60))
     assert study.ask([], remaining=60.0) == []
@@ -216,13 +224,16 @@ def refuse(path):
     raise PermissionError(path)
 
 
-def test_weights_are_found_where_the_package_puts_them(tmp_path, monkeypatch):
-    monkeypatch.delenv("AUTOML_TABICL", raising=False)
-    monkeypatch.delenv("HF_HUB_CACHE", raising=False)
-    monkeypatch.setenv("HF_HOME", str(tmp_path))
+@pytest.mark.parametrize(
+    ("variable", "folder"), [("HF_HUB_CACHE", ""), ("HF_HOME", "hub"), ("XDG_CACHE_HOME", "huggingface/hub")]
+)
+def test_weights_are_found_where_the_package_puts_them(tmp_path, monkeypatch, variable, folder):
+    for name in ("AUTOML_TABICL", "HF_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, str(tmp_path))
     assert find_weights(CLASSIFIER) is None
 
-    place = tmp_path / "hub" / "models--jingang--TabICL" / "snapshots" / "0a1b" / CLASSIFIER
+    place = tmp_path / folder / "models--jingang--TabICL" / "snapshots" / "0a1b" / CLASSIFIER
     place.parent.mkdir(parents=True)
     place.touch()
 
@@ -242,6 +253,20 @@ def test_it_is_a_row_on_the_leaderboard_and_no_part_of_the_bundle(package, weigh
         assert b"tabicl" not in files.read("requirements.txt")
         assert b"LogisticRegression" in model.read("schema.json")
         assert b"tabicl" not in model.read("schema.json").lower()
+
+
+def test_all_folds_hold_one_network(package, weights, monkeypatch):
+    spec = spec_from_file_location("tabicl", package / "tabicl.py")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setitem(sys.modules, "tabicl", module)
+    monkeypatch.setenv("AUTOML_TABICL", str(weights))
+    learner, table = TabICL(), make_table(TaskType.BINARY)
+
+    one, two = (fit_fold(learner, table, learner.first(table.data)).fit.estimator for _ in range(2))
+
+    assert one is not two
+    assert one.model_ is two.model_
 
 
 def checkpoints(folder):

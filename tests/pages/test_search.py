@@ -89,6 +89,16 @@ def test_a_family_that_is_not_offered_any_more_keeps_its_share(browser_client, a
     assert sum(each["had"] for each in families) == pytest.approx(1.0)
 
 
+def test_a_family_that_was_tried_by_hand_alone_says_so(browser_client, alice):
+    experiment = ExperimentFactory(owner=alice, families=["linear"])
+    for number, (family, origin) in enumerate([("linear", "default"), ("lightgbm", "manual")]):
+        TrialFactory(experiment=experiment, number=number, family=family, origin=origin, state="complete")
+    families = page_of(browser_client, experiment).context["families"]
+    assert {each["key"] for each in families} == {"linear", "lightgbm"}
+    (why,) = [each["why"] for each in families if each["key"] == "lightgbm"]
+    assert why == "It is not among the families of this search; you can try more of it."
+
+
 def test_every_family_has_a_colour():
     tokens = (settings.BASE_DIR / "static/css/tokens.css").read_text()
     for family in [*LEARNERS, "ensemble"]:
