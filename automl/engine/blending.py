@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from automl.engine.budget import most_bytes
 from automl.engine.ensemble import Blend, blend
 from automl.engine.errors import Damaged
 from automl.engine.evaluation import read_bases, read_predictions, seconds_of, size_of, write_predictions
@@ -20,7 +21,8 @@ from automl.engine.intervals import difference, interval, is_tie
 from automl.engine.learners import get_learner
 from automl.engine.metrics import METRICS, Metric
 from automl.engine.preparation import open_prepared
-from automl.engine.selection import FEW_OF_A_FAMILY, LEVELLED_ROWS, MOST_MEMBERS_OF_FEW_ROWS
+from automl.engine.room import Room
+from automl.engine.selection import FEW_OF_A_FAMILY, LEVELLED_ROWS, MOST_MEMBERS, most_members
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -62,9 +64,8 @@ def blend_trials(args: Mapping[str, Any]) -> dict[str, Any]:
             metric,
             truth,
             predictions,
-            parts=[_parts(trial) for trial in trials],
+            room=_room(trials, args),
             families=[trial["family"] for trial in trials],
-            seconds=args.get("time_budget"),
             seed=args["seed"],
         )
         honest = _finished(found.honest, prepared.profile.classes)
@@ -92,7 +93,7 @@ def blend_trials(args: Mapping[str, Any]) -> dict[str, Any]:
     ]
     seen = {trial["id"] for trial in trials} | set(damaged)
     others = [trial for trial in given if trial["id"] not in seen]
-    seconds = min(TESTING_SECONDS, TESTING_SHARE * args.get("time_budget", math.inf))
+    seconds = min(TESTING_SECONDS, TESTING_SHARE * (args.get("time_budget") or math.inf))
     tested = _Others(metric, truth, chosen, validated, seconds)
     answer["tied"] += tested.tied(others, damaged)
     answer["untested"] = len(others) - tested.count
@@ -184,7 +185,7 @@ def choose_candidates(
 
 def _few_of_each(ranked: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     families = len({trial["family"] for trial in ranked})
-    most = max(FEW_OF_A_FAMILY, MOST_MEMBERS_OF_FEW_ROWS // families)
+    most = max(FEW_OF_A_FAMILY, MOST_MEMBERS // families)
     counts: Counter[str] = Counter()
     kept = []
     for trial in ranked:
@@ -198,6 +199,12 @@ def _may_enter(trial: Mapping[str, Any]) -> bool:
     if trial["family"] == "dummy" or _own_size(trial) > LARGEST_MEMBER:
         return False
     return not get_learner(trial["family"]).keeps_rows
+
+
+def _room(trials: Sequence[Mapping[str, Any]], args: Mapping[str, Any]) -> Room:
+    seconds = args.get("time_budget")
+    bytes_ = most_bytes(seconds, args.get("memory_bytes"))
+    return Room.of([_parts(trial) for trial in trials], most_members(seconds), bytes_)
 
 
 def _parts(trial: Mapping[str, Any]) -> dict[int, int]:

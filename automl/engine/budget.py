@@ -18,6 +18,13 @@ RECENT = 12
 # nothing: what they took was starting and writing, on a busy machine some seconds of it, but not more.
 LEAST_TOLD, LEAST_EXPECTED, MOMENTS = 0.5, 0.2, 5.0
 SEARCHED = (Origin.DEFAULT, Origin.SEARCH)
+# What of a budget is kept back for the ensemble and the package: this share, in seconds at least and at most.
+KEPT_SHARE, LEAST_KEPT, MOST_KEPT = 1 / 8, 0.5, 20.0
+# Models of so much, as they are stored before they are packaged, there is always the time to package; of more
+# only after a search of minutes.
+USUAL_BYTES, MOST_BYTES, BYTES_A_SECOND = 256 << 20, 400 << 20, 1.5 * 2**20
+# Packaging holds them as they are and as they are written, and what checks them.
+PACKAGING_FACTOR = 4
 # Judging and storing a trial whose folds are all fitted takes less than a fold: it may use so much of what is
 # kept back.
 GRACE_SHARE = 0.125
@@ -35,12 +42,17 @@ class Budget:
         Trials that the search itself may ask for; those added by hand or by sweep do not count.
     reserve : float or None
         Seconds kept back for the ensemble and the package. None: an eighth of `seconds`, at least half
-        a second and at most 15 s.
+        a second and at most 20 s.
     """
 
     seconds: float | None = None
     max_trials: int | None = None
     reserve: float | None = None
+
+    @property
+    def seconds_alone(self) -> float | None:
+        """The seconds, where nothing else ends the search; None of one in trials."""
+        return self.seconds if self.max_trials is None else None
 
     @property
     def kept_back(self) -> float:
@@ -49,12 +61,22 @@ class Budget:
             return 0.0
         if self.reserve is not None:
             return min(self.reserve, self.seconds)
-        return min(max(self.seconds / 8, 0.5), 15.0, self.seconds / 2)
+        return min(max(KEPT_SHARE * self.seconds, LEAST_KEPT), MOST_KEPT, self.seconds / 2)
 
     @property
     def grace(self) -> float:
         """Seconds past that end in which a trial whose folds are all fitted may still be stored."""
         return GRACE_SHARE * self.kept_back
+
+    @classmethod
+    def until(cls, seconds: float) -> Budget:
+        """Give the least budget whose trials may run until so many seconds have passed."""
+        return cls(
+            seconds=max(
+                min(seconds / (1.0 - KEPT_SHARE), seconds + MOST_KEPT),
+                min(2.0 * seconds, seconds + LEAST_KEPT),
+            )
+        )
 
     def remaining(self, elapsed: float) -> float | None:
         """Give the seconds left for trials, or None when time is not limited."""
@@ -67,6 +89,20 @@ class Budget:
         if self.max_trials is None:
             return None
         return max(self.max_trials - sum(record.origin in SEARCHED for record in history), 0)
+
+
+def most_bytes(seconds: float | None, memory: float | None = None) -> int:
+    """Say how large the models of an ensemble may be, together.
+
+    Parameters
+    ----------
+    seconds : float or None
+        The budget of the search, if that is in time.
+    memory : float or None
+        Bytes that packaging may use: where they are few there is no more room after a long search.
+    """
+    most = MOST_BYTES if seconds is None else min(max(seconds * BYTES_A_SECOND, USUAL_BYTES), MOST_BYTES)
+    return int(most if memory is None else min(most, max(memory / PACKAGING_FACTOR, USUAL_BYTES)))
 
 
 Predict = Callable[[str, Params], float]

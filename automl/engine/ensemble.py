@@ -7,7 +7,7 @@ chosen on part of the rows and judged on the others, in turn.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -21,14 +21,13 @@ from automl.engine.learners import stacks
 from automl.engine.metrics import Metric
 from automl.engine.room import Room
 from automl.engine.selection import (
+    FEW_ROWS,
     LEVELLED_ROWS,
-    MOST_BYTES,
+    MOST_MEMBERS,
     SPARED_GAIN,
     best_alone,
     choose_weights,
     loss_of,
-    most_halved,
-    most_members,
 )
 
 if TYPE_CHECKING:
@@ -75,9 +74,8 @@ def blend(
     y: Array,
     candidates: Sequence[Array],
     *,
-    parts: Sequence[Mapping[Any, float]] | None = None,
+    room: Room | None = None,
     families: Sequence[str] | None = None,
-    seconds: float | None = None,
     seed: int = 0,
 ) -> Blend:
     """Choose weights for candidates, and predict every row with weights chosen without it.
@@ -88,14 +86,11 @@ def blend(
     y : array of shape (rows,)
     candidates : sequence of arrays
         Out-of-fold predictions, best candidate first.
-    parts : sequence of mapping, or None
-        Bytes of the models that each candidate consists of, by names that say which are the same; the
-        members together take at most `selection.MOST_BYTES`.
+    room : Room or None
+        For how many and how large members.
     families : sequence of str or None
         The family of each candidate: of few rows those with members weigh more alike. Where some of them
         stack, an ensemble of the others alone is held against the whole.
-    seconds : float or None
-        The budget of the search: after a short one members are few, as they have to be packaged.
     seed : int
     """
     # Probabilities need no more than 24 bits; a target's unit may.
@@ -103,10 +98,8 @@ def blend(
     stack = np.stack([np.asarray(candidate, dtype=kind) for candidate in candidates])
     is_few = len(y) < LEVELLED_ROWS
     kinds = np.asarray(families) if families is not None and is_few else None
-    halved = most_halved(len(y), seconds)
-    most = halved or most_members(seconds)
-    room = Room.of(parts, most, MOST_BYTES) if parts else Room.unlimited(len(stack), most)
-    task = _Task(metric, y, seed, halved)
+    room = room or Room.unlimited(len(stack), MOST_MEMBERS)
+    task = _Task(metric, y, seed)
     whole = task.blend(stack, room, kinds)
     first = np.flatnonzero([not stacks(family) for family in families or ()])
     taken = np.flatnonzero(np.any([whole.weights, whole.powers], axis=0))
@@ -133,7 +126,6 @@ class _Task:
     metric: Metric
     y: Array
     seed: int
-    halved: int
 
     def _generator(self) -> np.random.Generator:
         """The same again each time, so that all blends have the same judges."""
@@ -148,7 +140,7 @@ class _Task:
         views = loss.view(stack, y)
         is_few = len(y) < LEVELLED_ROWS
         choose = partial(
-            choose_weights, loss, room=room, families=families, most_halved=self.halved, generator=generator
+            choose_weights, loss, room=room, families=families, halved=len(y) <= FEW_ROWS, generator=generator
         )
         correct = partial(_corrected, metric, room=room)
         honest, tempered, corrected, honest_best = (np.empty_like(stack[0]) for _ in range(4))

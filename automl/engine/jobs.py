@@ -113,7 +113,8 @@ class Candidate(TypedDict):
 class BlendArgs(TypedDict):
     """Trials to blend, best first, and others that may only be tied; `out` keeps what it is judged by.
 
-    After a short search, by its time budget in seconds, few are tested.
+    After a short search, by its budget if that is in seconds, members and tests are few; after a long one
+    members may be larger. Packaging is to get by with as much memory as blending.
     """
 
     prepared: str
@@ -121,7 +122,7 @@ class BlendArgs(TypedDict):
     seed: int
     trials: list[Candidate]
     memory_bytes: NotRequired[int]
-    time_budget: NotRequired[float]
+    time_budget: NotRequired[float | None]
     others: NotRequired[list[dict[str, Any]]]  # best first, of each its id and dir
     out: NotRequired[str]
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from automl.engine.budget import Budget
+from automl.engine.budget import Budget, most_bytes
 from automl.engine.errors import UserError
 from automl.engine.evaluation import read_bases
 from automl.engine.isolation import Limits, Outcome, Seat, plan_seats
@@ -295,7 +295,7 @@ class LocalSearch:
             history = self.study.known_to(trial.record(), [other.record() for other in self.trials])
             known = [self.trials[record.number] for record in history]
             complete = [other.candidate() for other in known if other.state is TrialState.COMPLETE]
-        return [dict(base) for base in choose_bases(complete)]
+        return [dict(base) for base in choose_bases(complete, most_bytes(self.settings.budget.seconds_alone))]
 
     def _tell(self, trial: LocalTrial, outcome: Outcome) -> None:
         trial.error = outcome.error
@@ -331,6 +331,7 @@ class LocalSearch:
                 "metric": self.meta["metric"],
                 "seed": self.settings.seed,
                 "trials": [trial.candidate() for trial in complete],
+                "time_budget": self.settings.budget.seconds_alone,
             },
             limits=Limits(left, self._plan.memory_bytes),
         )

@@ -24,12 +24,9 @@ ROUNDS = 12
 PATIENCE = 6
 # Up to so many rows are halved: into at most so many halves, with about so many rows in all of them.
 FEW_ROWS, MOST_HALVES, HALVED_ROWS = 10_000, 16, 20_000
-# Each member costs time and space at every prediction, those of few rows the least; and the package has to
-# be written before the budget's end.
-MOST_MEMBERS, MOST_MEMBERS_OF_FEW_ROWS = 8, 12
-# After a short search nobody wants to wait for more than one member in so many seconds of it.
-MEMBER_SECONDS, LEAST_MEMBERS = 5.0, 5
-MOST_BYTES = 256 << 20
+# Each member costs time and space at every prediction, and the package has to be written before the budget's
+# end: after a short search nobody wants to wait for more than one in so many seconds of it.
+MEMBER_SECONDS, LEAST_MEMBERS, MOST_MEMBERS = 5.0, 5, ROUNDS
 LEAST_WEIGHT, LEAST_MEAN_WEIGHT = 0.04, 0.02
 # Of so few rows the best of a hundred trials of one family is the luckiest of them: a few of each family are
 # candidates, and the families' weights are drawn so far towards equal ones.
@@ -137,7 +134,7 @@ def choose_weights(
     *,
     room: Room,
     families: Array | None,
-    most_halved: int,
+    halved: bool,
     generator: np.random.Generator,
 ) -> Array:
     """Choose weights for candidates.
@@ -152,8 +149,8 @@ def choose_weights(
     room : Room
     families : array of shape (candidates,), or None
         What each candidate is one of, where their weights are to be drawn towards equal ones.
-    most_halved : int
-        How many members there may be where rows are halved again and again; 0 where they are not.
+    halved : bool
+        Whether rows are halved again and again, and the weights are the mean.
     generator : Generator
 
     Returns
@@ -166,29 +163,19 @@ def choose_weights(
     if views.size > MOST_CELLS:
         step = -(-views.size // MOST_CELLS)
         y, views = y[::step], views[:, ::step]
-    if not most_halved:
-        weights = _without(_greedy(loss, y, views, room), LEAST_WEIGHT)
+    if not halved:
+        weights = _without(_greedy(loss, y, views, room, most=room.members), LEAST_WEIGHT)
         return thin(loss, y, views, weights=weights)
-    found = [_greedy(loss, y[rows], views[:, rows], room) for rows in _halves(y, generator)]
-    weights = _limited(np.mean(found, axis=0), room, most_halved)
+    found = [_greedy(loss, y[rows], views[:, rows], room, most=ROUNDS) for rows in _halves(y, generator)]
+    weights = _limited(np.mean(found, axis=0), room)
     return weights if families is None else levelled(weights, families)
 
 
-def most_halved(rows: int, seconds: float | None) -> int:
-    """How many members an ensemble of so many rows may have; 0 where rows are not halved.
-
-    Parameters
-    ----------
-    rows : int
-    seconds : float or None
-        The budget of the search.
-    """
-    return 0 if rows > FEW_ROWS else most_members(seconds, MOST_MEMBERS_OF_FEW_ROWS)
-
-
-def most_members(seconds: float | None, most: int = MOST_MEMBERS) -> int:
+def most_members(seconds: float | None) -> int:
     """How many members there is the time to package after a search of so many seconds."""
-    return most if seconds is None else int(np.clip(seconds / MEMBER_SECONDS, LEAST_MEMBERS, most))
+    if seconds is None:
+        return MOST_MEMBERS
+    return int(np.clip(seconds / MEMBER_SECONDS, LEAST_MEMBERS, MOST_MEMBERS))
 
 
 def _halves(y: Array, generator: np.random.Generator) -> list[Array]:
@@ -204,13 +191,13 @@ def _halves(y: Array, generator: np.random.Generator) -> list[Array]:
     return found
 
 
-def _greedy(loss: Loss, y: Array, views: Array, room: Room) -> Array:
+def _greedy(loss: Loss, y: Array, views: Array, room: Room, *, most: int) -> Array:
     """Add, again and again, the candidate that helps most; with replacement, from the best one on."""
     counts = np.zeros(len(views))
     total = np.zeros_like(views[0])
     best, best_counts, since = np.inf, counts.copy(), 0
     for size in range(1, ROUNDS + 1):
-        open_ = np.flatnonzero(_may_join(counts, room))
+        open_ = np.flatnonzero(_may_join(counts, room, most))
         losses = _losses_with(loss, y, views, total, open_, size)
         least = int(np.argmin(losses))
         total += views[open_[least]]
@@ -237,12 +224,12 @@ def _losses_with(loss: Loss, y: Array, views: Array, total: Array, open_: Array,
     return np.concatenate([loss.of(y, (total + views[part]) / size) for part in parts])
 
 
-def _may_join(counts: Array, room: Room) -> Array:
+def _may_join(counts: Array, room: Room, most: int) -> Array:
     """Tell which candidates are members already, or may still become one."""
     members = counts > 0
     if not members.any():
         return np.ones(len(counts), dtype=bool)
-    if members.sum() == MOST_MEMBERS:
+    if members.sum() >= most:
         return np.asarray(members)
     return np.asarray(members | (room.with_each(members) <= room.bytes))
 
@@ -291,7 +278,7 @@ def _loss_of_mean(loss: Loss, y: Array, views: Array, weights: Array) -> float:
     return float(loss.of(y, mean[None])[0])
 
 
-def _limited(weights: Array, room: Room, most: int) -> Array:
+def _limited(weights: Array, room: Room) -> Array:
     """Keep those that weigh most, as many as a bundle has room for."""
     kept = np.zeros_like(weights)
     for member in np.argsort(-weights, kind="stable"):
@@ -299,7 +286,7 @@ def _limited(weights: Array, room: Room, most: int) -> Array:
         fits = room.with_each(kept > 0)[member] <= room.bytes
         if first or (weights[member] >= LEAST_MEAN_WEIGHT and fits):
             kept[member] = weights[member]
-        if np.count_nonzero(kept) == most:
+        if np.count_nonzero(kept) == room.members:
             break
     return np.asarray(kept / kept.sum())
 

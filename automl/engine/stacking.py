@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from automl.engine.budget import MOST_BYTES
 from automl.engine.errors import UserError
 from automl.engine.learners import get_learner, stacks
 from automl.engine.schema import DataProfile
@@ -25,17 +26,19 @@ TOO_FEW_BASES = (
 LEAST_BASES = 2
 # Of so few rows the second layer learns the luck of the first.
 LEAST_ROWS = 1_000
-# Whoever downloads a stacked model downloads these too.
-MOST_BYTES = 192 << 20
+# Whoever downloads a stacked model downloads these too: the rest of a bundle's room is for others.
+BASES_SHARE = 0.75
 
 
-def choose_bases(trials: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def choose_bases(trials: Sequence[Mapping[str, Any]], bundled: float = MOST_BYTES) -> list[Mapping[str, Any]]:
     """Choose what a stacked trial learns from: the best trial of each family, best first.
 
     Parameters
     ----------
     trials : sequence of mapping
         Complete trials, see `automl.engine.jobs.Candidate`.
+    bundled : float
+        How many bytes the models of an ensemble may take, see `automl.engine.budget.most_bytes`.
 
     Returns
     -------
@@ -45,7 +48,7 @@ def choose_bases(trials: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]
     ranked = sorted(trials, key=lambda trial: (-trial["score"], trial["number"]))
     ranked = [trial for trial in ranked if may_be_base(trial["family"])]
     chosen: dict[str, Mapping[str, Any]] = {}
-    room = MOST_BYTES
+    room = BASES_SHARE * bundled
     for trial in ranked:
         size = trial.get("size") or 0
         if trial["family"] not in chosen and size <= room:

@@ -61,6 +61,8 @@ STACKED = "On what the best models so far predict: a second layer, ready-made."
 ENOUGH_BASES = 4
 # What was stacked in this first part of the others' seat time is stacked again.
 STALE_SHARE = 0.35
+# In a search of so many seconds that has nothing ready-made left it has time for all of its trials.
+LONG_SECONDS = 120.0
 # It does not begin before this share of the time is left, and begins at the latest with this one.
 STACKED_SHARE, LATEST_SHARE = 0.5, 0.2
 # Tries to find something in a family's space that can end in time.
@@ -306,11 +308,12 @@ class Study:
         return waiting if len(there) >= max(LEAST_BASES, min(ENOUGH_BASES, len(bases))) else []
 
     def _stacked_in_time(
-        self, told: Sequence[TrialRecord], model: CostModel, remaining: float
+        self, told: Sequence[TrialRecord], model: CostModel, remaining: float, entry: Proposal | None
     ) -> Proposal | None:
         """Give one of the second layer: as late as those that are left can end, to learn from the best.
 
-        The longest goes first, so that the others can wait for better ones to learn from.
+        The longest goes first, so that the others can wait for better ones to learn from. `entry` is what the
+        first layer has ready-made now.
         """
         whole = self.budget.remaining(0.0) or 0.0
         if remaining > STACKED_SHARE * whole:
@@ -319,13 +322,30 @@ class Study:
         fitting = [(cost, each) for cost, each in costs if cost <= remaining / SAFETY]
         if not fitting:
             return None
-        # As if each trial that runs or waits had a seat, and this one: the layer seems short, and begins
-        # late. A stacked trial will keep its own.
-        busy = [record for record in told if not record.state.is_final]
-        seats = 1 + sum(not stacks(record.family) for record in busy)
         longest, found = max(fitting, key=lambda pair: pair[0])
-        needed = max(sum(cost for cost, _ in fitting) / seats, longest)
+        if entry is not None or whole < LONG_SECONDS:
+            # As if each trial that runs or waits had a seat, and this one: the layer seems short, and begins
+            # late. A stacked trial will keep its own.
+            seats = 1 + sum(not record.state.is_final and not stacks(record.family) for record in told)
+            needed = max(sum(cost for cost, _ in fitting) / seats, longest)
+        else:
+            # What else there is to try is a search that finds little: all of the layer is to end, after those
+            # that have the seats before it.
+            seats, before = self._seats(told, model)
+            needed = before / seats + max(sum(cost for cost, _ in fitting) / seats, longest)
         return found if remaining <= max(SAFETY**2 * needed, LATEST_SHARE * whole) else None
+
+    def _seats(self, told: Sequence[TrialRecord], model: CostModel) -> tuple[int, float]:
+        """How many seats there seem to be, and the seconds that trials will take on them that run or wait."""
+        running = [record for record in told if record.state is TrialState.RUNNING]
+        waiting = [record for record in told if record.state is TrialState.WAITING]
+        # A free one asks, if it has none of those that wait: there is one for each seat.
+        seats = max(len(running), len(waiting) + 1) if waiting else len(running) + 1
+        ahead = 0.0
+        for record in (*running, *waiting):
+            share = 1.0 - min(len(record.fold_scores) / self.folds, 1.0)
+            ahead += share * model.seconds(record.family, record.params)
+        return seats, ahead
 
     def _any(self, told: Sequence[TrialRecord], number: int) -> Proposal | None:
         found = self.portfolio.propose(self.first_layer, told, count=1, seed=self.next_seed(number))
@@ -346,12 +366,10 @@ class Study:
     ) -> Proposal | None:
         """Propose something that can end in the time that is left."""
         limit = remaining / SAFETY
-        stacked = self._stacked_in_time(told, model, remaining)
-        if stacked is not None:
-            return stacked
         entry = self._entry_in_time(told, model, limit)
-        if entry is not None:
-            return entry
+        found = self._stacked_in_time(told, model, remaining, entry) or entry
+        if found is not None:
+            return found
         import numpy as np
 
         seed = self.next_seed(number)

@@ -1,20 +1,22 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from automl.engine.budget import MOST_BYTES, most_bytes
 from automl.engine.calibration import fit_temperature
 from automl.engine.ensemble import Blend, _deal, _Task, blend
 from automl.engine.metrics import METRICS
 from automl.engine.room import Room
 from automl.engine.selection import (
-    MOST_BYTES,
-    MOST_MEMBERS_OF_FEW_ROWS,
+    MOST_MEMBERS,
     _found,
     _halves,
     _limited,
     choose_weights,
     levelled,
     loss_of,
-    most_halved,
+    most_members,
     thin,
 )
 
@@ -24,14 +26,18 @@ def alone(sizes):
     return [{place: size} for place, size in enumerate(sizes)]
 
 
+def room_of(parts, seconds=None):
+    return Room.of(parts, most_members(seconds), most_bytes(seconds))
+
+
 def test_members_together_are_no_larger_than_a_bundle_may_be():
     chance = np.random.default_rng(0)
     y = chance.normal(0, 1, 500)
     candidates = [y + chance.normal(0, 1, 500) for _ in range(6)]
     large, small = MOST_BYTES // 2 - 1, 1
 
-    free = blend(METRICS["rmse"], y, candidates, parts=alone([small] * 6))
-    limited = blend(METRICS["rmse"], y, candidates, parts=alone([large] * 5 + [small]))
+    free = blend(METRICS["rmse"], y, candidates, room=room_of(alone([small] * 6)))
+    limited = blend(METRICS["rmse"], y, candidates, room=room_of(alone([large] * 5 + [small])))
 
     assert sum(weight > 0 for weight in free.weights) > 3
     assert 1 <= sum(weight > 0 for weight in limited.weights[:5]) <= 2
@@ -44,7 +50,7 @@ def test_what_members_have_in_common_takes_its_room_once():
     shared, own = MOST_BYTES - 4, 1
     parts = [{"shared": shared}, *({"shared": shared, place: own} for place in range(3))]
 
-    found = blend(METRICS["rmse"], y, candidates, parts=parts)
+    found = blend(METRICS["rmse"], y, candidates, room=room_of(parts))
 
     assert all(weight > 0 for weight in found.weights)
 
@@ -64,8 +70,8 @@ def test_an_ensemble_without_those_that_learned_from_others_is_taken_where_it_is
     parts = [{"bases": MOST_BYTES}, *alone([MOST_BYTES // 8] * 6)]
     families = ["stacked_network", *["lightgbm"] * 6]
 
-    whole = blend(METRICS[name], y, candidates, parts=parts)
-    found = blend(METRICS[name], y, candidates, parts=parts, families=families)
+    whole = blend(METRICS[name], y, candidates, room=room_of(parts))
+    found = blend(METRICS[name], y, candidates, room=room_of(parts), families=families)
 
     metric = METRICS[name]
     assert np.flatnonzero(whole.weights).tolist() == [0]
@@ -106,7 +112,7 @@ def test_what_an_ensemble_is_judged_by_is_on_one_scale_corrected_or_not(monkeypa
 
 def test_rows_are_not_judged_by_a_choice_of_ensemble_that_they_took_part_in():
     y = np.arange(500.0)
-    task = _Task(METRICS["rmse"], y, 0, 0)
+    task = _Task(METRICS["rmse"], y, 0)
     judge = _deal(y, np.random.default_rng([0, 0xB1E4D]))
     # The one is far better on the rows of one judge, and a little worse on all others.
     near = Blend((1.0, 0.0), (0.0, 0.0), y, np.where(judge == 2, y + 9.0, y + 1.0), y)
@@ -122,7 +128,7 @@ def test_rows_are_not_judged_by_a_choice_of_ensemble_that_they_took_part_in():
 def test_the_best_candidate_joins_whatever_its_size():
     y = np.arange(100.0)
 
-    found = blend(METRICS["rmse"], y, [y + 0.1, y[::-1] * 1.0], parts=alone([MOST_BYTES * 2, 1]))
+    found = blend(METRICS["rmse"], y, [y + 0.1, y[::-1] * 1.0], room=room_of(alone([MOST_BYTES * 2, 1])))
 
     assert found.weights == (1.0, 0.0)
 
@@ -165,9 +171,9 @@ def test_on_few_rows_many_members_share_the_weight_and_err_less_on_new_rows():
                 loss,
                 y,
                 loss.view(np.stack(candidates), y),
-                room=Room.unlimited(20, 8),
+                room=Room.unlimited(20, MOST_MEMBERS if few else 8),
                 families=None,
-                most_halved=MOST_MEMBERS_OF_FEW_ROWS if few else 0,
+                halved=few,
                 generator=np.random.default_rng(0),
             )
         values = {
@@ -175,7 +181,7 @@ def test_on_few_rows_many_members_share_the_weight_and_err_less_on_new_rows():
         }
         better.append(values[True] - values[False])
         members = {few: int((own > 0).sum()) for few, own in weights.items()}
-        assert members[False] < members[True] <= MOST_MEMBERS_OF_FEW_ROWS
+        assert members[False] < members[True] <= MOST_MEMBERS
     assert np.mean(better) > 0.005
     assert np.mean(np.array(better) > 0) >= 0.9
 
@@ -235,12 +241,43 @@ def test_a_candidate_that_says_the_same_of_all_rows_is_not_taken_for_good_where_
         assert found.weights[0] == pytest.approx(1, abs=0.1)
 
 
-@pytest.mark.parametrize(
-    ("rows", "seconds", "most"),
-    [(10_000, None, 12), (10_000, 600, 12), (500, 40, 8), (500, 15, 5), (500, 2, 5), (10_001, None, 0)],
-)
-def test_members_are_fewer_after_a_short_search(rows, seconds, most):
-    assert most_halved(rows, seconds) == most
+@pytest.mark.parametrize(("seconds", "most"), [(None, 12), (600, 12), (40, 8), (15, 5), (2, 5)])
+def test_members_are_fewer_after_a_short_search(seconds, most):
+    assert most_members(seconds) == most
+
+
+@pytest.mark.parametrize(("seconds", "most"), [(15.0, 5), (40.0, 8), (60.0, 12), (None, 12)])
+def test_a_mean_of_many_rows_has_no_more_members_than_there_is_time_to_package(seconds, most):
+    chance = np.random.default_rng(0)
+    y = chance.normal(0, 1, 12_000)
+    candidates = [y + chance.normal(0, 1, 12_000) for _ in range(14)]
+
+    found = blend(METRICS["rmse"], y, candidates, room=room_of(alone([1] * 14), seconds))
+
+    assert sum(weight != 0 for weight in found.weights) == most
+
+
+def test_a_bundle_gets_no_larger_than_packaging_has_memory_for():
+    assert most_bytes(300.0, memory=1_200 << 20) == most_bytes(None, memory=1_200 << 20) == 300 << 20
+    assert most_bytes(300.0, memory=500 << 20) == most_bytes(60.0) == 256 << 20
+    assert most_bytes(300.0, memory=64 << 30) == MOST_BYTES
+
+
+def test_a_long_search_may_have_a_larger_bundle():
+    y = np.random.default_rng(0).normal(0, 1, 3_000)
+    candidates = [y + np.random.default_rng(seed).normal(0, 1, 3_000) for seed in range(1, 6)]
+    parts = alone([MOST_BYTES // 5] * 5)
+
+    members = {
+        seconds: sum(
+            weight != 0
+            for weight in blend(METRICS["rmse"], y, candidates, room=room_of(parts, seconds)).weights
+        )
+        for seconds in (60.0, 300.0)
+    }
+
+    assert members == {60.0: 3, 300.0: 5}
+    assert most_bytes(None) == most_bytes(3_600.0) == MOST_BYTES > most_bytes(15.0) > 0
 
 
 def test_halves_share_a_rare_class():
@@ -262,9 +299,9 @@ def test_a_few_rows_are_enough_for_weights(rows):
         loss_of(METRICS["rmse"]),
         y,
         views,
-        room=Room.unlimited(2, 8),
+        room=Room.unlimited(2, 2),
         families=None,
-        most_halved=2,
+        halved=True,
         generator=np.random.default_rng(0),
     )
 
@@ -306,10 +343,10 @@ def test_a_small_member_gets_the_place_that_large_ones_have_no_room_for():
     weights = np.array([0.2, *[0.05] * 14, 0.04, 0.06])
     room = Room.of(alone([1.0, *[MOST_BYTES] * 14, 1.0, 1.0]), 8, MOST_BYTES)
 
-    found = _limited(weights, room, 2)
+    found = _limited(weights, replace(room, members=2))
 
     assert np.flatnonzero(found).tolist() == [0, 16]
-    assert np.flatnonzero(_limited(weights, room, 3)).tolist() == [0, 15, 16]
+    assert np.flatnonzero(_limited(weights, replace(room, members=3))).tolist() == [0, 15, 16]
     assert found.sum() == pytest.approx(1)
 
 

@@ -68,6 +68,19 @@ def test_a_second_layer_ends_in_time(seats: int, speed: float) -> None:
     assert lost < 0.1 * seats * seconds
 
 
+@pytest.mark.parametrize("seats", [2, 4, 8])
+def test_a_long_search_that_has_nothing_ready_made_left_has_time_for_all_of_a_second_layer(
+    seats: int,
+) -> None:
+    data = DataProfile(15_000, 8, TaskType.REGRESSION, 0)
+    study = Study(data, budget=Budget(seconds=300.0), folds=8)
+    ended, began, lost = served(study, seats, 1.5)
+    stacked = [record for record in ended if record.family.startswith("stacked")]
+    assert len(stacked) == len(study.second_layer)
+    assert min(began[record.number] for record in stacked) > 0.6 * 300
+    assert lost < 0.02 * seats * 300
+
+
 def test_experiments_whose_rows_were_dealt_twice_have_no_second_layer() -> None:
     # Their predictions are means over two models, which no fold of a stacked one would be told.
     assert Study(MIDDLING, budget=Budget(max_trials=30), folds=10, repeats=2).second_layer == []

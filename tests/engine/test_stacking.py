@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from automl.engine.blending import _parts, blend_trials
+from automl.engine.budget import MOST_BYTES, most_bytes
 from automl.engine.bundle import package
 from automl.engine.diagnostics.outoffold import OutOfFold
 from automl.engine.errors import UserError
@@ -25,7 +26,7 @@ from automl.engine.inference import load
 from automl.engine.inference.onnx_model import is_offered
 from automl.engine.preparation import open_prepared
 from automl.engine.search import AutoMLRegressor
-from automl.engine.stacking import MOST_BYTES, choose_bases
+from automl.engine.stacking import choose_bases
 from tests.engine.tables import evaluated, people, prepared
 
 TARGETS = [("bought", "roc_auc"), ("plan", "log_loss"), ("spent", "rmse")]
@@ -97,14 +98,14 @@ def test_the_best_of_each_family_are_learned_from():
         candidate(3, "neighbors", 0.95),
         candidate(4, "lightgbm", 0.9),
         candidate(5, "stacked_network", 0.97),
-        candidate(6, "random_forest", 0.92, size=MOST_BYTES + 1),
+        candidate(6, "random_forest", 0.92, size=MOST_BYTES),
         candidate(7, "random_forest", 0.6),
     ]
     assert [base["number"] for base in choose_bases(trials)] == [4, 2, 7]
 
 
 def test_where_nothing_fits_the_smallest_are_learned_from():
-    large = MOST_BYTES + 1
+    large = MOST_BYTES
     trials = [
         candidate(0, "xgboost", 0.95, size=large),
         candidate(1, "random_forest", 0.92, size=2 * large),
@@ -112,6 +113,16 @@ def test_where_nothing_fits_the_smallest_are_learned_from():
         candidate(3, "lightgbm", 0.9, size=1000),
     ]
     assert {base["number"] for base in choose_bases(trials)} == {3, 0}
+
+
+def test_a_long_search_learns_from_larger_models():
+    trials = [
+        candidate(0, "xgboost", 0.95, size=MOST_BYTES // 3),
+        candidate(1, "random_forest", 0.92, size=MOST_BYTES // 3),
+        candidate(2, "lightgbm", 0.9, size=1000),
+    ]
+    assert [base["number"] for base in choose_bases(trials, most_bytes(60.0))] == [0, 2]
+    assert [base["number"] for base in choose_bases(trials, most_bytes(300.0))] == [0, 1, 2]
 
 
 @pytest.mark.parametrize("number", [2, 3])

@@ -281,12 +281,17 @@ def test_a_failed_trial_teaches_nothing_about_time() -> None:
 def test_a_budget_keeps_time_back_for_the_model() -> None:
     budget = Budget(seconds=60)
     assert budget.kept_back == pytest.approx(7.5)
-    assert Budget(seconds=600).kept_back == 15.0
+    assert Budget(seconds=600).kept_back == 20.0
     assert budget.remaining(10.0) == pytest.approx(50 - budget.kept_back)
     assert budget.remaining(70.0) == 0.0
     assert Budget(seconds=60, reserve=10).remaining(0) == 50
     assert Budget().remaining(1e9) is None
     assert Budget(seconds=1).kept_back <= 0.5
+
+
+@pytest.mark.parametrize("seconds", [0.2, 1.0, 30.0, 60.0, 139.0, 141.0, 3_600.0])
+def test_a_budget_for_trials_until_a_time_keeps_no_more_back_than_any(seconds: float) -> None:
+    assert Budget.until(seconds).remaining(0.0) == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize(("score", "is_taken"), [(0.9, True), (0.7, False)])

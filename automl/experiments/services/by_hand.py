@@ -13,6 +13,7 @@ from django.db.models import F, Max, Q
 
 from automl.core.dispatch import dispatcher
 from automl.core.errors import Conflict, InvalidInput
+from automl.engine.budget import Budget
 from automl.engine.errors import UserError
 from automl.engine.learners import families_for, get_learner, stacks
 from automl.engine.reasons import WHY_ASKED
@@ -35,8 +36,6 @@ DEALT_TWICE = (
 )
 # A search that had ended gets this much for what is added, and twice what it should take.
 LEAST_SECONDS = 30.0
-# The most that is kept back of a budget for the ensemble and the package, and the share where it is less.
-MOST_KEPT_BACK, SHARE_KEPT_BACK = 15.0, 0.06
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,9 +220,9 @@ def _enough(row: Experiment, family: str, new: Sequence[Params]) -> float:
     seconds = sum(costs.seconds(family, params) for params in new) / free_places(row)
     spent = spent_of(row)
     until = spent + max(LEAST_SECONDS, 2.0 * seconds)
-    wanted = min(until / (1.0 - SHARE_KEPT_BACK) + 0.5, until + MOST_KEPT_BACK)
+    wanted = Budget.until(until).seconds or 0.0
     budget = max(row.time_budget, min(wanted, settings.MAX_TIME_BUDGET))
-    if wanted > budget and budget - MOST_KEPT_BACK <= spent:
+    if wanted > budget and Budget(seconds=budget).remaining(spent) == 0.0:
         raise Conflict(
             f"All of the {settings.MAX_TIME_BUDGET:,} s that an experiment may take are spent. "
             "Start a new one."

@@ -29,7 +29,7 @@ from automl.experiments.models import (
     TrainedModel,
     Trial,
 )
-from automl.experiments.records import candidate_of, study_of
+from automl.experiments.records import budget_of, candidate_of, study_of
 from automl.experiments.services.aside import wake_next
 from automl.experiments.services.lifecycle import STOPPED, fail_experiment
 from automl.experiments.services.packaging import write_bundle
@@ -158,7 +158,7 @@ def _blend(
             "others": [{"id": str(trial.id), "dir": str(storage.path_of(trial.folder))} for trial in others],
             "out": str(storage.path_of(ensemble.folder)),
             "memory_bytes": seats.memory_of("blend"),
-            "time_budget": experiment.time_budget,
+            "time_budget": budget_of(experiment).seconds_alone,
         },
         seconds=60.0,
         on_tick=heartbeat,

@@ -21,7 +21,7 @@ from automl.core import holdings, leases, leaving, seats, storage
 from automl.core.dispatch import dispatcher
 from automl.core.health import live_workers
 from automl.core.patience import patiently
-from automl.engine.budget import SEARCHED
+from automl.engine.budget import SEARCHED, most_bytes
 from automl.engine.isolation import Outcome
 from automl.engine.learners import stacks
 from automl.engine.reasons import why_proposed
@@ -293,7 +293,8 @@ def _bases(trial: Trial, study: Study) -> list[dict[str, Any]]:
         "learned", "learning_curve"
     )
     candidates = [candidate_of(other) for other in complete if other.number in known]
-    return [dict(base) for base in choose_bases(candidates)]
+    room = most_bytes(study.budget.seconds_alone)
+    return [dict(base) for base in choose_bases(candidates, room)]
 
 
 def _after_fold(trial: Trial, held: QuerySet[Trial], study: Study, *, last: bool) -> str:
