@@ -68,15 +68,10 @@ class Budget:
         """Seconds past that end in which a trial whose folds are all fitted may still be stored."""
         return GRACE_SHARE * self.kept_back
 
-    @classmethod
-    def until(cls, seconds: float) -> Budget:
-        """Give the least budget whose trials may run until so many seconds have passed."""
-        return cls(
-            seconds=max(
-                min(seconds / (1.0 - KEPT_SHARE), seconds + MOST_KEPT),
-                min(2.0 * seconds, seconds + LEAST_KEPT),
-            )
-        )
+    @staticmethod
+    def seconds_until(end: float) -> float:
+        """Give the least seconds of a budget whose trials may run until so many have passed."""
+        return max(min(end / (1.0 - KEPT_SHARE), end + MOST_KEPT), min(2.0 * end, end + LEAST_KEPT))
 
     def remaining(self, elapsed: float) -> float | None:
         """Give the seconds left for trials, or None when time is not limited."""

@@ -83,7 +83,7 @@ class _AutoML(BaseEstimator):  # type: ignore[misc]
             task_type=task_type,
             metric=self.metric,
             seed=found.settings.seed,
-            time_budget=self.time_budget if self.max_trials is None else None,
+            time_budget=found.settings.budget.seconds_alone,
         )
         found.run(lambda folder: prepare(request, folder))
         board = found.board()

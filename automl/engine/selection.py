@@ -7,7 +7,7 @@ rows that fits the noise: there it is done on many halves of the rows, and the w
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -164,9 +164,11 @@ def choose_weights(
         step = -(-views.size // MOST_CELLS)
         y, views = y[::step], views[:, ::step]
     if not halved:
-        weights = _without(_greedy(loss, y, views, room, most=room.members), LEAST_WEIGHT)
+        weights = _without(_greedy(loss, y, views, room), LEAST_WEIGHT)
         return thin(loss, y, views, weights=weights)
-    found = [_greedy(loss, y[rows], views[:, rows], room, most=ROUNDS) for rows in _halves(y, generator)]
+    # Halves may differ in their members: how many there are is limited in the mean.
+    each = replace(room, members=ROUNDS)
+    found = [_greedy(loss, y[rows], views[:, rows], each) for rows in _halves(y, generator)]
     weights = _limited(np.mean(found, axis=0), room)
     return weights if families is None else levelled(weights, families)
 
@@ -191,13 +193,13 @@ def _halves(y: Array, generator: np.random.Generator) -> list[Array]:
     return found
 
 
-def _greedy(loss: Loss, y: Array, views: Array, room: Room, *, most: int) -> Array:
+def _greedy(loss: Loss, y: Array, views: Array, room: Room) -> Array:
     """Add, again and again, the candidate that helps most; with replacement, from the best one on."""
     counts = np.zeros(len(views))
     total = np.zeros_like(views[0])
     best, best_counts, since = np.inf, counts.copy(), 0
     for size in range(1, ROUNDS + 1):
-        open_ = np.flatnonzero(_may_join(counts, room, most))
+        open_ = np.flatnonzero(_may_join(counts, room))
         losses = _losses_with(loss, y, views, total, open_, size)
         least = int(np.argmin(losses))
         total += views[open_[least]]
@@ -224,12 +226,12 @@ def _losses_with(loss: Loss, y: Array, views: Array, total: Array, open_: Array,
     return np.concatenate([loss.of(y, (total + views[part]) / size) for part in parts])
 
 
-def _may_join(counts: Array, room: Room, most: int) -> Array:
+def _may_join(counts: Array, room: Room) -> Array:
     """Tell which candidates are members already, or may still become one."""
     members = counts > 0
     if not members.any():
         return np.ones(len(counts), dtype=bool)
-    if members.sum() >= most:
+    if members.sum() >= room.members:
         return np.asarray(members)
     return np.asarray(members | (room.with_each(members) <= room.bytes))
 

@@ -61,7 +61,7 @@ STACKED = "On what the best models so far predict: a second layer, ready-made."
 ENOUGH_BASES = 4
 # What was stacked in this first part of the others' seat time is stacked again.
 STALE_SHARE = 0.35
-# In a search of so many seconds that has nothing ready-made left it has time for all of its trials.
+# In a search with so many seconds for trials that has nothing ready-made left it has time for all of its own.
 LONG_SECONDS = 120.0
 # It does not begin before this share of the time is left, and begins at the latest with this one.
 STACKED_SHARE, LATEST_SHARE = 0.5, 0.2

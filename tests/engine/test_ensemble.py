@@ -308,6 +308,25 @@ def test_a_few_rows_are_enough_for_weights(rows):
     assert found.tolist() == [1, 0]
 
 
+def test_members_of_halves_are_limited_in_their_mean():
+    chance = np.random.default_rng(0)
+    y, error = chance.normal(0, 1, 400), chance.normal(0, 1, 400)
+    # The first is the best alone, and each half begins with it; the others are right together.
+    views = np.stack([y + 0.9 * chance.normal(0, 1, 400), y + error, y - error])
+
+    found = choose_weights(
+        loss_of(METRICS["rmse"]),
+        y,
+        views,
+        room=Room.unlimited(3, 2),
+        families=None,
+        halved=True,
+        generator=np.random.default_rng(0),
+    )
+
+    assert np.flatnonzero(found).tolist() == [1, 2]
+
+
 def test_families_weights_are_drawn_towards_equal_ones():
     drawn = levelled(np.array([0.6, 0.2, 0.2, 0.0]), np.array(["a", "a", "b", "c"]))
 

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from automl.engine.budget import Budget
+from automl.engine.budget import Budget, CostModel
 from automl.engine.learners import get_learner
 from automl.engine.schema import DataProfile
+from automl.engine.stacking import may_be_base
 from automl.engine.study import Study
 from automl.engine.trial import Origin, TaskType, TrialRecord, TrialState
 from tests.engine.studies import SMALL, outcome, proposals_in_time, served, simulate
@@ -79,6 +80,54 @@ def test_a_long_search_that_has_nothing_ready_made_left_has_time_for_all_of_a_se
     assert len(stacked) == len(study.second_layer)
     assert min(began[record.number] for record in stacked) > 0.6 * 300
     assert lost < 0.02 * seats * 300
+
+
+@pytest.mark.parametrize(
+    ("seconds", "changed", "is_begun"),
+    [
+        # 90 s of others and 80 s of the layer on two seats, and half as much again as they may take longer.
+        (300.0, {}, True),
+        (300.0, {"remaining": 136.0}, False),
+        (300.0, {"done": 4}, False),
+        (300.0, {"is_left": True}, False),
+        (130.0, {"remaining": 55.0}, False),
+        # The longest takes its time on however many seats.
+        (300.0, {"remaining": 112.0, "seats": 8, "busy": 8.0, "longest": 60.0}, True),
+    ],
+)
+def test_a_long_search_with_nothing_ready_made_left_waits_for_its_seats(
+    seconds: float, changed: dict, is_begun: bool
+) -> None:
+    given = {
+        "remaining": 120.0,
+        "done": 0,
+        "is_left": False,
+        "seats": 2,
+        "busy": 30.0,
+        "longest": 20.0,
+        **changed,
+    }
+    study = Study(MIDDLING, budget=Budget(seconds=seconds))
+    families = [key for key in study.first_layer if may_be_base(key)]
+    told = [
+        TrialRecord(n, family, {}, Origin.DEFAULT, TrialState.COMPLETE, 0.8, (0.8,) * 5, 1.0)
+        for n, family in enumerate(families)
+    ]
+    states = [TrialState.RUNNING] * given["seats"] + [TrialState.WAITING] * (given["seats"] - 1)
+    for n, state in enumerate(states, start=len(told)):
+        folds = (0.8,) * given["done"] if state is TrialState.RUNNING else ()
+        told.append(TrialRecord(n, "lightgbm", {"n": n}, Origin.SEARCH, state, None, folds))
+
+    def costs(family: str, params: object) -> float:
+        if family == "stacked_trees":
+            return given["longest"]
+        return 20.0 if family.startswith("stacked") else given["busy"]
+
+    entry = study.portfolio.entries[0] if given["is_left"] else None
+    model = CostModel(costs, folds=1, ratios={})
+    found = study._stacked_in_time(told, model, given["remaining"], entry)
+
+    assert (found is not None) is is_begun
 
 
 def test_experiments_whose_rows_were_dealt_twice_have_no_second_layer() -> None:

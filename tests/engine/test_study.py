@@ -291,7 +291,7 @@ def test_a_budget_keeps_time_back_for_the_model() -> None:
 
 @pytest.mark.parametrize("seconds", [0.2, 1.0, 30.0, 60.0, 139.0, 141.0, 3_600.0])
 def test_a_budget_for_trials_until_a_time_keeps_no_more_back_than_any(seconds: float) -> None:
-    assert Budget.until(seconds).remaining(0.0) == pytest.approx(seconds)
+    assert Budget(Budget.seconds_until(seconds)).remaining(0.0) == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize(("score", "is_taken"), [(0.9, True), (0.7, False)])

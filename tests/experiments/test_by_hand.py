@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from automl.core.errors import Conflict, InvalidInput, QuotaExceeded
+from automl.engine.budget import Budget
 from automl.engine.learners import LEARNERS
 from automl.experiments.forecasts import Outlook
 from automl.experiments.models import Experiment, Sweep, TrainedModel
@@ -224,6 +225,7 @@ def test_an_experiment_that_has_ended_goes_on_for_this_alone(state):
     assert (experiment.state, experiment.phase, experiment.by_hand_only) == ("running", "searching", True)
     assert (experiment.finished_at, experiment.error) == (None, "")
     assert 59 + 30 <= experiment.time_budget <= 59 + 30 + 20
+    assert Budget(experiment.time_budget).remaining(59.0) >= 29.9  # beside what is kept back
     assert again(cut_short).state == "cancelled"
     plan_trials(experiment.id)
     assert list(experiment.trials.filter(state="waiting")) == [trial]

@@ -122,6 +122,13 @@ def test_a_blend_is_told_the_memory_it_has(seat):
     assert seat.calls[0][1]["memory_bytes"] == seats.memory_of("blend") > 0
 
 
+@pytest.mark.parametrize("max_trials", [None, 30])
+def test_a_blend_goes_by_time_only_where_that_is_the_budget(seat, max_trials):
+    finish_experiment(stopping(time_budget=300.0, max_trials=max_trials).id)
+
+    assert seat.calls[0][1]["time_budget"] == (300.0 if max_trials is None else None)
+
+
 def test_one_trial_is_packaged_without_a_blend(seat):
     finish_experiment(stopping(trials=1).id)
 

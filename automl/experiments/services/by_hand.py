@@ -220,7 +220,7 @@ def _enough(row: Experiment, family: str, new: Sequence[Params]) -> float:
     seconds = sum(costs.seconds(family, params) for params in new) / free_places(row)
     spent = spent_of(row)
     until = spent + max(LEAST_SECONDS, 2.0 * seconds)
-    wanted = Budget.until(until).seconds or 0.0
+    wanted = Budget.seconds_until(until)
     budget = max(row.time_budget, min(wanted, settings.MAX_TIME_BUDGET))
     if wanted > budget and Budget(seconds=budget).remaining(spent) == 0.0:
         raise Conflict(

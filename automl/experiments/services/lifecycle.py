@@ -27,6 +27,7 @@ from automl.engine.stacking import TOO_FEW_BASES, lacks_bases
 from automl.engine.trial import TaskType, TrialState
 from automl.experiments import clock
 from automl.experiments.models import SEARCHES, Experiment, ExperimentState, Phase, Trial
+from automl.experiments.records import budget_of
 from automl.experiments.states import FINAL, advance_experiment
 
 log = structlog.get_logger(__name__)
@@ -219,7 +220,7 @@ def _prepare(experiment: Experiment, held: QuerySet[Experiment]) -> None:
             "metric": experiment.metric,
             "ignore_columns": experiment.ignore_columns,
             "seed": experiment.seed,
-            "time_budget": None if experiment.max_trials else experiment.time_budget,
+            "time_budget": budget_of(experiment).seconds_alone,
             "out": str(storage.path_of(experiment.folder) / "prepared"),
         },
         seconds=settings.LONGEST_JOB_SECONDS,
