@@ -33,7 +33,10 @@ MOST_CLASSES = 1_000
 MOST_LEVELS = 5_000
 # A number with few values may be a class; with more it is a quantity.
 CLASS_VALUES = 15
-TEXT_COMPONENTS = 16
+# Of a text's words trees split by the first components; where words are many, sums of all say much more.
+TEXT_COMPONENTS, MOST_COMPONENTS = 16, 256
+# So many words for each of them, and so many cells at the most for all texts of a table together.
+COMPONENT_WORDS, TEXT_CELLS = 16, 4_000_000
 TEXT_WORDS = 5_000
 TEXT_ROWS = 50_000
 # Where two texts differ by rounding only a tree must not split: what says the same is the same number.
@@ -258,9 +261,12 @@ def _schema(request: Request, frame: pd.DataFrame) -> tuple[dict[str, Any], list
     columns: list[dict[str, Any]] = []
     features: list[dict[str, Any]] = []
     texts: list[Any] = []
-    for found in request.columns:
+    used = [found for found in request.columns if found["name"] not in skipped]
+    count = sum(ColumnKind(found["kind"]) is ColumnKind.TEXT for found in used)
+    most = min(MOST_COMPONENTS, TEXT_CELLS // len(frame)) // max(count, 1)
+    for found in used:
         kind = ColumnKind(found["kind"])
-        if found["name"] in skipped or not kind.is_feature:
+        if not kind.is_feature:
             continue
         column: dict[str, Any] = {"name": found["name"], "kind": kind.value}
         values = frame[found["name"]]
@@ -269,10 +275,10 @@ def _schema(request: Request, frame: pd.DataFrame) -> tuple[dict[str, Any], list
         elif kind is ColumnKind.DATETIME:
             column |= _date_parts(values, found.get("datetime_format"))
         elif kind is ColumnKind.TEXT:
-            transformer = _fit_text(values, request.seed)
+            transformer = _fit_text(values, request.seed, most)
             if transformer is None:
                 continue
-            column |= {"text": len(texts), "decimals": TEXT_DECIMALS}
+            column |= {"text": len(texts), "decimals": TEXT_DECIMALS, "components": most}
             texts.append(transformer)
         columns.append(column)
         features += _features(column, texts)
@@ -311,8 +317,8 @@ def _date_parts(values: pd.Series, date_format: str | None) -> dict[str, Any]:
     return {"format": date_format, "parts": parts}
 
 
-def _fit_text(values: pd.Series, seed: int) -> Any | None:
-    """Words to a few components; None where there are not enough words."""
+def _fit_text(values: pd.Series, seed: int, most: int) -> Any | None:
+    """Words to components, if there is room for `most`; None where there are not enough words."""
     from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.pipeline import make_pipeline
@@ -320,18 +326,28 @@ def _fit_text(values: pd.Series, seed: int) -> Any | None:
     texts = clean_texts(values.sample(min(len(values), TEXT_ROWS), random_state=seed))
     words = TfidfVectorizer(min_df=max(2, len(texts) // 2000), max_features=TEXT_WORDS, sublinear_tf=True)
     try:
-        width = words.fit_transform(texts).shape[1]
+        weights = words.fit_transform(texts)
     except ValueError:  # no word occurs twice
         return None
+    width = weights.shape[1]
     if width < 3:
         return None
-    components = TruncatedSVD(min(TEXT_COMPONENTS, width - 1), random_state=seed)
-    fitted = make_pipeline(words, components).fit(texts)
+    count = max(TEXT_COMPONENTS, min(most, width // COMPONENT_WORDS))
+    components = TruncatedSVD(min(count, width - 1), random_state=seed).fit(weights)
     # What is left of texts that say little is rounding: another machine would have other numbers there.
     told = components.singular_values_ > LEAST_SINGULAR * components.singular_values_[0]
     components.n_components = max(int(told.sum()), 1)
     components.components_ = components.components_[: components.n_components]
-    return fitted
+    # The first are told on the scale of other numbers, the others as much smaller as they are.
+    components.components_ /= _spread(components)
+    return make_pipeline(words, components)
+
+
+def _spread(components: Any) -> float:
+    """How far the first components spread; 1 for texts that are all alike, where there is only rounding."""
+    first = min(TEXT_COMPONENTS, components.n_components)
+    found = float(np.sqrt(components.explained_variance_[:first].mean()))
+    return found if found > LEAST_SINGULAR else 1.0
 
 
 def _features(column: Mapping[str, Any], texts: Sequence[Any]) -> list[dict[str, Any]]:
@@ -340,8 +356,14 @@ def _features(column: Mapping[str, Any], texts: Sequence[Any]) -> list[dict[str,
         return [{"name": f"{name}: {part}", "column": name, "kind": "number"} for part in column["parts"]]
     if kind == "text":
         count = texts[column["text"]][-1].n_components
-        parts = [*(f"words {number}" for number in range(1, count + 1)), "length", "words"]
-        return [{"name": f"{name}: {part}", "column": name, "kind": "number"} for part in parts]
+        found = [
+            {"name": f"{name}: words {number}", "column": name, "kind": "number", "component": number}
+            for number in range(1, count + 1)
+        ]
+        figures = [
+            {"name": f"{name}: {part}", "column": name, "kind": "number"} for part in ("length", "words")
+        ]
+        return found + figures
     if kind == "numeric" or (kind == "boolean" and len(column["categories"]) <= 2):
         return [{"name": name, "column": name, "kind": "number"}]
     return [{"name": name, "column": name, "kind": "category", "levels": len(column["categories"])}]
@@ -357,6 +379,7 @@ def _profile(
 ) -> DataProfile:
     categories = [(place, f) for place, f in enumerate(schema["features"]) if f["kind"] == "category"]
     positions = tuple(place for place, _ in categories)
+    components = [(place, f["component"]) for place, f in enumerate(schema["features"]) if "component" in f]
     numeric = [place for place in range(X.shape[1]) if place not in set(positions)]
     return DataProfile(
         rows=len(X),
@@ -369,6 +392,8 @@ def _profile(
         metric=metric,
         skew=0.0 if task_type.is_classification else target_skew(y),
         twins=twin_share(X[:TWIN_ROWS]),
+        words=tuple(place for place, _ in components),
+        minor=tuple(place for place, number in components if number > TEXT_COMPONENTS),
     )
 
 

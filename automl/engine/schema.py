@@ -117,6 +117,10 @@ class DataProfile:
         The skewness of a positive target whose logarithm is less skewed; else 0.
     twins : float
         Share of rows that are like another one in every column.
+    words : tuple of int
+        The positions of the numbers that components of a text's words are; on one scale, and never missing.
+    minor : tuple of int
+        Those of them that each say so little that trees leave them out.
     """
 
     rows: int
@@ -129,13 +133,16 @@ class DataProfile:
     metric: str = "roc_auc"
     skew: float = 0.0
     twins: float = 0.0
+    words: tuple[int, ...] = ()
+    minor: tuple[int, ...] = ()
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> DataProfile:
         """Make it of what `dataclasses.asdict` gave, perhaps in another version."""
         known = {each.name: found[each.name] for each in fields(cls) if each.name in found}
         kinds = {"task_type": TaskType(found["task_type"])}
-        positions = {name: tuple(found[name]) for name in ("cardinalities", "categorical")}
+        tuples = ("cardinalities", "categorical", "words", "minor")
+        positions = {name: tuple(found.get(name, ())) for name in tuples}
         return cls(**{**known, **kinds, **positions})
 
     @property

@@ -39,6 +39,24 @@ def people(rows: int = 240, seed: int = 0) -> pd.DataFrame:
     return frame
 
 
+def stories(rows: int = 300, words: int = 600) -> pd.DataFrame:
+    """Texts of so many different words, one of which decides; some are missing, as are some categories."""
+    chance = np.random.default_rng(0)
+    said = chance.choice([f"word{number}" for number in range(words)], (rows, 12))
+    said[::3, 0] = "good"
+    frame = pd.DataFrame(
+        {
+            "age": chance.integers(18, 80, rows),
+            "story": [" ".join(each) for each in said],
+            "city": chance.choice(["Paris", "Rome", "Oslo"], rows),
+            "bought": np.where((np.arange(rows) % 3 == 0) ^ (chance.random(rows) < 0.1), "yes", "no"),
+        }
+    )
+    frame.loc[::29, "story"] = np.nan
+    frame.loc[::31, "city"] = np.nan
+    return frame
+
+
 def prepared(folder: Path, frame: pd.DataFrame, target: str, **settings: Any) -> dict[str, Any]:
     """Prepare a frame into `folder/prepared`; targets of the other tasks are ignored."""
     others = {"plan", "bought", "spent"} - {target}

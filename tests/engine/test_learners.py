@@ -20,7 +20,9 @@ from sklearn.ensemble import ExtraTreesClassifier
 from automl.engine.errors import UserError
 from automl.engine.learners import LEARNERS, families_for, get_learner
 from automl.engine.learners.base import thin_curve
+from automl.engine.learners.preprocessing import dense_matrix, dense_width
 from automl.engine.metrics import METRICS
+from automl.engine.schema import DataProfile
 from automl.engine.testing import LearnerSuite, fit_fold, make_table, outputs
 from automl.engine.trial import TaskType
 
@@ -306,3 +308,69 @@ def test_the_curve_of_a_network_that_diverges_ends_before_it(monkeypatch: pytest
     assert fit.learning_curve is not None
     assert fit.learning_curve["x"] == [1, 2]
     assert np.isfinite([*fit.learning_curve["valid"], *fit.learning_curve["train"]]).all()
+
+
+TREES = ["lightgbm", "xgboost", "catboost", "hist_boosting", "random_forest", "extra_trees"]
+
+
+@pytest.mark.parametrize("limit", ["few levels", "many levels"])
+@pytest.mark.parametrize("family", TREES)
+def test_trees_do_not_split_by_minor_components_of_texts(family: str, limit: str) -> None:
+    table = make_table(TaskType.BINARY)
+    if limit == "few levels":
+        table = replace(table, data=replace(table.data, cardinalities=(4, 40)))
+        for part in (table.X, table.X_valid):
+            part[:, 3] %= 40
+    learner = get_learner(family)
+
+    def said(data: DataProfile) -> bool:
+        """Whether predictions depend on that column, which has most of the signal."""
+        answers = []
+        for value in (-5.0, 5.0):
+            table.X_valid[:, 0] = value
+            fold = fit_fold(learner, replace(table, data=data), learner.first(data))
+            answers.append(outputs(fold.fit.estimator, fold.X_valid, data))
+        return not np.array_equal(*answers)
+
+    assert said(table.data)
+    assert not said(replace(table.data, words=(0, 4), minor=(0,)))
+
+
+@pytest.mark.parametrize("how", ["standard", "quantile", "splines"])
+def test_components_of_texts_keep_their_scale(how: str) -> None:
+    table = make_table(TaskType.BINARY)
+    data = replace(table.data, words=(1, 4))
+    X = table.X.copy()
+    X[:, [1, 4]] = np.nan_to_num(X[:, [1, 4]]) * 0.01
+    transformer = dense_matrix(data, how)
+    made = transformer.fit_transform(X, table.y)
+
+    words = X[:, [1, 4]]
+    found = made[:, transformer.output_indices_["words"]]
+    assert np.allclose(found, words - words.mean(axis=0), atol=1e-7)
+    plain = replace(data, words=())
+    assert dense_width(data, how) < dense_width(plain, how)
+
+
+def test_a_forest_tries_as_many_columns_as_if_minor_components_were_not_there() -> None:
+    data = make_table(TaskType.BINARY).data
+    wide = replace(data, numeric=data.numeric + 200, words=tuple(range(6, 206)), minor=tuple(range(6, 206)))
+
+    for family in ("random_forest", "extra_trees", "stacked_trees"):
+        learner = get_learner(family)
+        assert learner.space(wide).default() == learner.space(data).default()
+
+
+def test_a_linear_model_weighs_components_of_texts_by_their_spread() -> None:
+    table = make_table(TaskType.BINARY)
+    for part in (table.X, table.X_valid):
+        part[:, [0, 4]] = np.nan_to_num(part[:, [0, 4]])
+        part[:, 4] *= 1e-3
+    data = replace(table.data, words=(0, 4))
+    learner = get_learner("linear")
+    fold = fit_fold(learner, replace(table, data=data), {**learner.first(data), "strength": 1e-8})
+    weights = dict(fold.fit.learned["largest"])
+    first, second = (place for place in range(*fold.transformer.output_indices_["words"].indices(999)))
+
+    # The signal is in the first; the other's coefficient is large because its numbers are small.
+    assert weights[first] > weights[second]

@@ -7,7 +7,7 @@ import pytest
 from automl.engine.errors import UserError
 from automl.engine.inference import Encoder, InputError
 from automl.engine.preparation import open_prepared
-from tests.engine.tables import people, prepared
+from tests.engine.tables import people, prepared, stories
 
 
 def encoder_of(folder, texts=()):
@@ -198,3 +198,44 @@ def test_preparing_again_replaces_the_folder_whole(tmp_path):
 
     assert open_prepared(tmp_path / "prepared").X.shape[0] == 120
     assert [path.name for path in tmp_path.iterdir()] == ["prepared"]
+
+
+@pytest.mark.parametrize(("words", "components"), [(60, 16), (800, 50)])
+def test_where_words_are_many_there_are_more_components_of_which_trees_see_the_first(
+    tmp_path, words, components
+):
+    prepared(tmp_path, stories(900, words), "bought")
+    found = open_prepared(tmp_path / "prepared")
+
+    names = [feature["name"] for feature in found.meta["features"]]
+    assert [names[place] for place in found.profile.words] == [
+        f"story: words {number + 1}" for number in range(components)
+    ]
+    assert found.profile.minor == found.profile.words[16:]
+
+
+def test_the_first_components_have_the_scale_of_other_numbers_and_the_others_less(tmp_path):
+    prepared(tmp_path, stories(900, 800), "bought")
+    found = open_prepared(tmp_path / "prepared")
+
+    variances = np.asarray(found.X)[:, list(found.profile.words)].var(axis=0)
+    assert variances[:16].mean() == pytest.approx(1.0, rel=1e-3)
+    assert variances[16:].mean() < variances[:16].mean()
+
+
+def test_the_more_rows_and_texts_the_fewer_components(tmp_path, monkeypatch):
+    monkeypatch.setattr("automl.engine.preparation.TEXT_CELLS", 900 * 40)
+    prepared(tmp_path / "one", stories(900, 800), "bought")
+    prepared(tmp_path / "two", stories(900, 800).assign(other=stories(900, 800)["story"]), "bought")
+
+    assert len(open_prepared(tmp_path / "one" / "prepared").profile.words) == 40
+    assert len(open_prepared(tmp_path / "two" / "prepared").profile.words) == 2 * 20
+
+
+def test_texts_that_are_all_alike_are_not_made_large(tmp_path):
+    notes = [f"Customer {number} was called" for number in range(100, 400)]
+    prepared(tmp_path, stories(300).assign(story=notes), "bought")
+    found = open_prepared(tmp_path / "prepared")
+
+    assert found.profile.words
+    assert np.abs(np.asarray(found.X)[:, list(found.profile.words)]).max() < 2.0

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from threadpoolctl import threadpool_limits
 
+from automl.engine import preparation
 from automl.engine.evaluation import evaluate, read_fitting
 from automl.engine.learners import families_for, stacks
 from automl.engine.metrics import METRICS
@@ -42,6 +43,8 @@ LIBRARIES = (
     "xgboost",
     "catboost",
 )
+# Enough words for components that trees leave out.
+VOCABULARY = [f"word{number}" for number in range(600)]
 # Those that learn from columns alone.
 FAMILIES = [key for key in families_for() if not stacks(key)]
 TARGETS = {"bought": "roc_auc", "plan": "log_loss", "spent": "rmse"}
@@ -65,6 +68,7 @@ def table(rows=260):
             "is_new": chance.choice(["true", "false"], rows),
             "joined": joined.strftime("%d.%m.%Y"),
             "note": [f"{word} number {number}" for word, number in zip(words, range(rows), strict=True)],
+            "story": [" ".join(said) for said in chance.choice(VOCABULARY, (rows, 8))],
             "plan": np.where(signal > 4, "gold", np.where(signal > 2.5, "silver", "bronze")),
             "bought": np.where(signal > 3.2, "yes", "no"),
             "spent": np.exp(1.5 * signal).round(3),
@@ -222,6 +226,50 @@ def test_the_script_of_a_trial_comes_to_its_score(told, family, target):
 
     # A network's numbers are of single precision.
     assert value == pytest.approx(expected, abs=1e-6, rel=1e-8 if family == "neural_network" else 1e-9)
+
+
+@pytest.mark.parametrize("family", ["lightgbm", "hist_boosting", "extra_trees", "catboost"])
+def test_trees_in_a_script_leave_out_minor_components_where_no_category_is_encoded(tmp_path, family):
+    folder = written(tmp_path, table(640).drop(columns="street [1]"), "bought")
+    assert open_prepared(folder / "prepared").profile.minor
+    trial = member(folder, family, metric="roc_auc", **QUICK.get(family, {}))
+
+    ((path, expected, value),) = compared({family: (folder, trial)}).values()
+
+    assert ('at["minor"]' if family == "catboost" else 'at["kept"]') in path.read_text()
+    assert value == pytest.approx(expected, abs=1e-6, rel=1e-9)
+
+
+def test_the_script_of_an_experiment_of_before_texts_had_many_components(tmp_path, monkeypatch):
+    features = preparation._features
+    monkeypatch.setattr(preparation, "MOST_COMPONENTS", 16)
+    monkeypatch.setattr(preparation, "_spread", lambda components: 1.0)
+    monkeypatch.setattr(
+        preparation,
+        "_features",
+        lambda *column: [
+            {name: each[name] for name in ("name", "column", "kind", "levels") if name in each}
+            for each in features(*column)
+        ],
+    )
+    folder = written(tmp_path, table(640), "bought")
+    assert not open_prepared(folder / "prepared").profile.words
+    path = folder / "prepared" / "schema.json"
+    schema = json.loads(path.read_text())
+    schema["columns"] = [
+        {name: value for name, value in column.items() if name != "components"}
+        for column in schema["columns"]
+    ]
+    trials = [
+        member(folder, family, metric="roc_auc", **QUICK.get(family, {})) for family in ("linear", "lightgbm")
+    ]
+    for trial in trials:
+        found = scripts([trial], [read_fitting(trial["dir"])], open_prepared(folder / "prepared"), schema, {})
+        (folder / f"{trial['family']}.py").write_text(found["train.py"], encoding="utf-8")
+
+    values = values_of([folder / f"{trial['family']}.py" for trial in trials])
+
+    assert [*values.values()] == pytest.approx([trial["value"] for trial in trials], abs=1e-6, rel=1e-9)
 
 
 def test_scripts_import_nothing_of_ours_and_are_short(told):

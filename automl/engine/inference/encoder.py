@@ -170,9 +170,11 @@ class Encoder:
         texts = [self.text(text) for text in clean_texts(values)]
         components = self.texts[column["text"]].transform(texts)
         if "decimals" in column:  # earlier releases took them as they came
-            components = np.round(components, column["decimals"])
-        lengths = np.array([[len(text), text.count(" ") + 1] for text in texts], dtype=np.float32)
-        return np.column_stack([components, lengths]).astype(np.float32)
+            np.round(components, column["decimals"], out=components)
+        found = np.empty((len(texts), components.shape[1] + 2), dtype=np.float32)
+        found[:, :-2] = components
+        found[:, -2:] = [[len(text), text.count(" ") + 1] for text in texts]
+        return found
 
 
 def names_as_trained(names: Sequence[str]) -> list[str]:

@@ -94,10 +94,11 @@ class CatBoost(Learner):
     def cost(self, data: DataProfile, params: Params) -> Cost:
         depth = float(params["depth"] or 1)
         statistics = len(data.cardinalities) * (4 if data.classes < 3 else 4 * min(data.classes, 4))
-        width = (data.numeric * 1.7e-9 + statistics * 1.5e-9) * float(params["rsm"] or 1)
+        numeric = data.numeric - len(data.minor)
+        width = (numeric * 1.7e-9 + statistics * 1.5e-9) * float(params["rsm"] or 1)
         trees = class_trees(data)
         tree = 9e-4 + data.rows * (depth * (1.4e-8 + width) + 4e-8 * trees)
-        tree += 2.0**depth * (data.numeric + statistics) * trees * 4e-7
+        tree += 2.0**depth * (numeric + statistics) * trees * 4e-7
         rounds = expected_rounds(data, int(params["iterations"] or 0), float(params["learning_rate"] or 1))
         if data.classes > 2:
             # Symmetric trees fit all classes at once, with the splits that suit none of them best.
@@ -119,6 +120,7 @@ class CatBoost(Learner):
             od_wait=patience(float(params["learning_rate"] or 1)),
             use_best_model=True,
             cat_features=list(data.categorical) or None,
+            ignored_features=list(data.minor) or None,
             random_seed=seed,
             thread_count=threads,
             allow_writing_files=False,

@@ -72,7 +72,8 @@ class Forest(Learner):
     def _features(data: DataProfile) -> float:
         if data.task_type is TaskType.REGRESSION:
             return 0.5
-        return round(max(1.0 / math.sqrt(max(data.columns, 1)), 0.05), 3)
+        columns = data.columns - len(data.minor)
+        return round(max(1.0 / math.sqrt(max(columns, 1)), 0.05), 3)
 
     def first(self, data: DataProfile) -> Params:
         return self.space(data).validate(

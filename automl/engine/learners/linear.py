@@ -157,12 +157,17 @@ class Linear(Learner):
             # The limits on iterations are meant: the last ones move the score in the fifth digit.
             warnings.simplefilter("ignore", ConvergenceWarning)
             estimator.fit(X, y)
-        return Fit(estimator, learned=self.learned(estimator))
+        return Fit(estimator, learned=self.learned(estimator, X if data.words else None))
 
-    def learned(self, estimator: Any) -> dict[str, Any]:
+    def learned(self, estimator: Any, X: Any | None = None) -> dict[str, Any]:
+        """What training found; inputs that are not on one scale are weighed by their spread in X."""
+        from sklearn.preprocessing import StandardScaler
+
         estimator = getattr(estimator, "regressor_", estimator)
         weights = abs(estimator.coef_)
         total = weights.sum(axis=0) if weights.ndim == 2 else weights
+        if X is not None:
+            total = total * StandardScaler(with_mean=False).fit(X).scale_
         order = total.argsort()[::-1][:200]
         return {
             "coefficients": list(estimator.coef_.shape),

@@ -42,6 +42,12 @@ def numeric_columns(data: DataProfile) -> list[int]:
     return [column for column in range(data.columns) if column not in taken]
 
 
+def tree_numbers(data: DataProfile) -> list[int]:
+    """Give the positions of the numbers that trees may split by."""
+    minor = set(data.minor)
+    return [column for column in numeric_columns(data) if column not in minor]
+
+
 def target_encoder(data: DataProfile) -> Any:
     """Make an encoder that puts the target's mean in place of a level, cross-fitted inside the fold."""
     from sklearn.model_selection import KFold
@@ -79,27 +85,29 @@ def tree_matrix(data: DataProfile, limit: int) -> tuple[Any | None, list[int]]:
         Positions, after the transformer, of the columns that still hold codes.
     """
     low, high = split_categories(data, limit)
-    if not high:
+    if not (high or data.minor):
         return None, low
     from sklearn.compose import ColumnTransformer
 
-    numeric = numeric_columns(data)
-    steps = [("keep", "passthrough", numeric + low), ("target", target_encoder(data), high)]
+    numeric = tree_numbers(data)
+    steps: list[tuple[str, Any, list[int]]] = [("keep", "passthrough", numeric + low)]
+    if high:
+        steps.append(("target", target_encoder(data), high))
     return ColumnTransformer(steps), list(range(len(numeric), len(numeric) + len(low)))
 
 
 def tree_width(data: DataProfile, limit: int) -> int:
     """Count the columns that `tree_matrix` leaves."""
     high = sum(levels > limit for levels in data.cardinalities)
-    return data.columns - high + encoded_width(data, high)
+    return data.columns - len(data.minor) - high + encoded_width(data, high)
 
 
 def category_positions(data: DataProfile, limit: int) -> list[int]:
     """Give the second part of `tree_matrix` without importing scikit-learn."""
     low, high = split_categories(data, limit)
-    if not high:
+    if not (high or data.minor):
         return low
-    start = len(numeric_columns(data))
+    start = len(tree_numbers(data))
     return list(range(start, start + len(low)))
 
 
@@ -122,7 +130,7 @@ def _numeric_steps(how: str, rows: int) -> list[Any]:
 
 
 def dense_matrix(data: DataProfile, how: str) -> Any:
-    """Prepare X for models that add up their inputs: no missing cell, one scale, levels as columns.
+    """Prepare X for models that add up their inputs: no missing cell, alike scales, levels as columns.
 
     Parameters
     ----------
@@ -141,7 +149,8 @@ def sparse_matrix(data: DataProfile, how: str) -> Any:
 def sparse_cells(data: DataProfile, how: str) -> int:
     """Estimate how many cells of `sparse_matrix` are not zero."""
     bends = (5 if data.rows < 1_000 else 7) if how == "splines" else 1
-    return data.rows * (data.numeric * bends + len(data.cardinalities))
+    numbers = (data.numeric - len(data.words)) * bends + len(data.words)
+    return data.rows * (numbers + len(data.cardinalities))
 
 
 def _added_up(data: DataProfile, how: str, *, one_hot_levels: int) -> Any:
@@ -152,13 +161,17 @@ def _added_up(data: DataProfile, how: str, *, one_hot_levels: int) -> Any:
     from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
     low, high = split_categories(data, one_hot_levels)
-    numeric = numeric_columns(data)
+    words = set(data.words)
+    numeric = [column for column in numeric_columns(data) if column not in words]
     steps: list[tuple[str, Any, list[int]]] = []
     if numeric:
         steps.append(("numeric", make_pipeline(*_numeric_steps(how, data.rows)), numeric))
     if numeric and data.missing_share > 0:
         # error_on_new: a column may have its first missing cell in the validation part.
         steps.append(("missing", MissingIndicator(features="missing-only", error_on_new=False), numeric))
+    if words:
+        # Each on a scale of its own, those that say little would count as much as those that say most.
+        steps.append(("words", StandardScaler(with_std=False), list(data.words)))
     if low:
         one_hot = OneHotEncoder(
             handle_unknown="infrequent_if_exist", min_frequency=3, sparse_output=is_sparse, dtype="float32"
@@ -173,20 +186,23 @@ def dense_width(data: DataProfile, how: str) -> int:
     """Estimate how many columns `dense_matrix` makes."""
     low = [levels for levels in data.cardinalities if levels <= ONE_HOT_LEVELS]
     bends = (5 if data.rows < 1_000 else 7) if how == "splines" else 1
-    missing = data.numeric if data.missing_share > 0 else 0
+    plain = data.numeric - len(data.words)
+    missing = plain if data.missing_share > 0 else 0
     high = len(data.cardinalities) - len(low)
-    return max(data.numeric * bends + missing + sum(low) + encoded_width(data, high), 1)
+    return max(plain * bends + missing + len(data.words) + sum(low) + encoded_width(data, high), 1)
 
 
 def dense_seconds(data: DataProfile, how: str) -> float:
     """Estimate what `dense_matrix` takes."""
     high = sum(levels > ONE_HOT_LEVELS for levels in data.cardinalities)
     cells = data.rows * dense_width(data, how)
-    ranking = data.rows * data.numeric * 1.9e-7 if how != "standard" else 0.0
+    plain = data.numeric - len(data.words)
+    ranking = data.rows * plain * 1.9e-7 if how != "standard" else 0.0
     return ranking + cells * 3e-8 + data.rows * encoded_width(data, high) * 1.6e-7
 
 
 def encoding_seconds(data: DataProfile, limit: int) -> float:
     """Estimate what `tree_matrix` takes, and the binning of its columns."""
     high = sum(levels > limit for levels in data.cardinalities)
-    return data.rows * (data.columns * 1.2e-7 + encoded_width(data, high) * 1.2e-7)
+    kept = data.columns - len(data.minor)
+    return data.rows * (kept * 1.2e-7 + encoded_width(data, high) * 1.2e-7)

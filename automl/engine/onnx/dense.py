@@ -110,6 +110,8 @@ class _First:
             weighted = graph.constant(np.concatenate(weights, axis=1), _dtype(self.kind))
             folds_first = graph.add("Transpose", joined, perm=[1, 0, 2])
             parts.append(graph.add("MatMul", folds_first, weighted))
+        if "words" in self.steps[0]:
+            parts.append(self._words())
         if "one_hot" in self.steps[0]:
             parts.append(self._one_hot())
         total = parts[0]
@@ -146,6 +148,17 @@ class _First:
             blocks.append(self.graph.reshape(found, 0, *values.shape[1:]))
         weights.append(np.stack([self._part(fold, "target") for fold in range(len(self.steps))]))
 
+    def _words(self) -> str:
+        """What the components of texts add: shape (folds, rows, outputs)."""
+        graph = self.graph
+        columns = [int(column) for column in self.steps[0]["words"][1]]
+        values = graph.cast(graph.take(self.inputs.matrix, columns), self.kind)
+        alike = graph.add("Unsqueeze", values, graph.constant([0], np.int64))
+        weights = np.stack([self._part(fold, "words") for fold in range(len(self.steps))])
+        means = np.stack([steps["words"][0].mean_ for steps in self.steps])[:, None, :]
+        centred = graph.add("Sub", alike, graph.constant(means, _dtype(self.kind)))
+        return graph.add("MatMul", centred, graph.constant(weights, _dtype(self.kind)))
+
     def _one_hot(self) -> str:
         """What the levels of a row add: shape (folds, rows, outputs)."""
         graph, columns = self.graph, [int(column) for column in self.steps[0]["one_hot"][1]]
@@ -169,7 +182,7 @@ class _First:
 
 def _steps(preprocess: Any) -> dict[str, tuple[Any, Any]]:
     """The steps of a fold by name, and their columns."""
-    known = {"numeric", "missing", "one_hot", "target"}
+    known = {"numeric", "missing", "words", "one_hot", "target"}
     found = {name: (step, columns) for name, step, columns in preprocess.transformers_ if len(columns)}
     found.pop("remainder", None)
     if strange := set(found) - known:

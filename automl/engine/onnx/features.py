@@ -231,6 +231,6 @@ def tree_sources(preprocess: Any, inputs: Inputs) -> list[Source]:
             tables = code_tables(transformer, [inputs.levels[column] for column in columns])
             for column, table in zip(columns, tables, strict=True):
                 sources += [Source(int(column), values) for values in table.T]
-        elif len(columns):
+        elif len(columns) and (name, transformer) != ("remainder", "drop"):
             raise Unsupported(f"its preprocessing {name} is not known")
     return sources

@@ -93,9 +93,10 @@ def _lightgbm(data: DataProfile, params: Mapping[str, Any], late: bool) -> Recip
     _, high = split_categories(data, CODE_LEVELS)
     codes = ""
     if category_positions(data, CODE_LEVELS):
-        moved = 'list(range(len(at["numeric"]), len(at["numeric"]) + len(at["few"])))'
+        numbers, few = "kept" if data.minor else "numeric", "few" if high else "categories"
+        moved = f'list(range(len(at["{numbers}"]), len(at["{numbers}"]) + len(at["{few}"])))'
         whole = 'at["categories"]'
-        codes = f"categorical_feature={moved if high else whole},"
+        codes = f"categorical_feature={moved if high or data.minor else whole},"
     waiting = patience(float(params["learning_rate"]))
     stop = f"callbacks=[early_stopping({waiting}, verbose=False)],"
     inside = ["X,", "y,", "eval_X=X_valid,", "eval_y=y_valid,", *([codes] if codes else []), stop]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from automl.engine.calibration import COOLEST, HOTTEST, LARGEST_FACTOR, LEAST_ROWS, MOST_CELLS
 from automl.engine.inference.model import LEAST_POOLED, LEAST_PROBABILITY
+from automl.engine.preparation import TEXT_COMPONENTS
 
 # What the functions below and those of `table` import, where they are used.
 MODULES = {
@@ -30,6 +31,21 @@ def split(names):
         "few": [place for place in codes if names[place] not in MANY_LEVELS],
         "many": [place for place in codes if names[place] in MANY_LEVELS],
     }
+'''
+WORDS = f'''
+def component(name):
+    """Which component of a text a column is; 0 for others."""
+    column, _, number = name.rpartition(": words ")
+    return int(number) if number.isdigit() and name not in COLUMNS and COLUMNS.get(column) == "text" else 0
+
+
+def split_words(at, names):
+    """Numbers without components of texts, those, and what trees leave out and split by."""
+    at["plain"] = [place for place in at["numeric"] if not component(names[place])]
+    at["words"] = [place for place in at["numeric"] if component(names[place])]
+    at["minor"] = [place for place in at["numeric"] if component(names[place]) > {TEXT_COMPONENTS}]
+    at["kept"] = [place for place in at["numeric"] if component(names[place]) <= {TEXT_COMPONENTS}]
+    return at
 '''
 AS_FRAME = '''
 def as_frame(X, categories):
@@ -95,6 +111,8 @@ class Facts:
         Some rows are never judged; some folds judge no row.
     told : str
         What a stacked trial is told of predictions, see `AS_COLUMNS`; empty for others.
+    words : bool
+        Components of texts are told from other numbers.
     """
 
     metric: str
@@ -112,6 +130,7 @@ class Facts:
     only_training: bool
     empty_folds: bool
     told: str = ""
+    words: bool = False
 
 
 def parts(facts: Facts) -> list[str]:
@@ -140,7 +159,7 @@ def _main(facts: Facts) -> list[str]:
         if facts.splits:
             lines.append('names += [f"prediction {place}" for place in range(len(names), X.shape[1])]')
     if facts.splits:
-        lines.append("at = split(names)")
+        lines.append("at = split_words(split(names), names)" if facts.words else "at = split(names)")
     if facts.frame:
         categories = 'at["categories"]' if facts.codes else "[]"
         lines.append(f"X = as_frame(X, {categories})")

@@ -13,7 +13,7 @@ import numpy as np
 from automl.engine.evaluation import Fitting
 from automl.engine.glossary import guide
 from automl.engine.learners import Learner, get_learner
-from automl.engine.learners.preprocessing import numeric_columns
+from automl.engine.learners.preprocessing import numeric_columns, tree_numbers
 from automl.engine.metrics import METRICS
 from automl.engine.preparation import Prepared
 from automl.engine.stacking import stacked_profile
@@ -137,13 +137,21 @@ class _Script:
         parts: dict[str, list[int]] = (
             {name: list(columns) for name, _, columns in transformer.transformers} if transformer else {}
         )
-        names = {tuple(codes): 'at["categories"]', tuple(numeric): 'at["numeric"]'}
+        kept = tree_numbers(self.data)
+        plain = [position for position in numeric if position not in set(self.data.words)]
+        names = (
+            {tuple(self.data.words): 'at["words"]', tuple(plain): 'at["plain"]'} if self.data.words else {}
+        )
+        names |= {tuple(self.data.minor): 'at["minor"]'} if self.data.minor else {}
+        names |= {tuple(kept): 'at["kept"]', tuple(kept + codes): 'at["kept"] + at["categories"]'}
+        names |= {tuple(codes): 'at["categories"]', tuple(numeric): 'at["numeric"]'}
         names[tuple(numeric + codes)] = 'at["numeric"] + at["categories"]'
         if "target" in parts:
             few = [position for position in codes if position not in set(parts["target"])]
             features = self.prepared.meta["features"]
             self.many = [features[position]["name"] for position in parts["target"]]
             names |= {
+                tuple(kept + few): 'at["kept"] + at["few"]',
                 tuple(numeric + few): 'at["numeric"] + at["few"]',
                 tuple(few): 'at["few"]',
                 tuple(parts["target"]): 'at["many"]',
@@ -251,10 +259,11 @@ class _Script:
     def _split(self) -> list[str]:
         if not self._needs_split():
             return []
-        return [main.SPLIT_MANY if self.many else main.SPLIT]
+        return [main.SPLIT_MANY if self.many else main.SPLIT, *([main.WORDS] if self.data.words else [])]
 
     def _needs_split(self) -> bool:
-        return self.transformer is not None or bool(self.data.categorical and self._takes_codes())
+        positions = self.data.categorical or self.data.minor
+        return self.transformer is not None or bool(positions and self._takes_codes())
 
     def _takes_codes(self) -> bool:
         return self.learner.layout == "frame" or any("at[" in line for line in self.recipe.lines)
@@ -350,6 +359,7 @@ class _Script:
             only_training=bool((judged < 0).any()),
             empty_folds=not all(np.isin(whole, row).all() for row in judged),
             told=self._told(),
+            words=bool(self.data.words),
         )
 
     def _told(self) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from automl.engine.preparation import (
+    COMPONENT_WORDS,
     LEAST_SINGULAR,
     MOST_LEVELS,
     TEXT_COMPONENTS,
@@ -77,18 +78,29 @@ def date_parts(cells, date_format, parts):
 """
 WORDS = f'''
 def word_parts(cells):
-    """A few components of the words of each text (latent semantic analysis), and how long it is."""
+    """Components of the words of each text (latent semantic analysis), and how long it is."""
     texts = cells.fillna("").astype(str)
     sample = list(texts.sample(min(len(texts), {TEXT_ROWS:_}), random_state=SEED))
     settings = {{"min_df": max(2, len(sample) // 2000), "max_features": {TEXT_WORDS:_}, "sublinear_tf": True}}
     words = TfidfVectorizer(**settings)
-    width = words.fit_transform(sample).shape[1]
-    components = TruncatedSVD(min({TEXT_COMPONENTS}, width - 1), random_state=SEED)
-    found = np.round(make_pipeline(words, components).fit(sample).transform(list(texts)), {TEXT_DECIMALS})
+    weights = words.fit_transform(sample)
+    width = weights.shape[1]
+    count = {{count}}
+    components = TruncatedSVD(min(count, width - 1), random_state=SEED).fit(weights)
     told = components.singular_values_ > {LEAST_SINGULAR} * components.singular_values_[0]
-    parts = {{f"words {{place + 1}}": found[:, place] for place in range(max(int(told.sum()), 1))}}
+    told = max(int(told.sum()), 1)
+    components.components_ = components.components_[:told]{{scale}}
+    found = np.round(components.transform(words.transform(list(texts))), {TEXT_DECIMALS})
+    parts = {{f"words {{place + 1}}": values for place, values in enumerate(found.T)}}
     return {{**parts, "length": texts.str.len(), "words": texts.str.count(" ") + 1}}
 '''
+# Experiments of before texts had many components have few, each on a scale of its own.
+FEW_WORDS = f"{TEXT_COMPONENTS}"
+MANY_WORDS = f"max({TEXT_COMPONENTS}, min({{most}}, width // {COMPONENT_WORDS}))"
+SCALE = f"""
+    # The first on the scale of other numbers, the others as much smaller as they are.
+    spread = np.sqrt(components.explained_variance_[: min({TEXT_COMPONENTS}, told)].mean())
+    components.components_ /= spread if spread > {LEAST_SINGULAR} else 1.0"""
 STEPS = {
     "number": "found = {name: numbers(cells)}",
     "date": 'found = {f"{name}: {part}": values for part, values in date_parts(cells, *DATES[name]).items()}',
@@ -119,6 +131,8 @@ class Table:
         levels, whose codes are used as a number.
     dates : mapping
         Of columns of dates: the format and the parts.
+    components : int or None
+        How many there may be of a text; None for experiments of before there were many.
     """
 
     columns: Mapping[str, str]
@@ -126,6 +140,7 @@ class Table:
     missing: Sequence[str]
     dialect: Mapping[str, Any]
     decimal: str
+    components: int | None = None
 
     @property
     def writings(self) -> list[str]:
@@ -150,7 +165,9 @@ def table_of(schema: Mapping[str, Any]) -> Table:
         else:
             columns[name] = "text" if kind == "text" else "number"
     missing = [mark for mark in MISSING_MARKS if mark not in levels]
-    return Table(columns, dates, missing, schema.get("dialect") or {}, schema.get("decimal", "."))
+    dialect, decimal = schema.get("dialect") or {}, schema.get("decimal", ".")
+    components = next((each["components"] for each in schema["columns"] if "components" in each), None)
+    return Table(columns, dates, missing, dialect, decimal, components)
 
 
 def written(levels: Sequence[Any]) -> str:
@@ -215,7 +232,10 @@ def prepare_source(table: Table, *, target: str) -> list[str]:
         wanted = {part for _, names in table.dates.values() for part in names}
         told = [f"        {literal(name)}: {found}," for name, found in PARTS.items() if name in wanted]
         parts.append(DATES.replace("{parts}", "\n".join(told)))
-    parts += [WORDS] if "text" in kinds else []
+    if "text" in kinds:
+        is_old = table.components is None
+        count = FEW_WORDS if is_old else MANY_WORDS.replace("{most}", str(table.components))
+        parts.append(WORDS.replace("{count}", count).replace("{scale}", "" if is_old else SCALE))
     return [*parts, _prepare(table)]
 
 
