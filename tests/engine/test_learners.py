@@ -318,9 +318,10 @@ TREES = ["lightgbm", "xgboost", "catboost", "hist_boosting", "random_forest", "e
 def test_trees_do_not_split_by_minor_components_of_texts(family: str, limit: str) -> None:
     table = make_table(TaskType.BINARY)
     if limit == "few levels":
-        table = replace(table, data=replace(table.data, cardinalities=(4, 40)))
+        # So few that no family encodes them by the target.
+        table = replace(table, data=replace(table.data, cardinalities=(3, 3)))
         for part in (table.X, table.X_valid):
-            part[:, 3] %= 40
+            part[:, 2:4] %= 3
     learner = get_learner(family)
 
     def said(data: DataProfile) -> bool:

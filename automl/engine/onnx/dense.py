@@ -152,11 +152,12 @@ class _First:
         """What the components of texts add: shape (folds, rows, outputs)."""
         graph = self.graph
         columns = [int(column) for column in self.steps[0]["words"][1]]
-        values = graph.cast(graph.take(self.inputs.matrix, columns), self.kind)
+        values = graph.take(self.inputs.matrix, columns)
         alike = graph.add("Unsqueeze", values, graph.constant([0], np.int64))
-        weights = np.stack([self._part(fold, "words") for fold in range(len(self.steps))])
+        # What scikit-learn rounds to 32 bits is rounded here as well.
         means = np.stack([steps["words"][0].mean_ for steps in self.steps])[:, None, :]
-        centred = graph.add("Sub", alike, graph.constant(means, _dtype(self.kind)))
+        centred = graph.cast(graph.add("Sub", alike, graph.constant(means, np.float32)), self.kind)
+        weights = np.stack([self._part(fold, "words") for fold in range(len(self.steps))])
         return graph.add("MatMul", centred, graph.constant(weights, _dtype(self.kind)))
 
     def _one_hot(self) -> str:
