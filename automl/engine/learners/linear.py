@@ -161,12 +161,12 @@ class Linear(Learner):
 
     def learned(self, estimator: Any, X: Any | None = None) -> dict[str, Any]:
         """What training found; inputs that are not on one scale are weighed by their spread in X."""
-        from sklearn.preprocessing import StandardScaler
-
         estimator = getattr(estimator, "regressor_", estimator)
         weights = abs(estimator.coef_)
         total = weights.sum(axis=0) if weights.ndim == 2 else weights
         if X is not None:
+            from sklearn.preprocessing import StandardScaler
+
             total = total * StandardScaler(with_mean=False).fit(X).scale_
         order = total.argsort()[::-1][:200]
         return {

@@ -42,6 +42,12 @@ def numeric_columns(data: DataProfile) -> list[int]:
     return [column for column in range(data.columns) if column not in taken]
 
 
+def plain_numbers(data: DataProfile) -> list[int]:
+    """Give the positions of the numbers that are no components of texts."""
+    words = set(data.words)
+    return [column for column in numeric_columns(data) if column not in words]
+
+
 def tree_numbers(data: DataProfile) -> list[int]:
     """Give the positions of the numbers that trees may split by."""
     minor = set(data.minor)
@@ -148,9 +154,12 @@ def sparse_matrix(data: DataProfile, how: str) -> Any:
 
 def sparse_cells(data: DataProfile, how: str) -> int:
     """Estimate how many cells of `sparse_matrix` are not zero."""
+    return data.rows * (_numbers_width(data, how) + len(data.cardinalities))
+
+
+def _numbers_width(data: DataProfile, how: str) -> int:
     bends = (5 if data.rows < 1_000 else 7) if how == "splines" else 1
-    numbers = (data.numeric - len(data.words)) * bends + len(data.words)
-    return data.rows * (numbers + len(data.cardinalities))
+    return (data.numeric - len(data.words)) * bends + len(data.words)
 
 
 def _added_up(data: DataProfile, how: str, *, one_hot_levels: int) -> Any:
@@ -161,15 +170,14 @@ def _added_up(data: DataProfile, how: str, *, one_hot_levels: int) -> Any:
     from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
     low, high = split_categories(data, one_hot_levels)
-    words = set(data.words)
-    numeric = [column for column in numeric_columns(data) if column not in words]
+    numeric = plain_numbers(data)
     steps: list[tuple[str, Any, list[int]]] = []
     if numeric:
         steps.append(("numeric", make_pipeline(*_numeric_steps(how, data.rows)), numeric))
     if numeric and data.missing_share > 0:
         # error_on_new: a column may have its first missing cell in the validation part.
         steps.append(("missing", MissingIndicator(features="missing-only", error_on_new=False), numeric))
-    if words:
+    if data.words:
         # Each on a scale of its own, those that say little would count as much as those that say most.
         steps.append(("words", StandardScaler(with_std=False), list(data.words)))
     if low:
@@ -185,11 +193,9 @@ def _added_up(data: DataProfile, how: str, *, one_hot_levels: int) -> Any:
 def dense_width(data: DataProfile, how: str) -> int:
     """Estimate how many columns `dense_matrix` makes."""
     low = [levels for levels in data.cardinalities if levels <= ONE_HOT_LEVELS]
-    bends = (5 if data.rows < 1_000 else 7) if how == "splines" else 1
-    plain = data.numeric - len(data.words)
-    missing = plain if data.missing_share > 0 else 0
+    missing = data.numeric - len(data.words) if data.missing_share > 0 else 0
     high = len(data.cardinalities) - len(low)
-    return max(plain * bends + missing + len(data.words) + sum(low) + encoded_width(data, high), 1)
+    return max(_numbers_width(data, how) + missing + sum(low) + encoded_width(data, high), 1)
 
 
 def dense_seconds(data: DataProfile, how: str) -> float:

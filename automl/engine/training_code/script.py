@@ -13,7 +13,7 @@ import numpy as np
 from automl.engine.evaluation import Fitting
 from automl.engine.glossary import guide
 from automl.engine.learners import Learner, get_learner
-from automl.engine.learners.preprocessing import numeric_columns, tree_numbers
+from automl.engine.learners.preprocessing import numeric_columns, plain_numbers, tree_numbers
 from automl.engine.metrics import METRICS
 from automl.engine.preparation import Prepared
 from automl.engine.stacking import stacked_profile
@@ -138,12 +138,12 @@ class _Script:
             {name: list(columns) for name, _, columns in transformer.transformers} if transformer else {}
         )
         kept = tree_numbers(self.data)
-        plain = [position for position in numeric if position not in set(self.data.words)]
-        names = (
-            {tuple(self.data.words): 'at["words"]', tuple(plain): 'at["plain"]'} if self.data.words else {}
-        )
-        names |= {tuple(self.data.minor): 'at["minor"]'} if self.data.minor else {}
-        names |= {tuple(kept): 'at["kept"]', tuple(kept + codes): 'at["kept"] + at["categories"]'}
+        names: dict[tuple[int, ...], str] = {}
+        if self.data.words:
+            names |= {self.data.words: 'at["words"]', tuple(plain_numbers(self.data)): 'at["plain"]'}
+        if self.data.minor:
+            names |= {self.data.minor: 'at["minor"]', tuple(kept): 'at["kept"]'}
+            names[tuple(kept + codes)] = 'at["kept"] + at["categories"]'
         names |= {tuple(codes): 'at["categories"]', tuple(numeric): 'at["numeric"]'}
         names[tuple(numeric + codes)] = 'at["numeric"] + at["categories"]'
         if "target" in parts:
