@@ -25,6 +25,7 @@ from automl.engine.golden import golden
 from automl.engine.inference import Encoder, FittedModel, Member, Model, bases_of
 from automl.engine.inference.safe import check_types
 from automl.engine.inference.seal import CODE, SUMS
+from automl.engine.inference.word_weights import parted
 from automl.engine.intervals import metrics_with_intervals
 from automl.engine.joining import join
 from automl.engine.leaderboard import leaderboard_csv
@@ -39,7 +40,7 @@ from automl.engine.model_file import skops_bytes
 from automl.engine.preparation import Prepared, encode_target, open_prepared
 from automl.engine.reading import check_table, read_frame
 from automl.engine.sealing import seal_of, sync_folder
-from automl.engine.slimming import slim
+from automl.engine.slimming import halve_weights, slim
 from automl.engine.stacking import name_of
 from automl.engine.training_code.script import scripts
 from automl.engine.trial import TaskType
@@ -83,6 +84,8 @@ def package(args: Mapping[str, Any]) -> dict[str, Any]:
     members = read_members(args["members"])
     for fitted in {id(fitted): fitted for member in _parts(members) for fitted in member.models}.values():
         slim(fitted.estimator)
+        if parted(fitted.preprocess)[1] is not None:
+            halve_weights(fitted.estimator)
     places, oof, temperature = as_packaged(prepared, args["members"])
     y, folds = np.asarray(prepared.y)[places], np.asarray(prepared.folds[0])[places]
     model = Model(Encoder(schema, texts), members, temperature)
@@ -218,6 +221,7 @@ def _stored(model: Model) -> dict[str, Any]:
     """
     members = _parts(model.members)
     places = {member.key: place for place, member in enumerate(members)}
+    once: dict[bytes, Any] = {}
     return {
         "members": [
             {
@@ -226,7 +230,7 @@ def _stored(model: Model) -> dict[str, Any]:
                 "factor": member.factor,
                 "power": member.power,
                 "layout": member.models[0].layout,
-                "models": [_stored_fold(fitted) for fitted in member.models],
+                "models": [_stored_fold(fitted, once) for fitted in member.models],
                 "bases": [places[base.key] for base in member.bases],
             }
             for member in members
@@ -255,10 +259,15 @@ def _told_parts(members: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]
     return [*told, *others.values()]
 
 
-def _stored_fold(fitted: FittedModel) -> dict[str, Any]:
+def _stored_fold(fitted: FittedModel, once: dict[bytes, Any]) -> dict[str, Any]:
     estimator, trees = join(fitted.estimator)
+    preprocess, words = parted(fitted.preprocess)
+    if words is not None:
+        # Members have counted the words of the same rows.
+        words["idf"] = [once.setdefault(found.tobytes(), found) for found in words["idf"]]
     return {
-        "preprocess": fitted.preprocess,
+        "preprocess": preprocess,
+        "words": words,
         "estimator": estimator,
         "log_bounds": fitted.log_bounds,
         "trees": trees,

@@ -71,6 +71,7 @@ WORDS: dict[str, tuple[str, str, str]] = {
     "l1_ratio": ("Share that drops columns", "keeps useless columns", "drops useful columns"),
     "categories": ("Categories", "", ""),
     "numeric": ("Numbers", "", ""),
+    "texts": ("Texts", "", ""),
     "n_neighbors": ("Neighbours", "copies the noise of single rows", "blurs everything to the average"),
     "weights": ("Votes", "", ""),
     "p": ("Distance", "", ""),

@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from automl.engine.errors import UserError
 from automl.engine.inference import Encoder, clean_texts, level_of, parse_dates
+from automl.engine.inference.words import with_lengths
 from automl.engine.metrics import METRICS, default_metric
 from automl.engine.profiling import folded
 from automl.engine.reading import check_table, read_frame
@@ -38,6 +39,10 @@ TEXT_COMPONENTS, MOST_COMPONENTS = 16, 256
 # So many words for each of them, and so many cells at the most for all texts of a table together.
 COMPONENT_WORDS, TEXT_CELLS = 16, 4_000_000
 TEXT_WORDS = 5_000
+# The words of a text that are told one by one; so many cells at the most for all texts of a table together.
+LEAST_PLACES, MOST_PLACES, PLACES_CELLS = 8, 512, 16_000_000
+# The longest of texts are cut, so that one of a thousand does not make all rows wide.
+CUT_SHARE = 0.01
 TEXT_ROWS = 50_000
 # Where two texts differ by rounding only a tree must not split: what says the same is the same number.
 TEXT_DECIMALS = 6
@@ -124,9 +129,10 @@ def prepare(request: Request, out: Path) -> dict[str, Any]:
             "No column is left to learn from: the others are constant, identifiers or ignored. "
             "Correct the kinds of columns, or ignore fewer."
         )
+    vocabularies = [len(transformer[0].vocabulary_) for transformer in texts]
     folds, repeats = fold_plan(len(y), None if classes is None else _rarest(y), request.time_budget)
     meta = {
-        "profile": asdict(_profile(X, y, schema, task_type, classes, metric)),
+        "profile": asdict(_profile(X, y, schema, task_type, classes, metric, vocabularies)),
         "classes": classes,
         "task_type": task_type.value,
         "metric": metric,
@@ -278,7 +284,8 @@ def _schema(request: Request, frame: pd.DataFrame) -> tuple[dict[str, Any], list
             transformer = _fit_text(values, request.seed, most)
             if transformer is None:
                 continue
-            column |= {"text": len(texts), "decimals": TEXT_DECIMALS, "components": most}
+            places = _places(values, transformer, request.seed, PLACES_CELLS // len(frame) // count)
+            column |= {"text": len(texts), "decimals": TEXT_DECIMALS, "components": most, "places": places}
             texts.append(transformer)
         columns.append(column)
         features += _features(column, texts)
@@ -323,7 +330,8 @@ def _fit_text(values: pd.Series, seed: int, most: int) -> Any | None:
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.pipeline import make_pipeline
 
-    texts = clean_texts(values.sample(min(len(values), TEXT_ROWS), random_state=seed))
+    sample = values.sample(min(len(values), TEXT_ROWS), random_state=seed)
+    texts = [with_lengths(text) for text in clean_texts(sample)]
     words = TfidfVectorizer(min_df=max(2, len(texts) // 2000), max_features=TEXT_WORDS, sublinear_tf=True)
     try:
         weights = words.fit_transform(texts)
@@ -332,6 +340,8 @@ def _fit_text(values: pd.Series, seed: int, most: int) -> Any | None:
     width = weights.shape[1]
     if width < 3:
         return None
+    # They are NumPy's integers, each of which would be stored as an array.
+    words.vocabulary_ = {word: int(place) for word, place in words.vocabulary_.items()}
     count = max(TEXT_COMPONENTS, min(most, width // COMPONENT_WORDS))
     components = TruncatedSVD(min(count, width - 1), random_state=seed).fit(weights)
     # What is left of texts that say little is rounding: another machine would have other numbers there.
@@ -341,6 +351,17 @@ def _fit_text(values: pd.Series, seed: int, most: int) -> Any | None:
     # The first are told on the scale of other numbers, the others as much smaller as they are.
     components.components_ /= _spread(components)
     return make_pipeline(words, components)
+
+
+def _places(values: pd.Series, transformer: Any, seed: int, room: int) -> int:
+    """How many words of each text are told one by one; 0 where there are few, or no room."""
+    if transformer[-1].n_components <= TEXT_COMPONENTS:
+        return 0
+    words_of = transformer[0].build_analyzer()
+    sample = values.sample(min(len(values), TEXT_ROWS), random_state=seed)
+    lengths = [len(words_of(with_lengths(text))) for text in clean_texts(sample)]
+    found = min(int(np.quantile(lengths, 1 - CUT_SHARE, method="higher")), MOST_PLACES, room)
+    return found if found >= LEAST_PLACES else 0
 
 
 def _spread(components: Any) -> float:
@@ -363,7 +384,11 @@ def _features(column: Mapping[str, Any], texts: Sequence[Any]) -> list[dict[str,
         figures = [
             {"name": f"{name}: {part}", "column": name, "kind": "number"} for part in ("length", "words")
         ]
-        return found + figures
+        places = [
+            {"name": f"{name}: place {number}", "column": name, "kind": "number", "place": number}
+            for number in range(1, column["places"] + 1)
+        ]
+        return found + figures + places
     if kind == "numeric" or (kind == "boolean" and len(column["categories"]) <= 2):
         return [{"name": name, "column": name, "kind": "number"}]
     return [{"name": name, "column": name, "kind": "category", "levels": len(column["categories"])}]
@@ -376,11 +401,13 @@ def _profile(
     task_type: TaskType,
     classes: Sequence[Any] | None,
     metric: str,
+    vocabularies: Sequence[int],
 ) -> DataProfile:
     categories = [(place, f) for place, f in enumerate(schema["features"]) if f["kind"] == "category"]
     positions = tuple(place for place, _ in categories)
     components = [(place, f["component"]) for place, f in enumerate(schema["features"]) if "component" in f]
-    numeric = [place for place in range(X.shape[1]) if place not in set(positions)]
+    told = {place for place, feature in enumerate(schema["features"]) if "place" in feature}
+    numeric = [place for place in range(X.shape[1]) if place not in told.union(positions)]
     return DataProfile(
         rows=len(X),
         numeric=len(numeric),
@@ -394,6 +421,19 @@ def _profile(
         twins=twin_share(X[:TWIN_ROWS]),
         words=tuple(place for place, _ in components),
         minor=tuple(place for place, number in components if number > TEXT_COMPONENTS),
+        texts=_texts(schema, vocabularies),
+        filled=float((X[:, sorted(told)] >= 0).mean()) if told else 0.0,
+    )
+
+
+def _texts(schema: Mapping[str, Any], vocabularies: Sequence[int]) -> tuple[tuple[int, int, int], ...]:
+    """Where the words of each text are told one by one, see `DataProfile.texts`."""
+    features = schema["features"]
+    first = {each["column"]: place for place, each in enumerate(features) if each.get("place") == 1}
+    return tuple(
+        (first[column["name"]], column["places"], vocabularies[column["text"]])
+        for column in schema["columns"]
+        if column.get("places")
     )
 
 

@@ -121,6 +121,11 @@ class DataProfile:
         The positions of the numbers that components of a text's words are; on one scale, and never missing.
     minor : tuple of int
         Those of them that each say so little that trees leave them out.
+    texts : tuple of (int, int, int)
+        Of texts whose words are told one by one: the position of the first, how many there may be, and how
+        many words are known. These columns are no numbers to be split by or added up, see `WithWords`.
+    filled : float
+        The share of those places that a word stands in.
     """
 
     rows: int
@@ -135,6 +140,8 @@ class DataProfile:
     twins: float = 0.0
     words: tuple[int, ...] = ()
     minor: tuple[int, ...] = ()
+    texts: tuple[tuple[int, int, int], ...] = ()
+    filled: float = 0.0
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> DataProfile:
@@ -143,9 +150,15 @@ class DataProfile:
         kinds = {"task_type": TaskType(found["task_type"])}
         tuples = ("cardinalities", "categorical", "words", "minor")
         positions = {name: tuple(found.get(name, ())) for name in tuples}
-        return cls(**{**known, **kinds, **positions})
+        texts = tuple((first, slots, words) for first, slots, words in found.get("texts", ()))
+        return cls(**{**known, **kinds, **positions, "texts": texts})
 
     @property
     def columns(self) -> int:
-        """Width of the encoded matrix."""
+        """How many columns of the encoded matrix are numbers or categories."""
         return self.numeric + len(self.cardinalities)
+
+    @property
+    def places(self) -> tuple[int, ...]:
+        """The positions of all columns that words of texts stand in."""
+        return tuple(place for first, slots, _ in self.texts for place in range(first, first + slots))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -162,10 +162,18 @@ class LearnerSuite:
             (1_000_000, 30, (100_000,)),
             (800, 0, (3,)),
         )
-        return [
+        tasks = ((TaskType.BINARY, 2), (TaskType.MULTICLASS, 26), (TaskType.REGRESSION, 0))
+        found = [
             DataProfile(rows, numeric, task, classes, cards, tuple(range(numeric, numeric + len(cards))))
             for rows, numeric, cards in shapes
-            for task, classes in ((TaskType.BINARY, 2), (TaskType.MULTICLASS, 26), (TaskType.REGRESSION, 0))
+            for task, classes in tasks
+            if task in self.learner.task_types
+        ]
+        # A text of 3,000 words: its components, two figures, and up to 60 words one by one.
+        words, texts = tuple(range(180)), ((182, 60, 3_000),)
+        return found + [
+            DataProfile(15_000, 182, task, classes, words=words, minor=words[16:], texts=texts, filled=0.5)
+            for task, classes in tasks
             if task in self.learner.task_types
         ]
 
@@ -192,8 +200,7 @@ class LearnerSuite:
                 cost = self.learner.cost(data, params)
                 assert 0 < cost.seconds < 1e7
                 assert cost.bytes > 0
-            more = DataProfile(10 * data.rows, data.numeric, data.task_type, data.classes,
-                               data.cardinalities, data.categorical)  # fmt: skip
+            more = replace(data, rows=10 * data.rows)
             params = self.learner.first(data)
             assert self.learner.cost(more, params).seconds > self.learner.cost(data, params).seconds
 

@@ -202,6 +202,16 @@ def test_every_family_says_the_same_of_texts_of_many_words_after_storing(tmp_pat
     assert inference.verify_bundle(folder).verdict == "identical"
 
 
+def test_weights_of_words_are_stored_small_and_what_members_have_counted_alike_once(tmp_path):
+    _, folder = packaged(tmp_path, "bought", "roc_auc", families=["linear", "linear"], frame=stories())
+
+    one, two = (member["models"] for member in inference.load_skops(folder / "model.skops")["members"])
+
+    assert one[0]["estimator"].coef_.dtype == np.float32
+    assert all(a is b for a, b in zip(one[0]["words"]["idf"], two[0]["words"]["idf"], strict=True))
+    assert one[0]["words"]["idf"][0] is not one[1]["words"]["idf"][0]
+
+
 def test_a_model_of_a_logarithm_predicts_the_same_after_storing(tmp_path):
     _, folder = packaged(tmp_path, "spent", "rmse", families=["lightgbm"], params={"target": "log"})
     found = open_prepared(tmp_path / "prepared")

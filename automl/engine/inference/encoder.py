@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from .errors import InputError
+from .words import places_of_words, with_lengths
 
 LARGEST = np.float32(3e38)
 # What stands between groups of three digits.
@@ -53,6 +54,11 @@ class Encoder:
     def columns(self) -> list[str]:
         """Names of the columns that a table must have."""
         return [column["name"] for column in self.schema["columns"]]
+
+    @property
+    def tells_words(self) -> bool:
+        """Whether the matrix has the words of a text one by one."""
+        return any(column.get("places") for column in self.schema["columns"])
 
     def transform(self, frame: pd.DataFrame) -> np.ndarray[Any, Any]:
         """Encode a table.
@@ -168,13 +174,22 @@ class Encoder:
 
     def _text(self, values: pd.Series, column: dict[str, Any]) -> np.ndarray[Any, Any]:
         texts = [self.text(text) for text in clean_texts(values)]
-        components = self.texts[column["text"]].transform(texts)
+        told = [with_lengths(text) for text in texts] if tells_lengths(column) else texts
+        components = self.texts[column["text"]].transform(told)
         if "decimals" in column:  # earlier releases took them as they came
             np.round(components, column["decimals"], out=components)
-        found = np.empty((len(texts), components.shape[1] + 2), dtype=np.float32)
-        found[:, :-2] = components
-        found[:, -2:] = [[len(text), text.count(" ") + 1] for text in texts]
+        count, slots = components.shape[1], column.get("places", 0)
+        found = np.empty((len(texts), count + 2 + slots), dtype=np.float32)
+        found[:, :count] = components
+        found[:, count : count + 2] = [[len(text), text.count(" ") + 1] for text in texts]
+        if slots:
+            found[:, count + 2 :] = places_of_words(told, self.texts[column["text"]][0], slots)
         return found
+
+
+def tells_lengths(column: dict[str, Any]) -> bool:
+    """Whether the words of a text tell how long its numbers are; those of earlier releases do not."""
+    return "places" in column
 
 
 def names_as_trained(names: Sequence[str]) -> list[str]:

@@ -67,10 +67,19 @@ def _stored_model(schema: dict[str, Any], stored: dict[str, Any]) -> Model:
     return Model(Encoder(schema, stored["texts"]), members, float(stored["temperature"]))
 
 
+def _with_words(columns: Any, told: dict[str, Any] | None) -> Any:
+    if told is None:
+        return columns
+    # What runs a graph has no SciPy.
+    from .word_weights import WithWords
+
+    return WithWords(columns, told["texts"], told["buckets"], told["idf"])
+
+
 def _member(stored: dict[str, Any]) -> Member:
     models = [
         FittedModel(
-            model["preprocess"],
+            _with_words(model["preprocess"], model.get("words")),
             restore(model["estimator"], model.get("trees")),
             stored["layout"],
             model["log_bounds"],

@@ -13,7 +13,8 @@ from .encoder import LARGEST, Encoder
 from .errors import InputError
 from .uncertainty import Uncertainty
 
-CHUNK_ROWS = 50_000
+# With words one by one rows are wide.
+CHUNK_ROWS, WORDS_CHUNK_ROWS = 50_000, 10_000
 LEAST_PROBABILITY = 1e-7
 # To the power of less than nothing a chance of nothing would decide everything.
 LEAST_POOLED = 1e-4
@@ -244,7 +245,7 @@ class Model:
     def _combine(self, frame: pd.DataFrame) -> np.ndarray[Any, Any]:
         # What bases predict is in memory at once, fold by fold.
         folds = max((len(base.models) for base in bases_of(self.members)), default=1)
-        step = CHUNK_ROWS // folds
+        step = (WORDS_CHUNK_ROWS if self.encoder.tells_words else CHUNK_ROWS) // folds
         parts = [
             self._combine_chunk(frame.iloc[start : start + step])
             for start in range(0, max(len(frame), 1), step)

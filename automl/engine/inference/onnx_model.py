@@ -14,12 +14,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .encoder import Encoder, clean_texts, known_names, parse_dates, with_known_names
+from .encoder import Encoder, clean_texts, known_names, parse_dates, tells_lengths, with_known_names
 from .errors import InputError, WrongVersion
 from .model import Model
+from .words import with_lengths
 
 # A graph's cells in between take memory for each row, and for each thread.
 MOST_CHUNK_ROWS, LEAST_CHUNK_ROWS, MOST_THREADS = 5_000, 500, 8
+# Where words are told one by one there are thousands of them.
+WORDS_CHUNK_ROWS = 1_000
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 MOMENT = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d)?)?")
 WORD = re.compile(r"(?u)\b\w\w+\b")
@@ -71,6 +74,16 @@ class OnnxModel(Model):
             _Column(name, column, self.encoder)
             for name, column in zip(names, _in_order(schema, names), strict=True)
         ]
+        self._with_lengths = {
+            name
+            for name, column in zip(names, _in_order(schema, names), strict=True)
+            if tells_lengths(column)
+        }
+
+    @property
+    def _most_rows(self) -> int:
+        """How many rows the graph gets at once."""
+        return WORDS_CHUNK_ROWS if self.encoder.tells_words else MOST_CHUNK_ROWS
 
     def predict_raw(self, frame: pd.DataFrame) -> np.ndarray[Any, Any]:
         """Predict probabilities, or numbers, whichever the task is."""
@@ -79,7 +92,7 @@ class OnnxModel(Model):
             return np.empty((0, len(self.classes_)) if self.task_type != "regression" else 0)
         # Read as a whole: levels are looked up once for each column.
         feed = {column.input: column.values(frame[column.name]) for column in self._columns}
-        waves = -(-len(frame) // (self._threads * MOST_CHUNK_ROWS))
+        waves = -(-len(frame) // (self._threads * self._most_rows))
         rows = max(-(-len(frame) // (self._threads * waves)), LEAST_CHUNK_ROWS)
         chunks = [
             {name: cells[start : start + rows] for name, cells in feed.items()}
@@ -123,15 +136,17 @@ class OnnxModel(Model):
                     for column in self._columns
                 }
             )
-            for start in range(0, len(rows), MOST_CHUNK_ROWS)
-            for part in [rows[start : start + MOST_CHUNK_ROWS]]
+            for start in range(0, len(rows), self._most_rows)
+            for part in [rows[start : start + self._most_rows]]
         ]
         return self._answer(parts[0] if len(parts) == 1 else np.concatenate(parts))
 
     def _run(self, cells: Mapping[str, Any]) -> np.ndarray[Any, Any]:
         # Texts are split here: a row is as wide as the longest text of its chunk.
         feed = {
-            name: split_texts(values) if isinstance(values, list) else values
+            name: split_texts(values, lengths=name in self._with_lengths)
+            if isinstance(values, list)
+            else values
             for name, values in cells.items()
         }
         name = "prediction" if self.task_type == "regression" else "probabilities"
@@ -215,9 +230,9 @@ class _Column:
         return np.asarray((dates - pd.Timestamp("1970-01-01")) / pd.Timedelta(days=1), dtype=np.float64)
 
 
-def split_texts(texts: Sequence[str]) -> np.ndarray[Any, Any]:
-    """Words of texts, and behind them their lengths as the encoder takes them."""
-    words = [WORD.findall(text.lower()) for text in texts]
+def split_texts(texts: Sequence[str], *, lengths: bool = False) -> np.ndarray[Any, Any]:
+    """Words of texts, perhaps with lengths of numbers; behind them the texts' own, as in the encoder."""
+    words = [WORD.findall((with_lengths(text) if lengths else text).lower()) for text in texts]
     width = max(1, max(map(len, words), default=1))
     rows = [
         [*found, *[""] * (width - len(found)), str(len(text)), str(text.count(" ") + 1)]

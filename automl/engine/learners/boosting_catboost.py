@@ -120,7 +120,7 @@ class CatBoost(Learner):
             od_wait=patience(float(params["learning_rate"] or 1)),
             use_best_model=True,
             cat_features=list(data.categorical) or None,
-            ignored_features=list(data.minor) or None,
+            ignored_features=[*data.minor, *data.places] or None,
             random_seed=seed,
             thread_count=threads,
             allow_writing_files=False,

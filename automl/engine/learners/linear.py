@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import Any
 
 from automl.engine.learners.base import Cost, Fit, Learner
@@ -22,12 +23,28 @@ from automl.engine.trial import Params, TaskType
 
 # Newton's method solves a system as wide as columns x classes; past this it loses to L-BFGS.
 NEWTON_WIDTH = 600
+FEW_ROWS, MANY_ROWS = 2_000, 50_000
 CATEGORIES = Choice(
     ("target", "one_hot"),
     "target",
     effect="How categories of many levels are prepared: target puts the target's mean in place of a level; "
     "one_hot gives every level a weight of its own, which tells more where there are rows enough for each.",
 )
+TEXTS = Choice(
+    ("pairs", "words", "components"),
+    "pairs",
+    effect="What of texts has a weight: words is each word, pairs also each two that are neighbours, which "
+    "tells more and needs more rows, components a few hundred sums of words.",
+    # To set weights of so many words to zero takes minutes.
+    condition={"name": "penalty", "values": ["l2"]},
+)
+# Each word and pair of all texts has a weight for each class: where that were too many, more pairs share
+# one, and at last there are none.
+MOST_WEIGHTS, MOST_BUCKETS, LEAST_BUCKETS = 400_000, 1 << 15, 1 << 12
+# A word takes half as long as a cell of other columns, and a pair as well.
+WORD_SHARE = 0.5
+# L-BFGS goes over all of them in each of its steps, and remembers ten.
+WEIGHT_SECONDS, WEIGHT_BYTES = 1e-6, 250
 
 
 class Linear(Learner):
@@ -42,6 +59,7 @@ class Linear(Learner):
 
     def dials(self, data: DataProfile) -> Space:
         many = max(data.cardinalities, default=0) > ONE_HOT_LEVELS
+        has_words = bool(data.texts and _buckets(data))
         return Space(
             {
                 **({"categories": CATEGORIES} if many else {}),
@@ -51,10 +69,11 @@ class Linear(Learner):
                     effect="How weights are kept small: l2 shrinks all of them, elasticnet also sets useless "
                     "ones to zero and takes longer.",
                 ),
+                **({"texts": TEXTS} if has_words else {}),
                 "strength": Float(
                     1e-5,
                     10.0,
-                    1e-4 if data.rows > 2_000 else 1e-2,
+                    _usual_strength(data, has_words=has_words),
                     log=True,
                     effect="How strongly weights are pulled to zero, per row: higher gives a simpler model, "
                     "too high ignores the data, too low overfits wide tables.",
@@ -72,11 +91,19 @@ class Linear(Learner):
 
     def portfolio(self, data: DataProfile) -> list[Params]:
         space = self.space(data)
-        strong = 1e-3 if data.rows > 2_000 else 3e-2
+        strong = 1e-3 if data.rows > FEW_ROWS else 3e-2
         configurations: list[dict[str, Any]] = [{"numeric": "splines", "strength": strong}]
+        has_words = "texts" in space.dimensions
+        if has_words:
+            configurations[:0] = [{"texts": "words"}, {"texts": "components", "strength": strong}]
         if "categories" in space.dimensions:
+            weak = 1e-5 if data.rows > FEW_ROWS else 1e-3
             configurations.insert(
-                0, {"categories": "one_hot", "strength": 1e-5 if data.rows > 2_000 else 1e-3}
+                0,
+                {
+                    "categories": "one_hot",
+                    "strength": _usual_strength(data, has_words=True) if has_words else weak,
+                },
             )
         if data.rows * dense_width(data, "standard") <= 5_000_000:
             configurations.append(
@@ -87,10 +114,14 @@ class Linear(Learner):
 
     def cost(self, data: DataProfile, params: Params) -> Cost:
         how, elastic = str(params["numeric"]), params["penalty"] == "elasticnet"
+        if _tells_words(params):
+            data = replace(data, numeric=data.numeric - len(data.words), words=())
         if _is_sparse(params):
-            cells = sparse_cells(data, how)
+            cells = sparse_cells(data, how) + _word_cells(data, params)
             steps = 2e-6 if data.classes and elastic else 6e-7 if data.classes or elastic else 2e-7
-            return Cost(0.02 + dense_seconds(data, how) + cells * class_trees(data) * steps, cells * 40)
+            weights = _word_weights(data, params)
+            seconds = 0.02 + dense_seconds(data, how) + cells * class_trees(data) * steps
+            return Cost(seconds + weights * WEIGHT_SECONDS, cells * 40 + weights * WEIGHT_BYTES)
         width = dense_width(data, how)
         outputs = class_trees(data)
         cells = data.rows * width
@@ -107,8 +138,13 @@ class Linear(Learner):
         return Cost(0.01 + dense_seconds(data, how) + solving, cells * 24)
 
     def preprocess(self, data: DataProfile, params: Params) -> Any | None:
-        make = sparse_matrix if _is_sparse(params) else dense_matrix
-        return make(data, str(params["numeric"]))
+        make = sparse_matrix if params.get("categories") == "one_hot" else dense_matrix
+        if not _tells_words(params):
+            return make(data, str(params["numeric"]))
+        from automl.engine.inference.word_weights import WithWords
+
+        columns = make(data, str(params["numeric"]), components=False)
+        return WithWords(columns, data.texts, _buckets(data) if params["texts"] == "pairs" else 0)
 
     def build(self, data: DataProfile, params: Params, *, seed: int, threads: int) -> Any:
         from sklearn.linear_model import ElasticNet, LogisticRegression, Ridge
@@ -168,16 +204,56 @@ class Linear(Learner):
             from sklearn.preprocessing import StandardScaler
 
             total = total * StandardScaler(with_mean=False).fit(X).scale_
-        order = total.argsort()[::-1][:200]
+        # Many words of a text that weigh little weigh much together.
+        order = total.argsort()[::-1][: 200 if X is None else None]
         return {
             "coefficients": list(estimator.coef_.shape),
             "nonzero": int((weights > 1e-12).sum()),
-            "largest": [[int(i), float(f"{total[i]:.5g}")] for i in order],
+            "largest": [
+                [place, float(f"{weight:.5g}")]
+                for place, weight in zip(order.tolist(), total[order].tolist(), strict=True)
+            ],
         }
 
 
+def _usual_strength(data: DataProfile, *, has_words: bool) -> float:
+    if not has_words:
+        return 1e-4 if data.rows > FEW_ROWS else 1e-2
+    return 3e-3 if data.rows <= FEW_ROWS else 3e-4 if data.rows <= MANY_ROWS else 1e-4
+
+
 def _is_sparse(params: Params) -> bool:
-    return params.get("categories") == "one_hot"
+    return params.get("categories") == "one_hot" or _tells_words(params)
+
+
+def _tells_words(params: Params) -> bool:
+    return params.get("texts") in ("words", "pairs")
+
+
+def _buckets(data: DataProfile) -> int:
+    """How many weights the pairs of a text share for each class, a power of two; 0 for too many."""
+    found = MOST_BUCKETS
+    while found >= LEAST_BUCKETS and _width(data, found) * class_trees(data) > MOST_WEIGHTS:
+        found //= 2
+    return found if found >= LEAST_BUCKETS else 0
+
+
+def _width(data: DataProfile, buckets: int) -> int:
+    """How many inputs words and pairs are."""
+    return sum(words + buckets for _, _, words in data.texts)
+
+
+def _word_weights(data: DataProfile, params: Params) -> int:
+    """How many weights words and pairs have together."""
+    if not _tells_words(params):
+        return 0
+    return _width(data, _buckets(data) if params["texts"] == "pairs" else 0) * class_trees(data)
+
+
+def _word_cells(data: DataProfile, params: Params) -> int:
+    """Estimate how many cells words and pairs fill."""
+    blocks = {"pairs": 2, "words": 1}.get(str(params.get("texts")), 0)
+    return int(blocks * WORD_SHARE * data.filled * data.rows * len(data.places))
 
 
 def target_scaled(regressor: Any) -> Any:

@@ -38,8 +38,8 @@ def split_categories(data: DataProfile, limit: int) -> tuple[list[int], list[int
 
 def numeric_columns(data: DataProfile) -> list[int]:
     """Give the positions of the columns that are numbers."""
-    taken = set(data.categorical)
-    return [column for column in range(data.columns) if column not in taken]
+    taken = {*data.categorical, *data.places}
+    return [column for column in range(data.columns + len(data.places)) if column not in taken]
 
 
 def plain_numbers(data: DataProfile) -> list[int]:
@@ -135,7 +135,7 @@ def _numeric_steps(how: str, rows: int) -> list[Any]:
     return [impute, StandardScaler()]
 
 
-def dense_matrix(data: DataProfile, how: str) -> Any:
+def dense_matrix(data: DataProfile, how: str, *, components: bool = True) -> Any:
     """Prepare X for models that add up their inputs: no missing cell, alike scales, levels as columns.
 
     Parameters
@@ -143,13 +143,15 @@ def dense_matrix(data: DataProfile, how: str) -> Any:
     data : DataProfile
     how : {"standard", "quantile", "splines"}
         How numbers are prepared, see `numeric_dial`.
+    components : bool
+        With components of texts.
     """
-    return _added_up(data, how, one_hot_levels=ONE_HOT_LEVELS)
+    return _added_up(data, how, one_hot_levels=ONE_HOT_LEVELS, components=components)
 
 
-def sparse_matrix(data: DataProfile, how: str) -> Any:
+def sparse_matrix(data: DataProfile, how: str, *, components: bool = True) -> Any:
     """Prepare X as `dense_matrix` does, but with a column for each level however many there are; sparse."""
-    return _added_up(data, how, one_hot_levels=max(data.cardinalities, default=0))
+    return _added_up(data, how, one_hot_levels=max(data.cardinalities, default=0), components=components)
 
 
 def sparse_cells(data: DataProfile, how: str) -> int:
@@ -162,7 +164,7 @@ def _numbers_width(data: DataProfile, how: str) -> int:
     return (data.numeric - len(data.words)) * bends + len(data.words)
 
 
-def _added_up(data: DataProfile, how: str, *, one_hot_levels: int) -> Any:
+def _added_up(data: DataProfile, how: str, *, one_hot_levels: int, components: bool) -> Any:
     is_sparse = one_hot_levels > ONE_HOT_LEVELS
     from sklearn.compose import ColumnTransformer
     from sklearn.impute import MissingIndicator
@@ -177,7 +179,7 @@ def _added_up(data: DataProfile, how: str, *, one_hot_levels: int) -> Any:
     if numeric and data.missing_share > 0:
         # error_on_new: a column may have its first missing cell in the validation part.
         steps.append(("missing", MissingIndicator(features="missing-only", error_on_new=False), numeric))
-    if data.words:
+    if data.words and components:
         # Each on a scale of its own, those that say little would count as much as those that say most.
         steps.append(("words", StandardScaler(with_std=False), list(data.words)))
     if low:

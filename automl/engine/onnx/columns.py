@@ -74,7 +74,7 @@ def add_columns(graph: Graph, encoder: Encoder) -> str:
                     "graph gives to the last digit; start the experiment again"
                 )
             texts = encoder.texts[column["text"]]
-            block, count = add_text(graph, input_name(column["name"]), texts, column["decimals"])
+            block, count = add_text(graph, input_name(column["name"]), texts, column)
         else:
             block, count = _category(graph, column, encoder), 1
         blocks.append(block)

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from automl.engine.inference import FittedModel
+from automl.engine.inference.word_weights import parted
 from automl.engine.onnx.features import Inputs, code_tables
 from automl.engine.onnx.graph import DOUBLE, FLOAT, Unsupported
 from automl.engine.onnx.scaling import Spread, add_numbers
+from automl.engine.onnx.words import add_words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -88,10 +90,12 @@ class _First:
     ) -> None:
         self.inputs = inputs
         self.graph = inputs.graph
-        self.steps = [_steps(model.preprocess) for model in models]
+        made = [parted(model.preprocess) for model in models]
+        self.told = [told for _, told in made]
+        self.steps = [_steps(columns) for columns, _ in made]
         self.weights = [np.asarray(fold.weights[0], dtype=np.float64) for fold in folds]
         self.biases = [np.asarray(fold.biases[0], dtype=np.float64) for fold in folds]
-        self.slices = [getattr(model.preprocess, "output_indices_", {}) for model in models]
+        self.slices = [getattr(columns, "output_indices_", {}) for columns, _ in made]
         self.kind = kind
 
     def add(self) -> str:
@@ -114,6 +118,9 @@ class _First:
             parts.append(self._words())
         if "one_hot" in self.steps[0]:
             parts.append(self._one_hot())
+        if self.told[0] is not None:
+            tables = [told for told in self.told if told is not None]
+            parts.append(graph.cast(add_words(self.inputs, tables, self.weights), self.kind))
         total = parts[0]
         for part in parts[1:]:
             total = graph.add("Add", total, part)

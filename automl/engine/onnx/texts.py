@@ -7,15 +7,17 @@ many words a reader counts.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from automl.engine.onnx.graph import DOUBLE, FLOAT, Graph, Unsupported
+from automl.engine.inference.words import PADDING
+from automl.engine.onnx.graph import DOUBLE, FLOAT, ML, Graph, Unsupported
 
 
-def add_text(graph: Graph, name: str, pipeline: Any, decimals: int) -> tuple[str, int]:
-    """Add the components of a text, its length, and its number of words; and how many columns that is.
+def add_text(graph: Graph, name: str, pipeline: Any, column: Mapping[str, Any]) -> tuple[str, int]:
+    """Add the components of a text, its length, its number of words, its words; and how many columns that is.
 
     As the encoder does, it reckons with 64 bits and rounds, so that both come to the same numbers.
     """
@@ -46,9 +48,29 @@ def add_text(graph: Graph, name: str, pipeline: Any, decimals: int) -> tuple[str
     is_empty = graph.add("Equal", length, nothing)
     normed = graph.add("Div", weighted, graph.add("Where", is_empty, one, length))
     found = graph.add("MatMul", normed, graph.constant(components.components_.T, np.float64))
-    digits = graph.constant(10.0**decimals, np.float64)
+    digits = graph.constant(10.0 ** column["decimals"], np.float64)
     rounded = graph.add("Div", graph.add("Round", graph.add("Mul", found, digits)), digits)
-    return graph.concat([graph.cast(rounded, FLOAT), graph.cast(figures, FLOAT)]), components.n_components + 2
+    blocks = [graph.cast(rounded, FLOAT), graph.cast(figures, FLOAT)]
+    slots = column.get("places", 0)
+    if slots:
+        blocks.append(_places(graph, own, vocabulary, slots))
+    return graph.concat(blocks), components.n_components + 2 + slots
+
+
+def _places(graph: Graph, own: str, vocabulary: Sequence[str], slots: int) -> str:
+    """The places of the first words in the vocabulary, as `places_of_words` gives them."""
+    places = graph.add(
+        "LabelEncoder",
+        own,
+        domain=ML,
+        keys_strings=[*vocabulary, ""],
+        values_floats=[*map(float, range(len(vocabulary))), float(PADDING)],
+        default_float=float(len(vocabulary)),
+    )
+    padding = graph.constant(PADDING, np.float32)
+    wide = graph.add("Pad", places, graph.constant([0, 0, 0, slots], np.int64), padding)
+    ends = (graph.constant([value], np.int64) for value in (0, slots, 1))
+    return graph.add("Slice", wide, *ends)
 
 
 def _split(graph: Graph, name: str) -> tuple[str, str]:

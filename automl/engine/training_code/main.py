@@ -33,18 +33,20 @@ def split(names):
     }
 '''
 WORDS = f'''
-def component(name):
-    """Which component of a text a column is; 0 for others."""
-    column, _, number = name.rpartition(": words ")
+def part(name, kind):
+    """Which of a text's "words" or "place"s a column is; 0 for others."""
+    column, _, number = name.rpartition(f": {{kind}} ")
     return int(number) if number.isdigit() and name not in COLUMNS and COLUMNS.get(column) == "text" else 0
 
 
 def split_words(at, names):
     """Numbers without components of texts, those, and what trees leave out and split by."""
-    at["plain"] = [place for place in at["numeric"] if not component(names[place])]
-    at["words"] = [place for place in at["numeric"] if component(names[place])]
-    at["minor"] = [place for place in at["numeric"] if component(names[place]) > {TEXT_COMPONENTS}]
-    at["kept"] = [place for place in at["numeric"] if component(names[place]) <= {TEXT_COMPONENTS}]
+    at["places"] = [place for place in at["numeric"] if part(names[place], "place")]
+    at["numeric"] = [place for place in at["numeric"] if not part(names[place], "place")]
+    at["plain"] = [place for place in at["numeric"] if not part(names[place], "words")]
+    at["words"] = [place for place in at["numeric"] if part(names[place], "words")]
+    at["minor"] = [place for place in at["numeric"] if part(names[place], "words") > {TEXT_COMPONENTS}]
+    at["kept"] = [place for place in at["numeric"] if part(names[place], "words") <= {TEXT_COMPONENTS}]
     return at
 '''
 AS_FRAME = '''

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +14,7 @@ import numpy as np
 
 from automl.engine.evaluation import Fitting
 from automl.engine.glossary import guide
+from automl.engine.inference.word_weights import WithWords, parted
 from automl.engine.learners import Learner, get_learner
 from automl.engine.learners.preprocessing import numeric_columns, plain_numbers, tree_numbers
 from automl.engine.metrics import METRICS
@@ -66,6 +69,10 @@ def training_script(subject: Subject, prepared: Prepared, schema: Mapping[str, A
     if subject.fitting.get("training", 1) != learner.training:
         return None
     bases = subject.fitting.get("bases", [])
+    names = [feature["name"] for feature in prepared.meta["features"]]
+    if len(set(names)) < len(names):
+        # A column is called as a part of another one is, and parts go by their names.
+        return None
     if bases and (np.asarray(prepared.folds) < 0).any():
         # Of rows that only train nothing is predicted out of fold.
         return None
@@ -78,7 +85,7 @@ def training_script(subject: Subject, prepared: Prepared, schema: Mapping[str, A
         # The source that it would hold was not installed.
         return None
     own = {name: value for name, value in params.items() if name != "target"}
-    transformer = learner.preprocess(prepared.profile, own)
+    transformer, _ = parted(learner.preprocess(prepared.profile, own))
     if recipe is None or not (transformer is None or hasattr(transformer, "transformers")):
         return None
     return _Script(subject, prepared, schema, learner, params, recipe, late).text()
@@ -102,7 +109,7 @@ class _Script:
         self.recipe, self.late = recipe, late
         self.data = prepared.profile
         self.own = {name: value for name, value in self.params.items() if name != "target"}
-        self.transformer = learner.preprocess(self.data, self.own)
+        self.transformer, self.words = parted(learner.preprocess(self.data, self.own))
         self.metric = METRICS[subject.fitting["metric"]]
         self.table = table.table_of(schema)
         self.target = str(schema["target"])
@@ -123,6 +130,7 @@ class _Script:
             folds.BY_CLASS if self.data.classes else folds.BY_RANK,
             *self._split(),
             *self.recipe.functions,
+            *([inspect.getsource(WithWords)] if self.words is not None else []),
             fit,
             *main.parts(self._facts(target)),
         ]
@@ -143,6 +151,8 @@ class _Script:
             names |= {self.data.words: 'at["words"]', tuple(plain_numbers(self.data)): 'at["plain"]'}
         if self.data.minor:
             names |= {self.data.minor: 'at["minor"]', tuple(kept): 'at["kept"]'}
+            if self.data.places:
+                names[self.data.minor + self.data.places] = 'at["minor"] + at["places"]'
             names[tuple(kept + codes)] = 'at["kept"] + at["categories"]'
         names |= {tuple(codes): 'at["categories"]', tuple(numeric): 'at["numeric"]'}
         names[tuple(numeric + codes)] = 'at["numeric"] + at["categories"]'
@@ -200,7 +210,14 @@ class _Script:
                 modules.setdefault(module, set()).update(used)
         if self.bases:
             modules.setdefault("importlib", set()).add("import_module")
-        plain = ["import math", "import sys"] if "math." in body else ["import sys"]
+        if "sparse." in body:
+            modules.setdefault("scipy", set()).add("sparse")
+        typed = {"collections.abc": "Sequence", "typing": "Any"}
+        for module, name in typed.items():
+            if re.search(rf": {name}\b", body):
+                modules.setdefault(module, set()).add(name)
+        whole = [name for name in ("math", "re") if re.search(rf"\b{name}\.", body)]
+        plain = [f"import {name}" for name in sorted([*whole, "sys"])]
         own = {module: modules.pop(module) for module in [*modules] if _is_standard(module)}
         aliases = ["import numpy as np", "import pandas as pd"]
         aliases += ["import pyarrow.parquet as pq"] if "pq." in body else []
@@ -301,7 +318,17 @@ class _Script:
             told.append(("", Call("", [("", name, ""), ("", made, ""), ("", columns, "")]), ""))
         others = [argument for argument in call.arguments if argument[0] != "transformers"]
         whole = Call(call.name, [("", Call("", told, "[]"), ""), *others])
-        return [*lines, f"    preprocess = {layout(whole, 1, before=len('preprocess = '))}"]
+        lines.append(f"    preprocess = {layout(whole, 1, before=len('preprocess = '))}")
+        if self.words is not None:
+            texts = Call("", [("", literal(text), "") for text in self.words["texts"]], "[]")
+            made = Call(
+                "WithWords", [("", "preprocess", ""), ("", texts, ""), ("", repr(self.words["buckets"]), "")]
+            )
+            lines += [
+                "    # Of each text: the column of its first word, how many there are, how many are known.",
+                f"    preprocess = {layout(made, 1, before=len('preprocess = '))}",
+            ]
+        return lines
 
     def _estimator(self, with_rounds: bool) -> Call:
         own = self.own

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from automl.engine.inference import words
 from automl.engine.preparation import (
     COMPONENT_WORDS,
     LEAST_SINGULAR,
@@ -77,34 +79,41 @@ def date_parts(cells, date_format, parts):
     return {part: found[part].to_numpy(dtype=float, na_value=np.nan) for part in parts}
 """
 WORDS = f'''
-def word_parts(cells):
+def word_parts({{arguments}}):
     """Components of the words of each text (latent semantic analysis), and how long it is."""
     texts = cells.fillna("").astype(str)
-    sample = list(texts.sample(min(len(texts), {TEXT_ROWS:_}), random_state=SEED))
+    told = texts{{lengths}}
+    sample = list(told.sample(min(len(told), {TEXT_ROWS:_}), random_state=SEED))
     settings = {{"min_df": max(2, len(sample) // 2000), "max_features": {TEXT_WORDS:_}, "sublinear_tf": True}}
     words = TfidfVectorizer(**settings)
     weights = words.fit_transform(sample)
     width = weights.shape[1]
     count = {{count}}
     components = TruncatedSVD(min(count, width - 1), random_state=SEED).fit(weights)
-    told = components.singular_values_ > {LEAST_SINGULAR} * components.singular_values_[0]
-    told = max(int(told.sum()), 1)
-    components.components_ = components.components_[:told]{{scale}}
-    found = np.round(components.transform(words.transform(list(texts))), {TEXT_DECIMALS})
+    strong = components.singular_values_ > {LEAST_SINGULAR} * components.singular_values_[0]
+    count = max(int(strong.sum()), 1)
+    components.components_ = components.components_[:count]{{scale}}
+    found = np.round(components.transform(words.transform(list(told))), {TEXT_DECIMALS})
     parts = {{f"words {{place + 1}}": values for place, values in enumerate(found.T)}}
-    return {{**parts, "length": texts.str.len(), "words": texts.str.count(" ") + 1}}
+    parts |= {{"length": texts.str.len(), "words": texts.str.count(" ") + 1}}{{places}}
+    return parts
 '''
+# Experiments of before words were told one by one do not tell how long numbers are.
+LENGTHS = ".map(with_lengths)"
+PLACES = """
+    found = places_of_words(list(told), words, slots)
+    parts |= {f"place {place + 1}": values for place, values in enumerate(found.T)}"""
 # Experiments of before texts had many components have few, each on a scale of its own.
 FEW_WORDS = f"{TEXT_COMPONENTS}"
 MANY_WORDS = f"max({TEXT_COMPONENTS}, min({{most}}, width // {COMPONENT_WORDS}))"
 SCALE = f"""
     # The first on the scale of other numbers, the others as much smaller as they are.
-    spread = np.sqrt(components.explained_variance_[: min({TEXT_COMPONENTS}, told)].mean())
+    spread = np.sqrt(components.explained_variance_[: min({TEXT_COMPONENTS}, count)].mean())
     components.components_ /= spread if spread > {LEAST_SINGULAR} else 1.0"""
 STEPS = {
     "number": "found = {name: numbers(cells)}",
     "date": 'found = {f"{name}: {part}": values for part, values in date_parts(cells, *DATES[name]).items()}',
-    "text": 'found = {f"{name}: {part}": values for part, values in word_parts(cells).items()}',
+    "text": 'found = {f"{name}: {part}": values for part, values in word_parts({arguments}).items()}',
 }
 PREPARE = '''
 def prepare(table):
@@ -133,6 +142,8 @@ class Table:
         Of columns of dates: the format and the parts.
     components : int or None
         How many there may be of a text; None for experiments of before there were many.
+    places : mapping or None
+        How many words of each text are told one by one; None for experiments of before any were.
     """
 
     columns: Mapping[str, str]
@@ -141,6 +152,12 @@ class Table:
     dialect: Mapping[str, Any]
     decimal: str
     components: int | None = None
+    places: Mapping[str, int] | None = None
+
+    @property
+    def tells_words(self) -> bool:
+        """Whether words of any text are told one by one."""
+        return self.places is not None and any(self.places.values())
 
     @property
     def writings(self) -> list[str]:
@@ -167,7 +184,8 @@ def table_of(schema: Mapping[str, Any]) -> Table:
     missing = [mark for mark in MISSING_MARKS if mark not in levels]
     dialect, decimal = schema.get("dialect") or {}, schema.get("decimal", ".")
     components = next((each["components"] for each in schema["columns"] if "components" in each), None)
-    return Table(columns, dates, missing, dialect, decimal, components)
+    told = {each["name"]: each["places"] for each in schema["columns"] if "places" in each}
+    return Table(columns, dates, missing, dialect, decimal, components, told or None)
 
 
 def written(levels: Sequence[Any]) -> str:
@@ -191,6 +209,9 @@ def columns_source(table: Table) -> list[str]:
     lines = _dict("COLUMNS", {name: literal(kind) for name, kind in table.columns.items()})
     if table.dates:
         lines += _dict("DATES", {name: literal(how) for name, how in table.dates.items()})
+    if table.tells_words:
+        lines += ["# How many words of a text are told one by one."]
+        lines += _dict("SLOTS", {name: literal(count) for name, count in (table.places or {}).items()})
     return lines
 
 
@@ -235,8 +256,25 @@ def prepare_source(table: Table, *, target: str) -> list[str]:
     if "text" in kinds:
         is_old = table.components is None
         count = FEW_WORDS if is_old else MANY_WORDS.replace("{most}", str(table.components))
-        parts.append(WORDS.replace("{count}", count).replace("{scale}", "" if is_old else SCALE))
+        if table.places is not None:
+            parts.append(words_source(told=table.tells_words))
+        parts.append(
+            WORDS.replace("{count}", count)
+            .replace("{scale}", "" if is_old else SCALE)
+            .replace("{arguments}", "cells, slots" if table.tells_words else "cells")
+            .replace("{lengths}", "" if table.places is None else LENGTHS)
+            .replace("{places}", PLACES if table.tells_words else "")
+        )
     return [*parts, _prepare(table)]
+
+
+def words_source(*, told: bool) -> str:
+    """The functions of `automl.engine.inference.words` that prepare texts, perhaps word by word."""
+    source = inspect.getsource(words)
+    if told:
+        return source[source.index("NUMBER =") :]
+    constant = next(line for line in source.splitlines() if line.startswith("NUMBER ="))
+    return f"{constant}\n\n\n{inspect.getsource(words.with_lengths)}"
 
 
 def _levels(writings: Sequence[str]) -> list[str]:
@@ -252,7 +290,12 @@ def _levels(writings: Sequence[str]) -> list[str]:
 
 def _prepare(table: Table) -> str:
     kinds = set(table.columns.values())
-    branches = [(f'kind == "{kind}"', line) for kind, line in STEPS.items() if kind in kinds]
+    arguments = "cells, SLOTS[name]" if table.tells_words else "cells"
+    branches = [
+        (f'kind == "{kind}"', line.replace("{arguments}", arguments))
+        for kind, line in STEPS.items()
+        if kind in kinds
+    ]
     if table.writings:
         how = "kind" if len(table.writings) > 1 else ""
         branches.append(("", f"found = {{name: codes(cells{', ' if how else ''}{how})}}"))
