@@ -40,7 +40,7 @@ from automl.engine.model_file import skops_bytes
 from automl.engine.preparation import Prepared, encode_target, open_prepared
 from automl.engine.reading import check_table, read_frame
 from automl.engine.sealing import seal_of, sync_folder
-from automl.engine.slimming import halve_weights, slim
+from automl.engine.slimming import halve_weights, slim, slim_columns
 from automl.engine.stacking import name_of
 from automl.engine.training_code.script import scripts
 from automl.engine.trial import TaskType
@@ -84,6 +84,7 @@ def package(args: Mapping[str, Any]) -> dict[str, Any]:
     members = read_members(args["members"])
     for fitted in {id(fitted): fitted for member in _parts(members) for fitted in member.models}.values():
         slim(fitted.estimator)
+        slim_columns(fitted.preprocess)
         if parted(fitted.preprocess)[1] is not None:
             halve_weights(fitted.estimator)
     places, oof, temperature = as_packaged(prepared, args["members"])

@@ -1,8 +1,8 @@
-"""Takes from fitted models what a bundle need not hold, so that it is small.
+"""Takes from fitted models what a bundle need not hold, so that it is small and soon written.
 
 A LightGBM loses what only reports need, as other libraries' trees do when they become columns, see
-`automl.engine.joining`: what remains predicts the same, bit by bit. Weights of thousands of words lose half
-their digits, and with them predictions those past the sixth.
+`automl.engine.joining`, and positions of columns become arrays: what remains predicts the same, bit by bit.
+Weights of thousands of words lose half their digits, and with them predictions those past the sixth.
 """
 
 from __future__ import annotations
@@ -22,11 +22,17 @@ REPORTS = (
     "internal_weight=",
     "internal_count=",
 )
+# Lists of numbers, each of which would be stored as an array of its own.
+CATBOOST_REPORTS = ("_prediction_values_change", "_loss_value_change")
 TREE, LAST = "\nTree=", "\nend of trees\n"
 
 
 def slim(estimator: Any) -> None:
     """Keep, in place, the rounds that predict, and of their trees what is needed for that."""
+    if type(estimator).__name__.startswith("CatBoost"):
+        for name in CATBOOST_REPORTS:
+            if isinstance(found := getattr(estimator, name, None), list):
+                setattr(estimator, name, np.asarray(found))
     if not type(estimator).__name__.startswith("LGBM"):
         return
     import lightgbm
@@ -43,6 +49,29 @@ def slim(estimator: Any) -> None:
 def halve_weights(estimator: Any) -> None:
     """Keep, in place, 32 bits of the weights that a linear model has for words."""
     estimator.coef_ = estimator.coef_.astype(np.float32)
+
+
+def slim_columns(preprocess: Any) -> None:
+    """Keep, in place, the positions of columns as arrays: a stored list has an entry for each of them.
+
+    Parameters
+    ----------
+    preprocess : transformer or None
+        A fitted ColumnTransformer; what else there is stays as it is.
+    """
+    columns = getattr(preprocess, "columns", preprocess)  # of one with words, see `inference.word_weights`
+    if type(columns).__name__ != "ColumnTransformer":
+        return
+    for name in ("transformers", "transformers_"):
+        steps = getattr(columns, name)
+        setattr(columns, name, [(step, made, np.asarray(places, dtype=int)) for step, made, places in steps])
+    columns._columns = [np.asarray(places, dtype=int) for places in columns._columns]
+    indices = columns._transformer_to_input_indices
+    columns._transformer_to_input_indices = {
+        name: np.asarray(places, dtype=int) for name, places in indices.items()
+    }
+    name, made, places = columns._remainder
+    columns._remainder = (name, made, np.asarray(places, dtype=int))
 
 
 def _state(booster: Any, text: str) -> dict[str, Any]:
