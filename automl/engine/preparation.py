@@ -281,10 +281,12 @@ def _schema(request: Request, frame: pd.DataFrame) -> tuple[dict[str, Any], list
         elif kind is ColumnKind.DATETIME:
             column |= _date_parts(values, found.get("datetime_format"))
         elif kind is ColumnKind.TEXT:
-            transformer = _fit_text(values, request.seed, most)
+            sample = values.sample(min(len(values), TEXT_ROWS), random_state=request.seed)
+            told = [with_lengths(text) for text in clean_texts(sample)]
+            transformer = _fit_text(told, request.seed, most)
             if transformer is None:
                 continue
-            places = _places(values, transformer, request.seed, PLACES_CELLS // len(frame) // count)
+            places = _places(told, transformer, PLACES_CELLS // len(frame) // count)
             column |= {"text": len(texts), "decimals": TEXT_DECIMALS, "components": most, "places": places}
             texts.append(transformer)
         columns.append(column)
@@ -324,14 +326,12 @@ def _date_parts(values: pd.Series, date_format: str | None) -> dict[str, Any]:
     return {"format": date_format, "parts": parts}
 
 
-def _fit_text(values: pd.Series, seed: int, most: int) -> Any | None:
+def _fit_text(texts: Sequence[str], seed: int, most: int) -> Any | None:
     """Words to components, if there is room for `most`; None where there are not enough words."""
     from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.pipeline import make_pipeline
 
-    sample = values.sample(min(len(values), TEXT_ROWS), random_state=seed)
-    texts = [with_lengths(text) for text in clean_texts(sample)]
     words = TfidfVectorizer(min_df=max(2, len(texts) // 2000), max_features=TEXT_WORDS, sublinear_tf=True)
     try:
         weights = words.fit_transform(texts)
@@ -353,13 +353,12 @@ def _fit_text(values: pd.Series, seed: int, most: int) -> Any | None:
     return make_pipeline(words, components)
 
 
-def _places(values: pd.Series, transformer: Any, seed: int, room: int) -> int:
+def _places(texts: Sequence[str], transformer: Any, room: int) -> int:
     """How many words of each text are told one by one; 0 where there are few, or no room."""
     if transformer[-1].n_components <= TEXT_COMPONENTS:
         return 0
     words_of = transformer[0].build_analyzer()
-    sample = values.sample(min(len(values), TEXT_ROWS), random_state=seed)
-    lengths = [len(words_of(with_lengths(text))) for text in clean_texts(sample)]
+    lengths = [len(words_of(text)) for text in texts]
     found = min(int(np.quantile(lengths, 1 - CUT_SHARE, method="higher")), MOST_PLACES, room)
     return found if found >= LEAST_PLACES else 0
 

@@ -284,6 +284,7 @@ def test_a_model_of_many_weights_is_not_asked_to_set_them_to_zero(tmp_path):
 def test_a_graph_weighs_words_as_the_model_does(tmp_path, monkeypatch, target, texts):
     monkeypatch.setattr("automl.engine.preparation.MOST_PLACES", 10)
     frame = stories(600, 700).assign(other=stories(600, 500)["story"].sample(frac=1, random_state=0).values)
+    frame.loc[::5, "story"] = "57 " + frame["story"]
     prepared(tmp_path, frame, target)
     found = open_prepared(tmp_path / "prepared")
     schema = json.loads((tmp_path / "prepared" / "schema.json").read_text())

@@ -74,11 +74,7 @@ class OnnxModel(Model):
             _Column(name, column, self.encoder)
             for name, column in zip(names, _in_order(schema, names), strict=True)
         ]
-        self._with_lengths = {
-            name
-            for name, column in zip(names, _in_order(schema, names), strict=True)
-            if tells_lengths(column)
-        }
+        self._with_lengths = {column.input for column in self._columns if column.tells_lengths}
 
     @property
     def _most_rows(self) -> int:
@@ -170,6 +166,7 @@ class _Column:
         self._encoder = encoder
         self._kind: str = column["kind"]
         self._is_plain = encoder.schema.get("decimal") != ","
+        self.tells_lengths = tells_lengths(column)
         self._is_iso = column.get("format") in (None, "ISO8601")
 
     def values(self, series: pd.Series) -> np.ndarray[Any, Any] | list[str]:

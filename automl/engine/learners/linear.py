@@ -193,7 +193,10 @@ class Linear(Learner):
             # The limits on iterations are meant: the last ones move the score in the fifth digit.
             warnings.simplefilter("ignore", ConvergenceWarning)
             estimator.fit(X, y)
-        return Fit(estimator, learned=self.learned(estimator, X if data.words else None))
+        return Fit(estimator)
+
+    def describe(self, fit: Fit, X: Any, y: Any, *, data: DataProfile) -> None:
+        fit.learned = self.learned(fit.estimator, X if data.words else None)
 
     def learned(self, estimator: Any, X: Any | None = None) -> dict[str, Any]:
         """What training found; inputs that are not on one scale are weighed by their spread in X."""

@@ -26,27 +26,10 @@ def add_text(graph: Graph, name: str, pipeline: Any, column: Mapping[str, Any]) 
         raise Unsupported("its way to weigh the words of a text is not known")
     own, figures = _split(graph, name)
     vocabulary = [str(word) for word in words.get_feature_names_out()]
-    counts = graph.add(
-        "TfIdfVectorizer",
-        own,
-        mode="TF",
-        max_gram_length=1,
-        min_gram_length=1,
-        max_skip_count=0,
-        ngram_counts=[0],
-        ngram_indexes=np.arange(len(vocabulary), dtype=np.int64),
-        pool_strings=vocabulary,
-    )
-    counts = graph.cast(counts, DOUBLE)
-    one, nothing = graph.constant(1.0, np.float64), graph.constant(0.0, np.float64)
-    # The logarithm of nothing would be endless.
-    logs = graph.add("Add", graph.add("Log", graph.add("Max", counts, one)), one)
-    is_there = graph.add("Greater", counts, nothing)
+    logs = count_logs(graph, own, len(vocabulary), pool_strings=vocabulary)
     weighted = graph.add("Mul", logs, graph.constant(words.idf_, np.float64))
-    weighted = graph.add("Where", is_there, weighted, nothing)
     length = graph.add("ReduceL2", weighted, graph.constant([1], np.int64), keepdims=1)
-    is_empty = graph.add("Equal", length, nothing)
-    normed = graph.add("Div", weighted, graph.add("Where", is_empty, one, length))
+    normed = graph.add("Div", weighted, nonzero(graph, length))
     found = graph.add("MatMul", normed, graph.constant(components.components_.T, np.float64))
     digits = graph.constant(10.0 ** column["decimals"], np.float64)
     rounded = graph.add("Div", graph.add("Round", graph.add("Mul", found, digits)), digits)
@@ -55,6 +38,41 @@ def add_text(graph: Graph, name: str, pipeline: Any, column: Mapping[str, Any]) 
     if slots:
         blocks.append(_places(graph, own, vocabulary, slots))
     return graph.concat(blocks), components.n_components + 2 + slots
+
+
+def count_logs(graph: Graph, words: str, known: int, **pool: Any) -> str:
+    """Add one more than the logarithm of how often each known word is in a row, 0 where it is not: float64.
+
+    Parameters
+    ----------
+    words : str
+        Rows of words, or of their numbers.
+    known : int
+    **pool
+        The words that are known, in order: `pool_strings` or `pool_int64s`.
+    """
+    counts = graph.add(
+        "TfIdfVectorizer",
+        words,
+        mode="TF",
+        max_gram_length=1,
+        min_gram_length=1,
+        max_skip_count=0,
+        ngram_counts=[0],
+        ngram_indexes=np.arange(known, dtype=np.int64),
+        **pool,
+    )
+    counts = graph.cast(counts, DOUBLE)
+    one, nothing = graph.constant(1.0, np.float64), graph.constant(0.0, np.float64)
+    # The logarithm of nothing would be endless.
+    logs = graph.add("Add", graph.add("Log", graph.add("Max", counts, one)), one)
+    return graph.add("Where", graph.add("Greater", counts, nothing), logs, nothing)
+
+
+def nonzero(graph: Graph, length: str) -> str:
+    """Give 1 for a length of 0, by which nothing can be divided."""
+    one, nothing = graph.constant(1.0, np.float64), graph.constant(0.0, np.float64)
+    return graph.add("Where", graph.add("Equal", length, nothing), one, length)
 
 
 def _places(graph: Graph, own: str, vocabulary: Sequence[str], slots: int) -> str:

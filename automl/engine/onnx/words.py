@@ -10,6 +10,7 @@ import numpy as np
 from automl.engine.inference.word_weights import WithWords
 from automl.engine.onnx.features import Inputs
 from automl.engine.onnx.graph import DOUBLE, INT64, Graph
+from automl.engine.onnx.texts import count_logs, nonzero
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -68,21 +69,7 @@ def _kind(weights: Array) -> Any:
 
 def _words(graph: Graph, places: str, sizes: tuple[int, int], tables: _Tables) -> str:
     words, _ = sizes
-    counts = graph.add(
-        "TfIdfVectorizer",
-        places,
-        mode="TF",
-        max_gram_length=1,
-        min_gram_length=1,
-        max_skip_count=0,
-        ngram_counts=[0],
-        ngram_indexes=np.arange(words, dtype=np.int64),
-        pool_int64s=np.arange(words, dtype=np.int64),
-    )
-    counts = graph.cast(counts, DOUBLE)
-    one, nothing = graph.constant(1.0, np.float64), graph.constant(0.0, np.float64)
-    logs = graph.add("Add", graph.add("Log", graph.add("Max", counts, one)), one)
-    found = graph.add("Where", graph.add("Greater", counts, nothing), logs, nothing)
+    found = count_logs(graph, places, words, pool_int64s=np.arange(words, dtype=np.int64))
     squared = graph.add("Mul", found, found)
     folds = [
         _scaled(
@@ -125,8 +112,6 @@ def _pairs(graph: Graph, places: str, sizes: tuple[int, int], tables: _Tables) -
 
 def _scaled(graph: Graph, found: str, square: str) -> str:
     """Divide by each row's length, times the scale; shape (1, rows, outputs)."""
-    one, nothing = graph.constant(1.0, np.float64), graph.constant(0.0, np.float64)
-    length = graph.add("Sqrt", square)
-    length = graph.add("Where", graph.add("Equal", length, nothing), one, length)
+    length = nonzero(graph, graph.add("Sqrt", square))
     scaled = graph.add("Div", found, graph.add("Div", length, graph.constant(WithWords.SCALE, np.float64)))
     return graph.add("Unsqueeze", scaled, graph.constant([0], np.int64))
