@@ -57,7 +57,6 @@ def blend_trials(args: Mapping[str, Any]) -> dict[str, Any]:
     truth = truth[validated]
     answer: dict[str, Any] = {"weights": {}, "powers": {}}
     answer |= dict.fromkeys(("score", "value", "score_low", "score_high"), 0.0)
-    best = metric.score(truth, predictions[0])
     chosen = predictions[0]
     if len(trials) > 1:
         found = blend(
@@ -78,7 +77,8 @@ def blend_trials(args: Mapping[str, Any]) -> dict[str, Any]:
         if good and len(weights) > 1:
             # It goes before the single trials, whose scores are those of the best of many.
             answer = {"weights": weights, "powers": powers}
-            answer |= {"score": max(metric.score_of(value), best)}
+            # The best trial's as it was told: what is kept of its predictions is rounded, and gives another.
+            answer |= {"score": max(metric.score_of(value), trials[0]["score"])}
             answer |= {"value": value, "score_low": low, "score_high": high}
             members = [trial for trial in trials if trial["id"] in weights]
             answer |= {"size": size_of(members), "predict_time": seconds_of(members)}
