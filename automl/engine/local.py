@@ -386,8 +386,8 @@ class LocalSearch:
                 "size": found["size"],
                 "hyperparameters": {},
             }
-            leads = found["score"] >= self._ranked()[0].result["score"]
-            rows.insert(0 if leads else len(rows), ensemble)
+            better = sum(trial.result["score"] > found["score"] for trial in self._ranked())
+            rows.insert(better, ensemble)
         rank, before = 0, None
         for position, row in enumerate(rows, start=1):
             if row["score"] != before:

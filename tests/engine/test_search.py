@@ -19,7 +19,7 @@ from automl.engine import AutoMLClassifier, AutoMLRegressor
 from automl.engine.errors import UserError
 from automl.engine.isolation import SeatPlan
 from automl.engine.local import LocalSearch, LocalTrial
-from automl.engine.trial import Origin
+from automl.engine.trial import Origin, TrialState
 
 ROOT = Path(__file__).parents[2]
 QUICK = {"time_budget": 60, "max_trials": 3, "families": ["dummy", "linear", "lightgbm"]}
@@ -251,3 +251,26 @@ def test_members_of_the_final_model_have_their_weights_and_powers(tmp_path):
     shares = [(member["number"], member["weight"], member["power"]) for member in found.members()]
 
     assert shares == [(0, 1.0, 0.0), (2, 0.0, -0.1)]
+
+
+def test_an_ensemble_stands_behind_those_alone_that_are_better(tmp_path):
+    found = object.__new__(LocalSearch)
+    told = dict.fromkeys(("score_low", "score_high", "fit_time", "predict_time", "size"), 0.1)
+    # A model that holds rows leads; the ensemble has no such member.
+    scores = {"neighbors": 0.95, "linear": 0.9, "dummy": 0.5}
+    found.trials = [
+        LocalTrial(
+            n,
+            family,
+            {},
+            Origin.SEARCH,
+            tmp_path / str(n),
+            state=TrialState.COMPLETE,
+            result={"score": score, "value": score, **told},
+        )
+        for n, (family, score) in enumerate(scores.items())
+    ]
+    found.weights, found._tied = {1: 1.0}, set()
+    found.ensemble = {"score": 0.9, "value": 0.89, **told}
+
+    assert [row["family"] for row in found.board()] == ["neighbors", "ensemble", "linear", "dummy"]

@@ -49,6 +49,17 @@ def test_of_equally_fast_ones_the_better_is_chosen_and_ensembles_count():
     assert fastest(experiment).name == "Ensemble of 3"
 
 
+def test_of_an_ensemble_and_a_trial_with_its_score_the_ensemble_is_what_others_are_held_against():
+    experiment = ExperimentFactory()
+    _, near = board(experiment, (0.95, 0.5), (0.942, 0.1))
+    assert fastest(experiment).value == near.value
+    # Its score is that of the best trial, which was lucky; what it is worth is its value.
+    EnsembleFactory(experiment=experiment, score=0.95, value=0.93, predict_time=0.6)
+    near.delete()
+    TrialFactory(experiment=experiment, score=0.925, value=0.925, predict_time=0.01)
+    assert fastest(experiment).value == 0.925
+
+
 def test_one_that_was_not_timed_or_holds_training_rows_is_not_chosen_before_others():
     experiment = ExperimentFactory()
     (timed, _) = board(experiment, (0.9, 0.5), (0.9, None))

@@ -74,7 +74,7 @@ def nearly_best(lines: Sequence[Line], metric: Metric | None, *, within: float) 
 
 
 def _lines(experiment: Experiment) -> list[Line]:
-    """What can be packaged, timed or not."""
+    """What can be packaged, timed or not; of equals the ensemble first, as on the board."""
     trials = experiment.trials.filter(state=TrialState.COMPLETE.value)
     light = trials.defer("learning_curve", "learned")
-    return [*(trial for trial in light if not keeps_rows(trial.family)), *experiment.ensembles.all()]
+    return [*experiment.ensembles.all(), *(trial for trial in light if not keeps_rows(trial.family))]
