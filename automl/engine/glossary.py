@@ -72,6 +72,12 @@ WORDS: dict[str, tuple[str, str, str]] = {
     "categories": ("Categories", "", ""),
     "numeric": ("Numbers", "", ""),
     "texts": ("Texts", "", ""),
+    "length_scale": (
+        "Reach of likeness",
+        "copies the noise of single rows",
+        "is nearly a straight line, and misses bends",
+    ),
+    "n_components": ("Waves", "is a rough picture of the kernel", "takes longer, and makes a large model"),
     "n_neighbors": ("Neighbours", "copies the noise of single rows", "blurs everything to the average"),
     "weights": ("Votes", "", ""),
     "p": ("Distance", "", ""),

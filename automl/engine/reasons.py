@@ -148,7 +148,9 @@ def why_unsuited(study: Study, family: str) -> str:
         return "It is not installed here."
     if family not in study.spaces:
         return "It is not among the families of this search; you can try more of it."
-    return f"A search tries it by itself on up to {learner.most_rows:,} rows; you can on more."
+    if learner.most_rows is not None and study.data.rows > learner.most_rows:
+        return f"A search tries it by itself on up to {learner.most_rows:,} rows; you can on more."
+    return "A search tries it by itself on tables of fewer columns; you can on this one."
 
 
 def why_nothing(study: Study) -> str:

@@ -270,7 +270,7 @@ class Study:
     def _fold_seconds(self, family: str, params: Params) -> float:
         learner, data = get_learner(family), self.data
         if learner.stacks:
-            data = stacked_profile(data, sum(may_be_base(key) for key in self.spaces))
+            data = stacked_profile(data, len(self._bases()))
         try:
             return learner.cost(data, params).seconds
         except KeyError:
@@ -303,9 +303,16 @@ class Study:
         waiting = [each for each in self.second_layer if signature(each.family, each.params) not in seen]
         if not waiting:
             return []
-        bases = [key for key in self.spaces if may_be_base(key)]
-        there = {record.family for record in told if record.state is TrialState.COMPLETE} & {*bases}
-        return waiting if len(there) >= max(LEAST_BASES, min(ENOUGH_BASES, len(bases))) else []
+        there = {
+            record.family
+            for record in told
+            if record.state is TrialState.COMPLETE and may_be_base(record.family)
+        }
+        return waiting if len(there) >= max(LEAST_BASES, min(ENOUGH_BASES, len(self._bases()))) else []
+
+    def _bases(self) -> list[str]:
+        """The families that a search tries by itself and that others can learn from."""
+        return [key for key in self.first_layer if may_be_base(key)]
 
     def _stacked_in_time(
         self, told: Sequence[TrialRecord], model: CostModel, remaining: float, entry: Proposal | None

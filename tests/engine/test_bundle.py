@@ -20,7 +20,16 @@ from automl.engine.model_file import skops_bytes
 from automl.engine.preparation import open_prepared
 from tests.engine.tables import evaluated, people, prepared, read_whole, stories
 
-FAMILIES = ["linear", "lightgbm", "catboost", "xgboost", "extra_trees", "hist_boosting", "neural_network"]
+FAMILIES = [
+    "linear",
+    "kernel",
+    "lightgbm",
+    "catboost",
+    "xgboost",
+    "extra_trees",
+    "hist_boosting",
+    "neural_network",
+]
 
 
 def packaged(

@@ -168,3 +168,18 @@ def test_a_search_that_has_gone_on_for_long_stacks_again() -> None:
     assert study.stacked_waiting(history) == []
     further = simulate(Study(MIDDLING, budget=Budget(max_trials=300)), seats=2, known=history)
     assert stacked_numbers(further) == [36, 37, 38, 39, 296, 297, 298, 299]
+
+
+def test_a_family_that_a_search_does_not_try_by_itself_is_not_waited_for() -> None:
+    many = replace(MIDDLING, rows=50_000)
+    study = Study(
+        many, families=["linear", "lightgbm", "kernel", "stacked_trees"], budget=Budget(seconds=60.0)
+    )
+    history = [
+        TrialRecord(n, family, {}, state=TrialState.COMPLETE)
+        for n, family in enumerate(("linear", "lightgbm"))
+    ]
+
+    assert "kernel" not in study.first_layer
+    assert study.stacked_waiting(history[:1]) == []
+    assert study.stacked_waiting(history) != []

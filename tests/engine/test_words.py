@@ -326,8 +326,8 @@ def test_a_graph_weighs_words_as_the_model_does(tmp_path, monkeypatch, target, t
         assert graph.predict_raw(alone) == pytest.approx(expected[[row]], rel=1e-9, abs=1e-9)
 
     # Rows are wide, so that fewer of them are in memory at once.
-    for module, rows in ((models_module, 7), (onnx_module, 7)):
-        monkeypatch.setattr(module, "WORDS_CHUNK_ROWS", rows)
+    monkeypatch.setattr(models_module, "WIDE_CHUNK_ROWS", 7)
+    monkeypatch.setattr(onnx_module, "WORDS_CHUNK_ROWS", 7)
     monkeypatch.setattr(onnx_module, "LEAST_CHUNK_ROWS", 1)
     most = []
     monkeypatch.setattr(

@@ -13,8 +13,8 @@ from .encoder import LARGEST, Encoder
 from .errors import InputError
 from .uncertainty import Uncertainty
 
-# With words one by one rows are wide.
-CHUNK_ROWS, WORDS_CHUNK_ROWS = 50_000, 10_000
+# With words one by one, or with waves, rows are wide.
+CHUNK_ROWS, WIDE_CHUNK_ROWS = 50_000, 10_000
 LEAST_PROBABILITY = 1e-7
 # To the power of less than nothing a chance of nothing would decide everything.
 LEAST_POOLED = 1e-4
@@ -245,12 +245,17 @@ class Model:
     def _combine(self, frame: pd.DataFrame) -> np.ndarray[Any, Any]:
         # What bases predict is in memory at once, fold by fold.
         folds = max((len(base.models) for base in bases_of(self.members)), default=1)
-        step = (WORDS_CHUNK_ROWS if self.encoder.tells_words else CHUNK_ROWS) // folds
+        step = (WIDE_CHUNK_ROWS if self._is_wide() else CHUNK_ROWS) // folds
         parts = [
             self._combine_chunk(frame.iloc[start : start + step])
             for start in range(0, max(len(frame), 1), step)
         ]
         return np.concatenate(parts)
+
+    def _is_wide(self) -> bool:
+        members = [*self.members, *bases_of(self.members)]
+        makes_waves = any(hasattr(model.estimator, "steps") for member in members for model in member.models)
+        return self.encoder.tells_words or makes_waves
 
     def _combine_chunk(self, frame: pd.DataFrame) -> np.ndarray[Any, Any]:
         count = len(self.encoder.schema.get("classes") or [])

@@ -37,6 +37,7 @@ OBJECTS = {
         "sklearn.impute._base.SimpleImputer",
         "sklearn.model_selection._split.KFold",
         "sklearn.pipeline.Pipeline",
+        "sklearn.preprocessing._data.MinMaxScaler",
         "sklearn.preprocessing._data.QuantileTransformer",
         "sklearn.preprocessing._data.StandardScaler",
         "sklearn.preprocessing._encoders.OneHotEncoder",
@@ -53,6 +54,7 @@ OBJECTS = {
         "sklearn.linear_model._logistic.LogisticRegression",
         "sklearn.linear_model._ridge.Ridge",
     },
+    "kernel": {"sklearn.kernel_approximation.RBFSampler"},
     "forest": {
         "sklearn.ensemble._forest.ExtraTreesClassifier",
         "sklearn.ensemble._forest.ExtraTreesRegressor",

@@ -37,6 +37,7 @@ PRELOADED = (
     "sklearn.feature_extraction.text",
     "sklearn.impute",
     "sklearn.inspection",
+    "sklearn.kernel_approximation",
     "sklearn.linear_model",
     "sklearn.metrics",
     "sklearn.model_selection",

@@ -12,6 +12,7 @@ from automl.engine.learners.boosting_lightgbm import LightGBM
 from automl.engine.learners.boosting_xgboost import XGBoost
 from automl.engine.learners.dummy import Dummy
 from automl.engine.learners.forest import ExtraTrees, RandomForest
+from automl.engine.learners.kernel import Kernel
 from automl.engine.learners.linear import Linear
 from automl.engine.learners.neighbors import Neighbors
 from automl.engine.learners.network import NeuralNetwork
@@ -37,6 +38,7 @@ LEARNERS: dict[str, Learner] = {
     for learner in (
         Dummy(),
         Linear(),
+        Kernel(),
         Neighbors(),
         RandomForest(),
         ExtraTrees(),

@@ -119,7 +119,7 @@ def category_positions(data: DataProfile, limit: int) -> list[int]:
 
 def _numeric_steps(how: str, rows: int) -> list[Any]:
     from sklearn.impute import SimpleImputer
-    from sklearn.preprocessing import QuantileTransformer, SplineTransformer, StandardScaler
+    from sklearn.preprocessing import MinMaxScaler, QuantileTransformer, SplineTransformer, StandardScaler
 
     impute = SimpleImputer(strategy="median", keep_empty_features=True)
     if how == "quantile":
@@ -132,6 +132,8 @@ def _numeric_steps(how: str, rows: int) -> list[Any]:
         knots = 4 if rows < 1_000 else 6
         bends = SplineTransformer(n_knots=knots, degree=2, knots="quantile", include_bias=False)
         return [impute, StandardScaler(), bends, StandardScaler()]
+    if how == "bounded":
+        return [impute, MinMaxScaler(clip=True), StandardScaler()]
     return [impute, StandardScaler()]
 
 
@@ -141,8 +143,9 @@ def dense_matrix(data: DataProfile, how: str, *, components: bool = True) -> Any
     Parameters
     ----------
     data : DataProfile
-    how : {"standard", "quantile", "splines"}
-        How numbers are prepared, see `numeric_dial`.
+    how : {"standard", "bounded", "quantile", "splines"}
+        How numbers are prepared, see `numeric_dial`; bounded is standard, but numbers beyond those of
+        training are held at the nearest of them.
     components : bool
         With components of texts.
     """
@@ -205,7 +208,7 @@ def dense_seconds(data: DataProfile, how: str) -> float:
     high = sum(levels > ONE_HOT_LEVELS for levels in data.cardinalities)
     cells = data.rows * dense_width(data, how)
     plain = data.numeric - len(data.words)
-    ranking = data.rows * plain * 1.9e-7 if how != "standard" else 0.0
+    ranking = data.rows * plain * 1.9e-7 if how in ("quantile", "splines") else 0.0
     return ranking + cells * 3e-8 + data.rows * encoded_width(data, high) * 1.6e-7
 
 

@@ -1,4 +1,4 @@
-"""Models that add up their inputs: linear ones and networks, with all that comes before them.
+"""Models that add up their inputs, linear ones, kernels and networks, with all that comes before them.
 
 The folds of a member are computed side by side: a step of one is a step of all, on blocks of shape
 (folds, rows, columns).
@@ -6,6 +6,7 @@ The folds of a member are computed side by side: a step of one is a step of all,
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-ACTIVATIONS = {"relu": "Relu", "tanh": "Tanh", "logistic": "Sigmoid"}
+ACTIVATIONS = {"relu": "Relu", "tanh": "Tanh", "logistic": "Sigmoid", "cos": "Cos"}
 
 
 @dataclass(slots=True)
@@ -35,16 +36,23 @@ class Layers:
     biases: list[Array]
     activation: str = "identity"
 
+    @property
+    def is_network(self) -> bool:
+        """Whether the weights before the last were trained; waves are drawn."""
+        return len(self.weights) > 1 and self.activation != "cos"
+
 
 def add_dense(inputs: Inputs, models: Sequence[FittedModel]) -> tuple[str, list[int]]:
     """Add what the models compute last, as float64 side by side; and how many outputs each has."""
     folds = [_layers(model.estimator) for model in models]
-    if len({fold.biases[-1].shape for fold in folds}) > 1:
+    # Waves of all folds at once would take the memory of thousands of columns each.
+    is_wide = len(folds) > 1 and folds[0].activation == "cos"
+    if is_wide or len({fold.biases[-1].shape for fold in folds}) > 1:
         # Some have not seen all classes, so that their blocks are of other shapes.
         alone = [add_dense(inputs, [model]) for model in models]
         return inputs.graph.concat([found for found, _ in alone]), [count for _, (count,) in alone]
     # Networks are trained in 32 bits; the others lose digits with them where numbers are large.
-    kind = FLOAT if len(folds[0].weights) > 1 else DOUBLE
+    kind = FLOAT if folds[0].is_network else DOUBLE
     graph = inputs.graph
     found = _First(inputs, models, folds, kind).add()
     for layer in range(1, len(folds[0].weights)):
@@ -68,6 +76,14 @@ def _layers(estimator: Any) -> Layers:
     name = type(estimator).__name__
     if name in ("MLPClassifier", "MLPRegressor"):
         return Layers(list(estimator.coefs_), list(estimator.intercepts_), estimator.activation)
+    if name == "Pipeline":
+        waves, last = (step for _, step in estimator.steps)
+        found = _layers(last)
+        # What scikit-learn scales waves by.
+        scale = math.sqrt(2.0 / waves.n_components)
+        return Layers(
+            [waves.random_weights_, found.weights[0] * scale], [waves.random_offset_, *found.biases], "cos"
+        )
     if name == "TransformedTargetRegressor":
         inner, scaler = estimator.regressor_, estimator.transformer_
         factor, start = float(scaler.scale_[0]), float(scaler.mean_[0])

@@ -48,6 +48,8 @@ def add_numbers(inputs: Inputs, pipelines: Sequence[Any], columns: Sequence[int]
             found = graph.add("Where", gaps, graph.constant(filled), found)
         elif kind == "StandardScaler":
             found = _standardise(graph, found, steps)
+        elif kind == "MinMaxScaler":
+            found = _hold(graph, found, steps)
         elif kind == "QuantileTransformer":
             found = _spread_by_rank(graph, found, steps)
         elif kind == "SplineTransformer":
@@ -62,6 +64,15 @@ def _standardise(graph: Graph, value: str, scalers: Sequence[Any]) -> str:
     means = np.concatenate([scaler.mean_ for scaler in scalers]).astype(np.float32)
     scales = np.concatenate([scaler.scale_ for scaler in scalers]).astype(np.float32)
     return graph.add("Div", graph.add("Sub", value, graph.constant(means)), graph.constant(scales))
+
+
+def _hold(graph: Graph, value: str, scalers: Sequence[Any]) -> str:
+    """From 0 to 1 between the least and the most of training, and no further."""
+    scales = np.concatenate([scaler.scale_ for scaler in scalers]).astype(np.float32)
+    starts = np.concatenate([scaler.min_ for scaler in scalers]).astype(np.float32)
+    found = graph.add("Add", graph.add("Mul", value, graph.constant(scales)), graph.constant(starts))
+    low, high = (graph.constant(np.float32(end)) for end in scalers[0].feature_range)
+    return graph.add("Min", graph.add("Max", found, low), high)
 
 
 @dataclass(frozen=True, slots=True)

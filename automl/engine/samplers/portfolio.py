@@ -17,7 +17,7 @@ from automl.engine.trial import Origin, Proposal, TrialRecord
 QUICK = ("dummy", "linear", "lightgbm")
 # Each name stands for its family's next configuration. Learned by benchmarks/portfolio.py on parts of
 # the public tables: greedily, what lowers the loss of the ensemble most for the square root of its time
-# (of the configurations of before docs/decisions/021).
+# (of the configurations of before docs/decisions/021; kernels were put among them since, 033).
 # Each family is tried once early all the same, for the board.
 ORDER = (
     "xgboost",
@@ -27,15 +27,19 @@ ORDER = (
     "lightgbm",
     "neural_network",
     "linear",
+    "kernel",
     "random_forest",
     "neighbors",
+    "kernel",
     "xgboost",
     "neural_network",
     "catboost",
     "lightgbm",
     "extra_trees",
+    "kernel",
     "lightgbm",
     "hist_boosting",
+    "kernel",
     "xgboost",
     "lightgbm",
     "catboost",

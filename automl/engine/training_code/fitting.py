@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from automl.engine.learners import Learner, perceptron
 from automl.engine.learners.boosting import patience, stopping_metric
 from automl.engine.learners.network import PATIENCE, keeps_last
+from automl.engine.learners.preprocessing import dense_width
 from automl.engine.schema import DataProfile
 
 
@@ -64,6 +65,16 @@ def _linear(data: DataProfile, params: Mapping[str, Any], late: bool) -> Recipe:
     # The penalty of Ridge, and C, are for the sum over rows; the dial is for one.
     total = f'DIALS["strength"] * {data.rows}'
     return Recipe(expressions={"C": f"1 / ({total})"} if data.classes else {"alpha": total})
+
+
+def _kernel(data: DataProfile, params: Mapping[str, Any], late: bool) -> Recipe:
+    width = dense_width(data, str(params["numeric"]))
+    recipe = _linear(data, {"penalty": "l2"}, late)
+    return replace(
+        recipe,
+        lines=("model.fit(np.asarray(X, float), y)",),
+        expressions={"gamma": f'0.5 / (DIALS["length_scale"] ** 2 * {width})', **recipe.expressions},
+    )
 
 
 def _forest(data: DataProfile, params: Mapping[str, Any], late: bool) -> Recipe:
@@ -218,6 +229,7 @@ def _network_lines(scaled: bool, *, until: str) -> tuple[str, ...]:
 
 RECIPES = {
     "linear": _linear,
+    "kernel": _kernel,
     "random_forest": _forest,
     "extra_trees": _forest,
     "hist_boosting": _hist,

@@ -331,11 +331,11 @@ class _Script:
         return lines
 
     def _estimator(self, with_rounds: bool) -> Call:
-        own = self.own
-        recipe, fitting = self.recipe, self.subject.fitting
+        own, recipe, fitting = self.own, self.recipe, self.subject.fitting
         found = self.learner.build(self.data, own, seed=fitting["seed"], threads=fitting["threads"])
         inner = getattr(found, "regressor", found)
-        there = inner.get_params(deep=False)
+        steps = [step for _, step in getattr(inner, "steps", [("", inner)])]
+        there = {name: value for step in steps for name, value in step.get_params(deep=False).items()}
         rounds = {recipe.length: "rounds"} if with_rounds and recipe.length else {}
         passed = {dial: recipe.dials.get(dial, dial) for dial, value in own.items()}
         passed = {
@@ -351,11 +351,15 @@ class _Script:
             # All have the name that the library gives them.
             expressions = {**dict.fromkeys(passed.values(), "**"), **recipe.expressions}
         expressions |= rounds
-        given = {"seed": (SEEDS, fitting["seed"]), "THREADS": (THREADS, fitting["threads"])}
-        for text, (names, value) in given.items():
-            expressions |= dict.fromkeys((name for name in names if there.get(name) == value), text)
         skip = [name for name in recipe.stopping if with_rounds and name not in recipe.expressions]
-        call = self.writer.estimator(inner, expressions, recipe.comments, skip)
+        calls = [
+            self.writer.estimator(step, expressions | self._given(step), recipe.comments, skip)
+            for step in steps
+        ]
+        call = calls[0]
+        if len(calls) > 1:
+            self.writer.imports.setdefault("sklearn.pipeline", set()).add("make_pipeline")
+            call = Call("make_pipeline", [("", each, "") for each in calls])
         if "**" in expressions.values():
             others = [argument for argument in call.arguments if argument[1] != "**"]
             call = Call(call.name, [("", "**DIALS", ""), *others])
@@ -366,6 +370,14 @@ class _Script:
             wrapped.name,
             [(key, call if key == "regressor" else given, "") for key, given, _ in wrapped.arguments],
         )
+
+    def _given(self, step: Any) -> dict[str, str]:
+        """What an estimator is told of chance and threads, as source."""
+        fitting, there = self.subject.fitting, step.get_params(deep=False)
+        given = {"seed": (SEEDS, fitting["seed"]), "THREADS": (THREADS, fitting["threads"])}
+        return {
+            name: text for text, (names, value) in given.items() for name in names if there.get(name) == value
+        }
 
     def _facts(self, target: str) -> main.Facts:
         judged = np.asarray(self.prepared.folds)
