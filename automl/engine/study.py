@@ -306,7 +306,9 @@ class Study:
         there = {
             record.family
             for record in told
-            if record.state is TrialState.COMPLETE and may_be_base(record.family)
+            if record.state is TrialState.COMPLETE
+            and record.family in self.spaces
+            and may_be_base(record.family)
         }
         return waiting if len(there) >= max(LEAST_BASES, min(ENOUGH_BASES, len(self._bases()))) else []
 
