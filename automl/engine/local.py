@@ -369,7 +369,8 @@ class LocalSearch:
 
     def board(self) -> list[dict[str, Any]]:
         """Give the leaderboard, best first: complete trials and the ensemble; equal scores share a rank."""
-        rows = [self._row(trial) for trial in self._ranked()]
+        ranked = self._ranked()
+        rows = [self._row(trial) for trial in ranked]
         if self.ensemble is not None:
             found = self.ensemble
             own = [self.trials[number].result for number in self.weights]
@@ -386,7 +387,7 @@ class LocalSearch:
                 "size": found["size"],
                 "hyperparameters": {},
             }
-            better = sum(trial.result["score"] > found["score"] for trial in self._ranked())
+            better = sum(trial.result["score"] > found["score"] for trial in ranked)
             rows.insert(better, ensemble)
         rank, before = 0, None
         for position, row in enumerate(rows, start=1):

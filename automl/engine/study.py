@@ -303,13 +303,8 @@ class Study:
         waiting = [each for each in self.second_layer if signature(each.family, each.params) not in seen]
         if not waiting:
             return []
-        there = {
-            record.family
-            for record in told
-            if record.state is TrialState.COMPLETE
-            and record.family in self.spaces
-            and may_be_base(record.family)
-        }
+        there = {record.family for record in told if record.state is TrialState.COMPLETE}
+        there &= {*filter(may_be_base, self.spaces)}
         return waiting if len(there) >= max(LEAST_BASES, min(ENOUGH_BASES, len(self._bases()))) else []
 
     def _bases(self) -> list[str]:

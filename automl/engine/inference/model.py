@@ -254,8 +254,9 @@ class Model:
 
     def _is_wide(self) -> bool:
         members = [*self.members, *bases_of(self.members)]
-        makes_waves = any(hasattr(model.estimator, "steps") for member in members for model in member.models)
-        return self.encoder.tells_words or makes_waves
+        return self.encoder.tells_words or any(
+            hasattr(model.estimator, "steps") for member in members for model in member.models
+        )
 
     def _combine_chunk(self, frame: pd.DataFrame) -> np.ndarray[Any, Any]:
         count = len(self.encoder.schema.get("classes") or [])

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 from automl.engine.learners.base import Cost, Fit, Learner
 from automl.engine.learners.boosting import class_trees
+from automl.engine.learners.linear import fit_briefly
 from automl.engine.learners.preprocessing import dense_matrix, dense_seconds, dense_width
 from automl.engine.schema import DataProfile
 from automl.engine.space import Choice, Float, Int, Space
@@ -124,13 +124,9 @@ class Kernel(Learner):
         deadline: float | None,
     ) -> Fit:
         import numpy as np
-        from sklearn.exceptions import ConvergenceWarning
 
-        with warnings.catch_warnings():
-            # The limit on steps is meant.
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            # In 32 bits so weak a penalty is lost.
-            estimator.fit(np.asarray(X, np.float64), y)
+        # In 32 bits so weak a penalty is lost.
+        fit_briefly(estimator, np.asarray(X, np.float64), y)
         return Fit(estimator, learned=self.learned(estimator))
 
     def learned(self, estimator: Any) -> dict[str, Any]:

@@ -187,12 +187,8 @@ class Linear(Learner):
         data: DataProfile,
         deadline: float | None,
     ) -> Fit:
-        from sklearn.exceptions import ConvergenceWarning
-
-        with warnings.catch_warnings():
-            # The limits on iterations are meant: the last ones move the score in the fifth digit.
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            estimator.fit(X, y)
+        # The last iterations move the score in the fifth digit.
+        fit_briefly(estimator, X, y)
         return Fit(estimator)
 
     def describe(self, fit: Fit, X: Any, y: Any, *, data: DataProfile) -> None:
@@ -217,6 +213,15 @@ class Linear(Learner):
                 for place, weight in zip(order.tolist(), total[order].tolist(), strict=True)
             ],
         }
+
+
+def fit_briefly(estimator: Any, X: Any, y: Any) -> None:
+    """Fit in place, without a warning where the limit on iterations comes first: it is meant."""
+    from sklearn.exceptions import ConvergenceWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        estimator.fit(X, y)
 
 
 def _usual_strength(data: DataProfile, *, has_words: bool) -> float:

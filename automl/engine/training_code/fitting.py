@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from automl.engine.learners import Learner, perceptron
@@ -62,18 +62,20 @@ def recipe_of(learner: Learner, data: DataProfile, params: Mapping[str, Any], *,
 def _linear(data: DataProfile, params: Mapping[str, Any], late: bool) -> Recipe:
     if params["penalty"] == "elasticnet" and not data.classes:
         return Recipe(dials={"strength": "alpha"})
-    # The penalty of Ridge, and C, are for the sum over rows; the dial is for one.
+    return Recipe(expressions=_penalty(data))
+
+
+def _penalty(data: DataProfile) -> dict[str, str]:
+    """The penalty of Ridge, and C, are for the sum over rows; the dial is for one."""
     total = f'DIALS["strength"] * {data.rows}'
-    return Recipe(expressions={"C": f"1 / ({total})"} if data.classes else {"alpha": total})
+    return {"C": f"1 / ({total})"} if data.classes else {"alpha": total}
 
 
 def _kernel(data: DataProfile, params: Mapping[str, Any], late: bool) -> Recipe:
     width = dense_width(data, str(params["numeric"]))
-    recipe = _linear(data, {"penalty": "l2"}, late)
-    return replace(
-        recipe,
-        lines=("model.fit(np.asarray(X, float), y)",),
-        expressions={"gamma": f'0.5 / (DIALS["length_scale"] ** 2 * {width})', **recipe.expressions},
+    gamma = f'0.5 / (DIALS["length_scale"] ** 2 * {width})'
+    return Recipe(
+        lines=("model.fit(np.asarray(X, float), y)",), expressions={"gamma": gamma, **_penalty(data)}
     )
 
 
