@@ -134,6 +134,16 @@ def test_what_could_not_be_compared_to_its_end_is_not_offered_nor_called_the_sam
     assert described["parity"] is None
 
 
+def test_where_there_is_no_time_the_first_rows_are_compared():
+    model, table = model_of("lightgbm", "binary")
+    rows, targets = np.tile(table.X, (20, 1)), np.tile(table.y, 20)
+    found = [offer(model, rows, targets, seconds=seconds) for seconds in (0.0, 1e6)]
+    compared = [json.loads(each.files["onnx.json"])["parity"]["rows"] for each in found]
+    near = min(parities.NEAR_ROWS, 3 * len(export(model).thresholds))
+    assert compared[0] == min(parities.FIRST_ROWS, near) + parities.FIRST_ROWS + parities.RAW_ROWS
+    assert compared[1] == near + len(rows) + parities.RAW_ROWS
+
+
 def test_catboost_asks_for_each_level_where_there_are_two(monkeypatch):
     table = make_table(TaskType.BINARY)
     small = table.data.categorical[table.data.cardinalities.index(SMALL)]

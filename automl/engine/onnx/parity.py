@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 TOLERANCE = 1e-5
-# Members are slow to start: of few rows at once, most of the time is that.
-MOST_ROWS, ROWS_AT_ONCE = 20_000, 1_000
+# Members are slow to start: of few rows at once, most of the time is that. How slow they are is seen by the
+# first rows.
+MOST_ROWS, ROWS_AT_ONCE, FIRST_ROWS = 20_000, 1_000, 200
 SECONDS = 3.0
 NEAR_ROWS = 2_000
 RAW_ROWS = 200
@@ -82,22 +83,30 @@ def compare_matrix(model: Model, exported: Exported, X: Array, y: Array, seconds
     parity = Parity()
     session = session_of(exported.core())
 
-    def compare(rows: Array) -> None:
-        parity.add(model.predict_matrix(rows), session.run(None, {MATRIX: rows})[0], spread)
+    def compare(wanted: int, ends: float, rows_of: Callable[[int, int], Array]) -> None:
+        """Compare a few rows, then as many at once as there is time for, until all are that were wanted."""
+        done, size = 0, FIRST_ROWS
+        while done < wanted:
+            began = time.monotonic()
+            rows = rows_of(done, min(done + size, wanted))
+            parity.add(model.predict_matrix(rows), session.run(None, {MATRIX: rows})[0], spread)
+            done += len(rows)
+            took, left = time.monotonic() - began, ends - time.monotonic()
+            if took > left:
+                break
+            size = min(int(size * left / max(took, 1e-9)), ROWS_AT_ONCE)
 
-    ends = time.monotonic() + seconds
+    began = time.monotonic()
     # Between codes there is nothing, and each encoding makes something else of that.
     codes = set(categorical_positions(model.encoder.schema))
     thresholds = [found for found in exported.thresholds if found[0] not in codes]
-    for rows in _near_splits(thresholds, X, generator):
-        compare(rows)
-        if time.monotonic() > ends - seconds / 2:
-            break
+    compare(
+        min(NEAR_ROWS, 3 * len(thresholds)),
+        began + seconds / 2,
+        lambda start, stop: _near_splits(thresholds, X, stop - start, generator),
+    )
     order = generator.choice(len(X), min(len(X), MOST_ROWS), replace=False)
-    for start in range(0, len(order), ROWS_AT_ONCE):
-        compare(np.asarray(X[np.sort(order[start : start + ROWS_AT_ONCE])]))
-        if time.monotonic() > ends:
-            break
+    compare(len(order), began + seconds, lambda start, stop: np.asarray(X[np.sort(order[start:stop])]))
     return parity
 
 
@@ -112,20 +121,17 @@ def _spread(model: Model, y: Array) -> float | None:
 
 
 def _near_splits(
-    thresholds: list[tuple[int, float]], X: Array, generator: np.random.Generator
-) -> Iterator[Array]:
+    thresholds: list[tuple[int, float]], X: Array, count: int, generator: np.random.Generator
+) -> Array:
     """Rows with one number moved to where a tree splits, or to the next number on either side of it."""
-    count = min(NEAR_ROWS, 3 * len(thresholds))
-    for start in range(0, count, ROWS_AT_ONCE):
-        size = min(ROWS_AT_ONCE, count - start)
-        rows = np.array(X[np.sort(generator.integers(0, len(X), size))])
-        for row, chosen in zip(rows, generator.integers(0, len(thresholds), size), strict=True):
-            column, value = thresholds[chosen]
-            side = generator.choice([-np.inf, 0.0, np.inf])
-            near = np.float32(value) if side == 0.0 else np.nextafter(np.float32(value), np.float32(side))
-            if abs(near) < 1e38:
-                row[column] = near
-        yield rows
+    rows = np.array(X[np.sort(generator.integers(0, len(X), count))])
+    for row, chosen in zip(rows, generator.integers(0, len(thresholds), count), strict=True):
+        column, value = thresholds[chosen]
+        side = generator.choice([-np.inf, 0.0, np.inf])
+        near = np.float32(value) if side == 0.0 else np.nextafter(np.float32(value), np.float32(side))
+        if abs(near) < 1e38:
+            row[column] = near
+    return rows
 
 
 def raw_rows(model: Model, X: Array, generator: np.random.Generator) -> pd.DataFrame:
