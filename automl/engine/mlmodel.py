@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from automl.engine.inference.seal import CODE
+from automl.engine.levels import is_number
 
 # The first version that knows columns of any type.
 MLFLOW = "2.19.0"
@@ -88,7 +89,7 @@ def _column(column: Mapping[str, Any]) -> dict[str, Any]:
     them, and only words are always text.
     """
     is_words = column["kind"] == "text" or (
-        column["kind"] == "categorical" and not any(map(_is_number, column["categories"]))
+        column["kind"] == "categorical" and not any(map(is_number, column["categories"]))
     )
     return {"type": "string" if is_words else "any", "name": column["name"], "required": True}
 
@@ -116,14 +117,6 @@ def _example(schema: Mapping[str, Any], golden: Mapping[str, Any]) -> list[list[
         ]
         for row in golden["rows"][:EXAMPLE_ROWS]
     ]
-
-
-def _is_number(level: str) -> bool:
-    try:
-        float(level)
-    except ValueError:
-        return False
-    return True
 
 
 def _yaml(value: Any) -> bytes:

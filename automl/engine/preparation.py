@@ -19,8 +19,9 @@ import pandas as pd
 import pyarrow as pa
 
 from automl.engine.errors import UserError
-from automl.engine.inference import Encoder, clean_texts, level_of, parse_dates
+from automl.engine.inference import Encoder, clean_texts, parse_dates
 from automl.engine.inference.words import with_lengths
+from automl.engine.levels import level_counts, most_frequent, parts_told
 from automl.engine.metrics import METRICS, default_metric
 from automl.engine.profiling import folded
 from automl.engine.reading import check_table, read_frame
@@ -31,7 +32,6 @@ from automl.engine.trial import TaskType
 
 LEAST_ROWS = 10
 MOST_CLASSES = 1_000
-MOST_LEVELS = 5_000
 # A number with few values may be a class; with more it is a quantity.
 CLASS_VALUES = 15
 # Of a text's words trees split by the first components; where words are many, sums of all say much more.
@@ -270,6 +270,7 @@ def _schema(request: Request, frame: pd.DataFrame) -> tuple[dict[str, Any], list
     used = [found for found in request.columns if found["name"] not in skipped]
     count = sum(ColumnKind(found["kind"]) is ColumnKind.TEXT for found in used)
     most = min(MOST_COMPONENTS, TEXT_CELLS // len(frame)) // max(count, 1)
+    dialect = dict(request.dialect or {})
     for found in used:
         kind = ColumnKind(found["kind"])
         if not kind.is_feature:
@@ -277,7 +278,10 @@ def _schema(request: Request, frame: pd.DataFrame) -> tuple[dict[str, Any], list
         column: dict[str, Any] = {"name": found["name"], "kind": kind.value}
         values = frame[found["name"]]
         if kind in (ColumnKind.CATEGORICAL, ColumnKind.BOOLEAN):
-            column |= {"categories": _levels(values), "missing": int(values.isna().sum())}
+            counts = level_counts(values)
+            column |= {"categories": most_frequent(counts), "missing": int(values.isna().sum())}
+            if kind is ColumnKind.CATEGORICAL:
+                column |= parts_told(counts, "," if dialect.get("decimal") == "," else ".")
         elif kind is ColumnKind.DATETIME:
             column |= _date_parts(values, found.get("datetime_format"))
         elif kind is ColumnKind.TEXT:
@@ -291,7 +295,6 @@ def _schema(request: Request, frame: pd.DataFrame) -> tuple[dict[str, Any], list
             texts.append(transformer)
         columns.append(column)
         features += _features(column, texts)
-    dialect = dict(request.dialect or {})
     schema = {
         "version": 1,
         "columns": columns,
@@ -301,17 +304,6 @@ def _schema(request: Request, frame: pd.DataFrame) -> tuple[dict[str, Any], list
         "dialect": dialect,
     }
     return schema, texts
-
-
-def _levels(values: pd.Series) -> list[str]:
-    """Levels by how often they occur, then by name; very rare ones of a very long list are left out."""
-    counts = values.value_counts()
-    levels: dict[str, int] = {}
-    for value, count in counts.items():
-        level = level_of(value)
-        if level is not None:
-            levels[level] = levels.get(level, 0) + int(count)
-    return sorted(levels, key=lambda level: (-levels[level], level))[:MOST_LEVELS]
 
 
 def _date_parts(values: pd.Series, date_format: str | None) -> dict[str, Any]:
@@ -390,7 +382,16 @@ def _features(column: Mapping[str, Any], texts: Sequence[Any]) -> list[dict[str,
         return found + figures + places
     if kind == "numeric" or (kind == "boolean" and len(column["categories"]) <= 2):
         return [{"name": name, "column": name, "kind": "number"}]
-    return [{"name": name, "column": name, "kind": "category", "levels": len(column["categories"])}]
+    found = [{"name": name, "column": name, "kind": "category", "levels": len(column["categories"])}]
+    found += [
+        {"name": f"{name}: number {number}", "column": name, "kind": "number"}
+        for number in range(1, column.get("numbers", 0) + 1)
+    ]
+    found += [
+        {"name": f"{name}: {part}", "column": name, "kind": "category", "levels": len(labels)}
+        for part, labels in column.get("labels", {}).items()
+    ]
+    return found
 
 
 def _profile(

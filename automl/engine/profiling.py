@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from automl.engine.inference.codes import letters_in, numbers_in
+from automl.engine.levels import is_number
 from automl.engine.reading.cells import plain, with_one_dictionary
 from automl.engine.reading.stored import read_stored
 from automl.engine.schema import ColumnKind, ColumnProfile, TableProfile
@@ -35,6 +38,8 @@ IDENTIFIER_ROWS = 20
 IDENTIFIER_SHARE = 0.9
 TEXT_WORDS = 3.0
 TEXT_SHARE = 0.5
+# Of cells that are numbers with a unit: those with one number, those with a fraction, and units at the most.
+QUANTITY_SHARE, FRACTION_SHARE, UNIT_SHARE = 0.9, 0.25, 0.05
 TRUTH_PAIRS = [{"yes", "no"}, {"y", "n"}, {"true", "false"}, {"t", "f"}, {"on", "off"}, {"0", "1"}]
 ID_NAME = re.compile(r"(^|[_\s])(id|uuid|guid|index|rowid|key)$|^id[_\s]|(?<=[a-z])(Id|ID)$", re.IGNORECASE)
 CODE_NAME = re.compile(
@@ -91,10 +96,11 @@ def profile_arrow(
     TableProfile
     """
     found = [*warnings]
+    decimal = "," if (dialect or {}).get("decimal") == "," else "."
     # Counting and sorting let go of the interpreter, so columns are looked at side by side.
     with ThreadPoolExecutor(pa.cpu_count()) as pool:
         plain_columns = list(pool.map(plain, table.columns))
-        looked_at = list(pool.map(_profile_column, table.column_names, plain_columns))
+        looked_at = list(pool.map(partial(_profile_column, decimal), table.column_names, plain_columns))
     columns = [column for column, _ in looked_at]
     found += [warning for _, warnings_of_column in looked_at for warning in warnings_of_column]
     duplicates = 0
@@ -182,7 +188,7 @@ def suggest_task_type(column: ColumnProfile) -> TaskType:
     return TaskType.MULTICLASS
 
 
-def _profile_column(name: str, column: Any) -> tuple[ColumnProfile, list[str]]:
+def _profile_column(decimal: str, name: str, column: Any) -> tuple[ColumnProfile, list[str]]:
     kind = column.type
     missing = column.null_count
     if pa.types.is_integer(kind) or pa.types.is_floating(kind):
@@ -200,7 +206,7 @@ def _profile_column(name: str, column: Any) -> tuple[ColumnProfile, list[str]]:
         return ColumnProfile(name, found, missing, unique, statistics, None, "bool"), []
     warnings: list[str] = []
     date_format = _date_format(name, counts, warnings) if counts is not None and unique > 1 else None
-    found = ColumnKind.DATETIME if date_format else _string_kind(counts, there, unique)
+    found = ColumnKind.DATETIME if date_format else _string_kind(counts, there, unique, decimal)
     return ColumnProfile(name, found, missing, unique, statistics, date_format, "string"), warnings
 
 
@@ -253,7 +259,7 @@ def _is_sequence(numbers: np.ndarray[Any, Any]) -> bool:
     return bool(np.all(np.isfinite(numbers)) and np.all(np.diff(numbers) == 1))
 
 
-def _string_kind(counts: Any, there: int, unique: int) -> ColumnKind:
+def _string_kind(counts: Any, there: int, unique: int, decimal: str) -> ColumnKind:
     if unique <= 1:
         return ColumnKind.CONSTANT
     values = counts.field("values")[:SAMPLED].to_pylist()
@@ -261,11 +267,25 @@ def _string_kind(counts: Any, there: int, unique: int) -> ColumnKind:
         return ColumnKind.BOOLEAN
     words = sum(len(value.split()) for value in values) / len(values)
     share = unique / there
+    if share > TEXT_SHARE and _are_quantities(values, decimal):
+        return ColumnKind.CATEGORICAL
     if words >= TEXT_WORDS and share > TEXT_SHARE and there >= IDENTIFIER_ROWS:
         return ColumnKind.TEXT
     if share > IDENTIFIER_SHARE and there >= IDENTIFIER_ROWS:
         return ColumnKind.IDENTIFIER
     return ColumnKind.CATEGORICAL
+
+
+def _are_quantities(values: Sequence[str], decimal: str) -> bool:
+    """One number each, many of them with a fraction, in one of a few units: they name no row."""
+    if all(map(is_number, values)):
+        return False
+    found = [numbers_in(value, decimal) for value in values]
+    if sum(len(numbers) == 1 for numbers in found) < QUANTITY_SHARE * len(values):
+        return False
+    fractions = sum(len(numbers) == 1 and not numbers[0].is_integer() for numbers in found)
+    units = {" ".join(letters_in(value)) for value in values}
+    return fractions >= FRACTION_SHARE * len(values) and len(units) <= max(UNIT_SHARE * len(values), 3)
 
 
 def _number_statistics(ordered: np.ndarray[Any, Any]) -> dict[str, Any]:
@@ -398,7 +418,7 @@ def _mixed(column: ColumnProfile) -> list[str]:
         return []
     return [
         f"Column {column.name!r} is mostly numbers, but holds words such as {words[0]!r}; "
-        "it is used as a category."
+        "it is used as a category, and models are told the numbers as well."
     ]
 
 

@@ -23,7 +23,7 @@ def table(
 ):
     """Write a file with a column of every kind, some cells empty, and a target."""
     chance = np.random.default_rng(0)
-    names = ["number", "whole", "level", "flag", "yes", "joined", "note", "same", "bought"]
+    names = ["number", "whole", "level", "flag", "yes", "joined", "note", "same", "size", "bought"]
     lines = [delimiter.join(names)]
     for row in range(300):
         cells = [
@@ -35,6 +35,7 @@ def table(
             date.format(1 + row % 12, 1 + row % 28),
             f'"{WORDS[row % 4]} {row}"',
             "1",
+            f"{chance.choice(['', 'B/'])}{1 + row % 80}.5 m".replace(".", decimal),
             str(chance.choice(["a", "b"])),
         ]
         lines.append(delimiter.join(cells))
@@ -78,6 +79,8 @@ def test_a_file_is_encoded_for_prediction_as_it_was_for_training(tmp_path, writt
 
     names = [feature["column"] for feature in schema["features"]]
     assert {"number", "level", "flag", "yes", "joined", "note"} <= set(names)
+    told = {feature["name"] for feature in schema["features"] if feature["column"] == "size"}
+    assert told == {"size", "size: number 1", "size: first letters"}
     wrong = ~np.isclose(predicted, trained, rtol=1e-5, atol=1e-5, equal_nan=True)
     assert sorted({name for name, column in zip(names, wrong.T, strict=True) if column.any()}) == []
 

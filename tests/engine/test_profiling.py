@@ -80,6 +80,11 @@ SENTENCES = [f"the {DRAW.choice('abcdef')} order {row} was late again" for row i
         ("customerID", DRAW.sample(range(10**6), ROWS), K.IDENTIFIER),
         ("customer_id", [row % 9 for row in range(ROWS)], K.CATEGORICAL),
         ("x", [str(uuid.UUID(int=DRAW.getrandbits(128))) for _ in range(ROWS)], K.IDENTIFIER),
+        ("x", [f"AB-{1000 + DRAW.randrange(10**6)}" for _ in range(ROWS)], K.IDENTIFIER),
+        ("x", [f"10.0.{row}.1" for row in range(ROWS)], K.IDENTIFIER),
+        ("x", [f"{1 + row * 0.37:.2f} kg" for row in range(ROWS)], K.CATEGORICAL),
+        ("x", [f"{1 + row * 0.37:.2f} square feet" for row in range(ROWS)], K.CATEGORICAL),
+        ("x", [f"INV {10 + row},345" for row in range(ROWS)], K.IDENTIFIER),
         ("zip", [94000 + DRAW.randrange(40) for _ in range(ROWS)], K.CATEGORICAL),
         ("Provider Zip Code", [94000 + DRAW.randrange(40) for _ in range(ROWS)], K.CATEGORICAL),
         ("humidity", [DRAW.randrange(90) for _ in range(ROWS)], K.NUMERIC),
@@ -318,8 +323,8 @@ def test_a_number_column_with_a_few_words_in_it_is_a_warning(profile_text):
     seen = profile_text(f"price,y\n{rows}" + "on request,1\n" * 50)
     assert seen.columns[0].kind is K.CATEGORICAL
     assert (
-        "Column 'price' is mostly numbers, but holds words such as 'on request'; it is used as a category."
-        in (seen.warnings)
+        "Column 'price' is mostly numbers, but holds words such as 'on request'; "
+        "it is used as a category, and models are told the numbers as well." in (seen.warnings)
     )
 
 

@@ -226,7 +226,7 @@ def _grid(X: Array, column: Column) -> tuple[list[Any], Array, Array]:
     positions = list(column.positions)
     kind = column.schema["kind"]
     if kind in ("categorical", "boolean"):
-        return _levels(X[:, positions[0]], column.schema["categories"])
+        return _levels(X[:, positions], column.schema["categories"])
     # A date is several numbers that go together: those of a row of the table.
     first = X[:, positions[0]]
     known = np.flatnonzero(np.isfinite(first))
@@ -243,16 +243,21 @@ def _grid(X: Array, column: Column) -> tuple[list[Any], Array, Array]:
     return [short(value) for value in tried], tried.reshape(-1, 1), _shares(first[known], tried)
 
 
-def _levels(codes: Array, names: Sequence[str]) -> tuple[list[Any], Array, Array]:
+def _levels(X: Array, names: Sequence[str]) -> tuple[list[Any], Array, Array]:
+    """Levels by their codes, in the first column, and what else is told of them: that of a row of each."""
+    codes = X[:, 0]
     known = codes[np.isfinite(codes)].astype(int)
     counts = np.bincount(known, minlength=len(names))
     levels = [int(code) for code in np.argsort(-counts, kind="stable")[:MOST_LEVELS] if counts[code]]
     values: list[Any] = [names[code] for code in levels]
-    cells: list[float] = [float(code) for code in levels]
+    rows = [int(np.argmax(codes == code)) for code in levels]
     share = [counts[code] / len(codes) for code in levels]
-    if missing := len(codes) - len(known):
-        values, cells, share = [*values, None], [*cells, float("nan")], [*share, missing / len(codes)]
-    return values, np.array(cells, dtype=np.float32).reshape(-1, 1), np.array(share)
+    cells = X[rows]
+    # Of levels that have no code there may be letters or numbers all the same.
+    if missing := int(np.isnan(X).all(axis=1).sum()):
+        empty = np.full((1, X.shape[1]), np.nan, dtype=np.float32)
+        values, cells, share = [*values, None], np.concatenate([cells, empty]), [*share, missing / len(codes)]
+    return values, cells, np.array(share)
 
 
 def _numbers(values: Array) -> Array:

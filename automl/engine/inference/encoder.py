@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from .codes import LABELS, numbers_in
 from .errors import InputError
 from .words import places_of_words, with_lengths
 
@@ -43,6 +44,15 @@ class Encoder:
             for column in schema["columns"]
             if "categories" in column
         }
+        self._labels: dict[str, dict[str, dict[str, int]]] = {
+            column["name"]: {
+                part: {label: code for code, label in enumerate(labels)}
+                for part, labels in column["labels"].items()
+            }
+            for column in schema["columns"]
+            if "labels" in column
+        }
+        self._decimal = "," if schema.get("decimal") == "," else "."
         # Training read them as numbers, so that 01, 1.0 and 1 are the same to it.
         self._numbered = {
             name
@@ -92,7 +102,7 @@ class Encoder:
             return self._dates(values, column)
         if kind == "text":
             return self._text(values, column)
-        return self._codes(values, column).reshape(-1, 1)
+        return self._codes(values, column)
 
     def numbers(self, values: pd.Series) -> np.ndarray[Any, Any]:
         """Read a column of numbers, however they are written; NaN where there is none."""
@@ -134,28 +144,46 @@ class Encoder:
         return "" if text in self._missing else text
 
     def _codes(self, values: pd.Series, column: dict[str, Any]) -> np.ndarray[Any, Any]:
-        lookup = self.lookup(column["name"])
         codes, uniques = pd.factorize(values)
-        table = np.full(len(uniques) + 1, np.nan, dtype=np.float32)
-        for position, unique in enumerate(uniques):
-            level = self.level(unique, column["name"])
-            code = lookup.get(level) if level is not None else None
-            if code is not None and (level not in self._missing or level in lookup):
-                table[position] = code
-        table[-1] = self.code_of_missing(column)
-        return table[codes]
+        # What factorize found nothing in is its last one.
+        table = [self._told(cell, column) for cell in [*uniques, self.word_of_missing(column)]]
+        return np.array(table, dtype=np.float32)[codes]
+
+    def _told(self, cell: Any, column: dict[str, Any]) -> list[float]:
+        """The code of a cell, and what else it is told by."""
+        level = self.level(cell, column["name"])
+        code = float("nan") if level is None else self._lookups[column["name"]].get(level, float("nan"))
+        if not is_code(column):
+            return [code]
+        numbers, labels = self.parts(cell, column)
+        lookups = self.label_lookups(column["name"])
+        told = [lookup.get(label, float("nan")) for lookup, label in zip(lookups, labels, strict=True)]
+        return [code, *numbers, *told]
 
     def lookup(self, column: str) -> dict[str, int]:
         """Codes of a column's levels."""
         return self._lookups[column]
 
-    def code_of_missing(self, column: dict[str, Any]) -> float:
+    def label_lookups(self, column: str) -> list[dict[str, int]]:
+        """Codes of what else a column's levels are told by."""
+        return list(self._labels.get(column, {}).values())
+
+    def parts(self, cell: Any, column: dict[str, Any]) -> tuple[list[float], list[str]]:
+        """The numbers in a cell, NaN where there are fewer; and its labels, empty where it is missing."""
+        count, labels = column.get("numbers", 0), column.get("labels", ())
+        level = self.level(cell, column["name"])
+        if level is None or (level in self._missing and level not in self._lookups[column["name"]]):
+            return [float("nan")] * count, [""] * len(labels)
+        is_number = isinstance(cell, int | float | np.number) and not isinstance(cell, bool)
+        found = [float(cell)] if is_number else numbers_in(level, self._decimal)
+        text = "" if is_number else level
+        numbers = np.clip(np.array(found[:count]), -LARGEST, LARGEST).astype(np.float32).tolist()
+        return [*numbers, *[float("nan")] * (count - len(numbers))], [LABELS[part](text) for part in labels]
+
+    def word_of_missing(self, column: dict[str, Any]) -> str | None:
         """An empty cell is missing, unless training knew no empty cells but a word that reads as one."""
-        if column.get("missing", 0) == 0:
-            for word in WORDS_READ_AS_MISSING:
-                if word in self._lookups[column["name"]]:
-                    return float(self._lookups[column["name"]][word])
-        return float("nan")
+        known = self._lookups[column["name"]] if column.get("missing", 0) == 0 else {}
+        return next((word for word in WORDS_READ_AS_MISSING if word in known), None)
 
     def _dates(self, values: pd.Series, column: dict[str, Any]) -> np.ndarray[Any, Any]:
         codes, uniques = pd.factorize(values)
@@ -185,6 +213,11 @@ class Encoder:
         if slots:
             found[:, count + 2 :] = places_of_words(told, self.texts[column["text"]][0], slots)
         return found
+
+
+def is_code(column: Mapping[str, Any]) -> bool:
+    """Whether levels of a category are told by more than their codes."""
+    return "numbers" in column or "labels" in column
 
 
 def tells_lengths(column: dict[str, Any]) -> bool:

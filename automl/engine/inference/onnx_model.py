@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .encoder import Encoder, clean_texts, known_names, parse_dates, tells_lengths, with_known_names
+from .encoder import Encoder, clean_texts, is_code, known_names, parse_dates, tells_lengths, with_known_names
 from .errors import InputError, WrongVersion
 from .model import Model
 from .words import with_lengths
@@ -179,8 +179,7 @@ class _Column:
         if self._kind == "text":
             return [self._encoder.text(text) for text in clean_texts(series)]
         codes, uniques = pd.factorize(series)
-        levels = [*(self._encoder.level(value, self.name) or UNKNOWN for value in uniques), ""]
-        return np.array(levels, dtype=object)[codes].reshape(-1, 1)
+        return self._levels([*uniques, None])[codes]
 
     def cells(self, cells: Sequence[Any]) -> np.ndarray[Any, Any] | list[str]:
         """The input for cells as JSON has them."""
@@ -196,8 +195,19 @@ class _Column:
             return np.array(days, dtype=np.float64).reshape(-1, 1)
         if self._kind == "text":
             return ["" if cell is None else self._encoder.text(str(cell)) for cell in cells]
+        return self._levels(cells)
+
+    def _levels(self, cells: Sequence[Any]) -> np.ndarray[Any, Any]:
+        """Levels, an empty one for what is missing; perhaps with what else they are told by."""
         levels = ["" if pd.isna(cell) else self._encoder.level(cell, self.name) or UNKNOWN for cell in cells]
-        return np.array(levels, dtype=object).reshape(-1, 1)
+        if not is_code(self._column):
+            return np.array(levels, dtype=object).reshape(-1, 1)
+        word = self._encoder.word_of_missing(self._column)
+        rows = []
+        for cell, level in zip(cells, levels, strict=True):
+            numbers, labels = self._encoder.parts(cell if level else word, self._column)
+            rows.append([level, *labels, *map(repr, numbers)])
+        return np.array(rows, dtype=object).reshape(len(rows), -1)
 
     def _number(self, cell: Any) -> float | None:
         """A number that needs no thought; None where it does."""

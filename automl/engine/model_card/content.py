@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from automl.engine.inference.encoder import is_code
 from automl.engine.learners import LEARNERS
 from automl.engine.metrics import METRICS
 from automl.engine.model_card import certainty, figures
@@ -204,9 +205,10 @@ def _columns(about: About) -> list[Block]:
         for column in columns[:MOST_COLUMNS]
     ]
     more = len(columns) - len(rows)
+    told = any(is_code(column) for column in columns)
     note = (
         "A column that is missing is an error; others are ignored. Levels that training did not know count "
-        "as missing."
+        "as missing" + (", but for the letters and the numbers in them." if told else ".")
     )
     if more > 0:
         note = f"{more:,} more columns are in schema.json. {note}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from automl.engine.inference import Encoder
-from automl.engine.inference.encoder import LARGEST
+from automl.engine.inference.encoder import LARGEST, is_code
 from automl.engine.onnx.graph import DOUBLE, FLOAT, INT64, ML, STRING, Graph, Port, Unsupported
 from automl.engine.onnx.texts import add_text
 
@@ -28,16 +28,20 @@ TAKEN = ("probabilities", "label", "prediction", "")
 
 
 def describe_inputs(schema: Mapping[str, Any]) -> list[dict[str, str]]:
-    """What the graph's inputs are, one for each column: number, category, days or words.
+    """What the graph's inputs are, one for each column: number, category, code, days or words.
 
     An input is named as its column, unless that is the name of an output.
     """
-    kinds = {"numeric": "number", "datetime": "days", "text": "words"}
     return [
-        {"column": name, "type": kinds.get(column["kind"], "category"), "name": input_name(name)}
+        {"column": name, "type": _type_of(column), "name": input_name(name)}
         for column in schema["columns"]
         for name in [column["name"]]
     ]
+
+
+def _type_of(column: Mapping[str, Any]) -> str:
+    kinds = {"numeric": "number", "datetime": "days", "text": "words"}
+    return kinds.get(column["kind"], "code" if is_code(column) else "category")
 
 
 def input_name(column: str) -> str:
@@ -48,9 +52,11 @@ def input_name(column: str) -> str:
 def input_ports(schema: Mapping[str, Any]) -> list[Port]:
     """The graph's inputs; a text is a row of words, of which there are as many as in the longest."""
     ports = []
-    for found in describe_inputs(schema):
-        kind = STRING if found["type"] in ("category", "words") else DOUBLE
+    for found, column in zip(describe_inputs(schema), schema["columns"], strict=True):
+        kind = DOUBLE if found["type"] in ("number", "days") else STRING
         width: int | str = f"words of {found['column']}" if found["type"] == "words" else 1
+        if found["type"] == "code":
+            width = 1 + len(column.get("labels", ())) + column.get("numbers", 0)
         ports.append(Port(found["name"], kind, (ROWS, width)))
     return ports
 
@@ -75,8 +81,10 @@ def add_columns(graph: Graph, encoder: Encoder) -> str:
                 )
             texts = encoder.texts[column["text"]]
             block, count = add_text(graph, input_name(column["name"]), texts, column)
+        elif is_code(column):
+            block, count = _code(graph, column, encoder)
         else:
-            block, count = _category(graph, column, encoder), 1
+            block, count = _category(graph, input_name(column["name"]), column, encoder), 1
         blocks.append(block)
         places[column["name"]] = list(range(width, width + count))
         width += count
@@ -94,16 +102,36 @@ def _numbers(graph: Graph, names: Sequence[str]) -> str:
     return graph.cast(graph.add("Clip", found, *limits), FLOAT)
 
 
-def _category(graph: Graph, column: Mapping[str, Any], encoder: Encoder) -> str:
-    lookup: dict[str, float] = {**encoder.lookup(column["name"]), "": encoder.code_of_missing(dict(column))}
+def _category(graph: Graph, levels: str, column: Mapping[str, Any], encoder: Encoder) -> str:
+    lookup = encoder.lookup(column["name"])
+    word = encoder.word_of_missing(dict(column))
+    return _look_up(graph, levels, lookup if word is None else {**lookup, "": lookup[word]})
+
+
+def _look_up(graph: Graph, levels: str, lookup: Mapping[str, int]) -> str:
     return graph.add(
         "LabelEncoder",
-        input_name(column["name"]),
+        levels,
         domain=ML,
         keys_strings=list(lookup),
         values_floats=[float(code) for code in lookup.values()],
         default_float=float("nan"),
     )
+
+
+def _code(graph: Graph, column: Mapping[str, Any], encoder: Encoder) -> tuple[str, int]:
+    """A level, the numbers in it, and what else it is told by; and how many columns that is.
+
+    Its input has the level, its labels, and the numbers as text: no graph finds them.
+    """
+    cells, numbers, labels = input_name(column["name"]), column.get("numbers", 0), column.get("labels", {})
+    blocks = [_category(graph, graph.take(cells, [0]), column, encoder)]
+    if numbers:
+        last = graph.take(cells, range(1 + len(labels), 1 + len(labels) + numbers))
+        blocks.append(graph.cast(graph.cast(last, DOUBLE), FLOAT))
+    for place, lookup in enumerate(encoder.label_lookups(column["name"]), start=1):
+        blocks.append(_look_up(graph, graph.take(cells, [place]), lookup))
+    return graph.concat(blocks), 1 + numbers + len(labels)
 
 
 def _date(graph: Graph, column: Mapping[str, Any]) -> str:

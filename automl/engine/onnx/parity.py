@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from automl.engine.inference import Model, categorical_positions
+from automl.engine.inference.encoder import is_code
 from automl.engine.inference.onnx_model import OnnxModel, session_of
 from automl.engine.onnx.export import MATRIX, Exported
 
@@ -152,7 +153,10 @@ def raw_rows(model: Model, X: Array, generator: np.random.Generator) -> pd.DataF
         elif kind == "text":
             values = _texts(model, column, generator)
         else:
-            levels = [*column["categories"][:200], "never seen before", ""]
+            known = column["categories"][:200]
+            # Of a level that training did not know, numbers and letters are told all the same.
+            others = [f"{level}7" for level in known] if is_code(column) else []
+            levels = [*known, *others, "never seen before", ""]
             values = generator.choice(np.array(levels, dtype=object), RAW_ROWS)
         series = pd.Series(values)
         made[name] = series.mask(generator.random(RAW_ROWS) < MISSING_SHARE)

@@ -19,18 +19,26 @@ MODULES = {
 SPLIT = '''
 def split(names):
     """Where the matrix has numbers, and where codes of categories."""
-    codes = [place for place, name in enumerate(names) if COLUMNS.get(name, "").startswith("category")]
+    codes = [place for place, name in enumerate(names) if {is_category}]
     return {"numeric": [place for place in range(len(names)) if place not in codes], "categories": codes}
 '''
 SPLIT_MANY = '''
 def split(names):
     """Where the matrix has numbers, and where codes of categories, of few levels or of many."""
-    codes = [place for place, name in enumerate(names) if COLUMNS.get(name, "").startswith("category")]
+    codes = [place for place, name in enumerate(names) if {is_category}]
     return {
         "numeric": [place for place in range(len(names)) if place not in codes],
         "few": [place for place in codes if names[place] not in MANY_LEVELS],
         "many": [place for place in codes if names[place] in MANY_LEVELS],
     }
+'''
+IS_CATEGORY = 'COLUMNS.get(name, "").startswith("category")'
+# Where levels are told by more than their codes, which is no column of the table.
+IS_CODE = '''
+def is_category(name):
+    """Whether a column of the matrix has codes, of levels or of what else they are told by."""
+    column, _, label = name.rpartition(": ")
+    return COLUMNS.get(name, COLUMNS.get(column, "") if label in LABELS else "").startswith("category")
 '''
 WORDS = f'''
 def part(name, kind):
@@ -133,6 +141,22 @@ class Facts:
     empty_folds: bool
     told: str = ""
     words: bool = False
+
+
+def split_source(*, many: bool, labels: bool) -> list[str]:
+    """The function that says which columns of the matrix are numbers, and which are codes.
+
+    Parameters
+    ----------
+    many : bool
+        Some categories have many levels.
+    labels : bool
+        Levels of some are told by categories of their own.
+    """
+    source = SPLIT_MANY if many else SPLIT
+    if labels:
+        return [IS_CODE, source.replace("{is_category}", "is_category(name)")]
+    return [source.replace("{is_category}", IS_CATEGORY)]
 
 
 def parts(facts: Facts) -> list[str]:

@@ -276,7 +276,9 @@ class _Script:
     def _split(self) -> list[str]:
         if not self._needs_split():
             return []
-        return [main.SPLIT_MANY if self.many else main.SPLIT, *([main.WORDS] if self.data.words else [])]
+        labels = any(told for _, told in self.table.codes.values())
+        split = main.split_source(many=bool(self.many), labels=labels)
+        return [*split, *([main.WORDS] if self.data.words else [])]
 
     def _needs_split(self) -> bool:
         positions = self.data.categorical or self.data.minor

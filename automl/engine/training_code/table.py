@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from automl.engine.inference import words
+from automl.engine.inference import codes, words
+from automl.engine.inference.encoder import is_code
+from automl.engine.levels import MOST_LEVELS
 from automl.engine.preparation import (
     COMPONENT_WORDS,
     LEAST_SINGULAR,
-    MOST_LEVELS,
     TEXT_COMPONENTS,
     TEXT_DECIMALS,
     TEXT_ROWS,
@@ -60,6 +61,22 @@ def codes(cells, kind):
     counts = levels.value_counts().to_dict()
     order = sorted(counts, key=lambda level: (-counts[level], level))[:{MOST_LEVELS:_}]
     return levels.map({{level: code for code, level in enumerate(order)}}).to_numpy(dtype=float)
+"""
+CODE_PARTS = """
+def code_parts(name, cells{kind}):
+    \"\"\"The numbers in the levels of a category, and codes of what else they are told by.\"\"\"
+    if name not in CODES:
+        return {}
+    count, labels = CODES[name]
+    found = cells.map({numbers_in}, "ignore")
+    parts = {}
+    for place in range(count):
+        number = found.map(lambda numbers, at=place: numbers[at] if at < len(numbers) else np.nan, "ignore")
+        number = number.to_numpy(dtype=float, na_value=np.nan)
+        parts[f"{name}: number {place + 1}"] = np.clip(number, -3e38, 3e38)
+    for label in labels:
+        parts[f"{name}: {label}"] = codes(cells.map(LABELS[label], "ignore"){kind})
+    return parts
 """
 PARTS = {
     "days": '(times.tz_localize(None) - pd.Timestamp("1970-01-01")) / pd.Timedelta(days=1)',
@@ -144,6 +161,8 @@ class Table:
         How many there may be of a text; None for experiments of before there were many.
     places : mapping or None
         How many words of each text are told one by one; None for experiments of before any were.
+    codes : mapping
+        Of categories whose levels are told by more than their codes: how many numbers, and what else.
     """
 
     columns: Mapping[str, str]
@@ -153,6 +172,7 @@ class Table:
     decimal: str
     components: int | None = None
     places: Mapping[str, int] | None = None
+    codes: Mapping[str, tuple[int, tuple[str, ...]]] = field(default_factory=dict)
 
     @property
     def tells_words(self) -> bool:
@@ -167,7 +187,7 @@ class Table:
 
 def table_of(schema: Mapping[str, Any]) -> Table:
     """Tell how each column of a schema is read."""
-    codes = {feature["column"] for feature in schema["features"] if feature["kind"] == "category"}
+    categories = {feature["column"] for feature in schema["features"] if feature["kind"] == "category"}
     columns: dict[str, str] = {}
     dates: dict[str, tuple[str, list[str]]] = {}
     levels: set[str] = set()
@@ -175,7 +195,9 @@ def table_of(schema: Mapping[str, Any]) -> Table:
         name, kind = column["name"], column["kind"]
         if "categories" in column:
             levels.update(column["categories"])
-            columns[name] = f"{'category' if name in codes else 'flag'} of {written(column['categories'])}"
+            columns[name] = (
+                f"{'category' if name in categories else 'flag'} of {written(column['categories'])}"
+            )
         elif kind == "datetime":
             columns[name] = "date"
             dates[name] = (column.get("format") or "ISO8601", list(column["parts"]))
@@ -185,7 +207,12 @@ def table_of(schema: Mapping[str, Any]) -> Table:
     dialect, decimal = schema.get("dialect") or {}, schema.get("decimal", ".")
     components = next((each["components"] for each in schema["columns"] if "components" in each), None)
     told = {each["name"]: each["places"] for each in schema["columns"] if "places" in each}
-    return Table(columns, dates, missing, dialect, decimal, components, told or None)
+    parts = {
+        each["name"]: (each.get("numbers", 0), tuple(each.get("labels", ())))
+        for each in schema["columns"]
+        if is_code(each)
+    }
+    return Table(columns, dates, missing, dialect, decimal, components, told or None, parts)
 
 
 def written(levels: Sequence[Any]) -> str:
@@ -209,6 +236,9 @@ def columns_source(table: Table) -> list[str]:
     lines = _dict("COLUMNS", {name: literal(kind) for name, kind in table.columns.items()})
     if table.dates:
         lines += _dict("DATES", {name: literal(how) for name, how in table.dates.items()})
+    if table.codes:
+        lines += ["# How many numbers in the levels of a category are told, and what else they are told by."]
+        lines += _dict("CODES", {name: literal(told) for name, told in table.codes.items()})
     if table.tells_words:
         lines += ["# How many words of a text are told one by one."]
         lines += _dict("SLOTS", {name: literal(count) for name, count in (table.places or {}).items()})
@@ -249,6 +279,8 @@ def prepare_source(table: Table, *, target: str) -> list[str]:
         parts.append(CODES.replace("{levels}", "\n".join(_levels(writings))))
         if len(writings) == 1:
             parts[-1] = parts[-1].replace("(cells, kind)", "(cells)")
+    if table.codes:
+        parts += _code_parts(table)
     if table.dates:
         wanted = {part for _, names in table.dates.values() for part in names}
         told = [f"        {literal(name)}: {found}," for name, found in PARTS.items() if name in wanted]
@@ -266,6 +298,15 @@ def prepare_source(table: Table, *, target: str) -> list[str]:
             .replace("{places}", PLACES if table.tells_words else "")
         )
     return [*parts, _prepare(table)]
+
+
+def _code_parts(table: Table) -> list[str]:
+    """The functions of `automl.engine.inference.codes`, and what is made of them."""
+    source = inspect.getsource(codes)
+    how = ", kind" if len(table.writings) > 1 else ""
+    call = 'lambda level: numbers_in(level, ",")' if table.decimal == "," else "numbers_in"
+    made = CODE_PARTS.replace("{kind}", how).replace("{numbers_in}", call)
+    return [source[source.index("# With thousands") :], made]
 
 
 def words_source(*, told: bool) -> str:
@@ -297,8 +338,9 @@ def _prepare(table: Table) -> str:
         if kind in kinds
     ]
     if table.writings:
-        how = "kind" if len(table.writings) > 1 else ""
-        branches.append(("", f"found = {{name: codes(cells{', ' if how else ''}{how})}}"))
+        how = ", kind" if len(table.writings) > 1 else ""
+        parts = f" | code_parts(name, cells{how})" if table.codes else ""
+        branches.append(("", f"found = {{name: codes(cells{how})}}{parts}"))
     loop = "for name, kind in COLUMNS.items():"
     body = [f"        {branches[0][1]}"]
     if len(branches) == 1:
