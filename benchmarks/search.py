@@ -21,18 +21,23 @@ from tests.service import Service
 ROOT = Path(__file__).resolve().parent.parent
 LEAST_BUSY = 0.85
 FIRST_ROW_SECONDS = 3.0
-# Seconds on seats and inside `fit`, of all trials of one experiment; and those from its first trial's start
-# to its last one's end.
+# Seconds on seats and inside `fit`, of all trials of one experiment; those of the fold that each was at which
+# was cut off; and those from its first trial's start to its last one's end.
 QUERY = """
 import json
-from django.db.models import Max, Sum
+from django.db.models import F, Max, Q, Sum
+from django.db.models.functions import Coalesce
 from automl.core.models import Worker
 from automl.experiments.models import Experiment
 seats = Worker.objects.filter(queue="evaluate").aggregate(seats=Sum("seats"))["seats"]
 experiment = Experiment.objects.get(id={id!r})
-found = experiment.trials.aggregate(seat=Sum("seconds"), fit=Sum("fit_time"), end=Max("finished_at"))
+unfinished = Sum(F("seconds") - Coalesce(F("fit_time"), 0.0), filter=Q(state="cancelled"), default=0.0)
+found = experiment.trials.aggregate(
+    seat=Sum("seconds"), fit=Sum("fit_time"), unfinished=unfinished, end=Max("finished_at")
+)
 searched = (found["end"] - experiment.started_at).total_seconds()
-print(json.dumps({{"seats": seats, "seat": found["seat"], "fit": found["fit"], "searched": searched}}))
+told = {{name: found[name] for name in ("seat", "fit", "unfinished")}}
+print(json.dumps({{"seats": seats, "searched": searched, **told}}))
 """
 
 
@@ -71,6 +76,7 @@ def _measure(service: Service, table: Path, target: str, seconds: float) -> dict
         "trials": done["trials"]["complete"],
         "busy": round(busy, 3),
         "fitting": round(spent["fit"] / available, 3),
+        "fitting_or_cut_off": round((spent["fit"] + spent["unfinished"]) / available, 3),
         "fitting_of_busy": round(spent["fit"] / spent["seat"], 3),
         "busy_ratio": round(LEAST_BUSY / busy, 3),
         "first_row_seconds": round(first_row, 2),
