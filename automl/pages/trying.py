@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 
 from automl.engine.errors import UserError
+from automl.engine.inference.encoder import is_code
 from automl.engine.learners import stacks
 from automl.experiments import serving
 from automl.experiments.models import TrainedModel, Trial
@@ -111,8 +112,10 @@ def _input(key: str, column: Mapping[str, Any], profile: Mapping[str, Any]) -> I
         typical = levels[0]
     if kind == "text":
         return Input(key, name, "text", typical, typical or "")
-    form = "choice" if len(levels) <= MOST_CHOICES else "list"
-    hint = "" if form == "choice" else f"one of {len(levels):,} levels"
+    # Of another level the model still knows the numbers and the letters in it.
+    is_open = is_code(column)
+    form = "choice" if len(levels) <= MOST_CHOICES and not is_open else "list"
+    hint = "" if form == "choice" else f"one of {len(levels):,} levels{', or another' if is_open else ''}"
     return Input(key, name, form, typical, typical or "", tuple(levels[:MOST_CHOICES]), hint)
 
 

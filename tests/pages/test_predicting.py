@@ -107,6 +107,16 @@ def test_the_form_is_made_of_the_columns_and_begins_with_typical_values(browser_
     assert says == []  # the page does not wait for the model
 
 
+@pytest.mark.parametrize(
+    ("told", "form", "hint"),
+    [({}, "choice", ""), ({"numbers": 1}, "list", "one of 2 levels, or another")],
+)
+def test_another_level_may_be_entered_where_numbers_in_it_are_told(told, form, hint):
+    column = {"name": "power", "kind": "categorical", "categories": ["74 bhp", "88 bhp"], **told}
+    found = trying._input("c0", column, {})
+    assert (found.kind, found.hint, found.choices) == (form, hint, ("74 bhp", "88 bhp"))
+
+
 def test_the_most_important_inputs_come_first_and_the_rest_stays_typical(model, says, monkeypatch):
     monkeypatch.setattr(trying, "MOST_INPUTS", 2)
     model.trial.learned = {"importance": [["joined: month", 0.6], ["city", 0.4]]}
