@@ -381,7 +381,9 @@ def test_a_fit_that_its_deadline_ended_is_taken_up_again_by_an_extension(seat):
     seat.answers["evaluate"] = until_told
     evaluate_trial("evaluate@here")
     assert (again(trial).state, trial.cut_short) == ("cancelled", True)
+    assert trial.seconds > 0
 
     stop_experiment(again(experiment))
     extend_experiment(experiment, seconds=60)
     assert (again(trial).state, trial.cut_short, trial.error) == ("waiting", False, "")
+    assert trial.seconds == 0

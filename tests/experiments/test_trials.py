@@ -10,8 +10,9 @@ from automl.core import storage
 from automl.core.errors import InvalidInput
 from automl.experiments.models import Experiment, Trial
 from automl.experiments.services.by_hand import add_trial
-from automl.experiments.services.lifecycle import cancel_experiment
+from automl.experiments.services.lifecycle import cancel_experiment, stop_experiment
 from automl.experiments.services.losses import reap_trials
+from automl.experiments.services.steering import extend_experiment, skip_trial
 from automl.experiments.services.trials import (
     claim_trial,
     evaluate_trial,
@@ -166,6 +167,44 @@ def test_a_cancelled_trial_stops_at_its_next_report_and_is_not_told(seat, settin
     trial.refresh_from_db()
     assert answers == ["stop", False]
     assert (trial.state, trial.score) == ("cancelled", None)
+
+
+@pytest.mark.parametrize("end", [cancel_experiment, lambda search: skip_trial(search.trials.get())])
+def test_a_trial_that_is_ended_from_outside_has_had_the_seat_all_the_same(seat, settings, end):
+    settings.HEARTBEAT_SECONDS = 0.0
+    begun = timezone.now() - timedelta(seconds=7)
+    trial = TrialFactory(experiment=ExperimentFactory(started_at=begun), state="waiting")
+
+    def ended_in_the_middle(*, on_tick, **_):
+        time.sleep(0.05)
+        end(trial.experiment)
+        assert on_tick(0.5) is False
+        return outcome("cancelled")
+
+    seat.answers["evaluate"] = ended_in_the_middle
+    evaluate_trial("evaluate@here")
+
+    trial.refresh_from_db()
+    assert trial.state == "cancelled"
+    assert 0.05 <= trial.seconds < 5.0
+    assert 7.0 <= trial.ended_after < 12.0
+
+
+def test_a_trial_that_was_taken_up_again_meanwhile_has_no_seat_time(seat):
+    begun = timezone.now() - timedelta(seconds=7)
+    experiment = ExperimentFactory(started_at=begun, time_budget=20.0)
+    trial = TrialFactory(experiment=experiment, state="waiting")
+
+    def ended_and_extended(**_):
+        stop_experiment(experiment)
+        extend_experiment(Experiment.objects.get(id=experiment.id), seconds=60)
+        return outcome("cancelled")
+
+    seat.answers["evaluate"] = ended_and_extended
+    evaluate_trial("evaluate@here")
+
+    trial.refresh_from_db()
+    assert (trial.state, trial.seconds, trial.ended_after) == ("waiting", 0.0, None)
 
 
 def test_news_of_a_dead_attempt_changes_nothing(seat):

@@ -255,6 +255,7 @@ def _take_up_again(row: Experiment) -> None:
         error="",
         fold_scores=[],
         fit_time=None,
+        seconds=0.0,
         finished_at=None,
         ended_after=None,
         nudged_at=timezone.now(),

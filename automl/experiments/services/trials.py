@@ -270,6 +270,7 @@ def _evaluate(trial: Trial) -> None:
         on_tick=heartbeat,
     )
     if outcome.status == "storage" and _postponed(trial, held, heartbeat):
+        patiently(lambda: _note_cut_off(ours, experiment.id, seconds=time.monotonic() - began))
         return
     told, spent = False, time.monotonic() - began
     if outcome.status == "cancelled" and (heartbeat.leaving or heartbeat.lost):
@@ -277,10 +278,23 @@ def _evaluate(trial: Trial) -> None:
         patiently(lambda: give_back(held))
     else:
         told = patiently(lambda: tell_trial(trial, outcome, out_of_time=heartbeat.out_of_time, seconds=spent))
+    if not told:
+        patiently(lambda: _note_cut_off(ours, experiment.id, seconds=spent))
     log.info("trial_ended", outcome=outcome.status, seconds=round(spent, 2), told=told)
     # A write that went through without our hearing so is found done at the next try.
     if outcome.status != "ok" or (not told and not ours.filter(state=TrialState.COMPLETE.value).exists()):
         remove_files(trial)
+
+
+def _note_cut_off(ours: QuerySet[Trial], experiment_id: UUID, *, seconds: float) -> None:
+    """Write down how long a trial had the seat that was skipped meanwhile, or cut off with its search."""
+    cut_off = ours.filter(state=TrialState.CANCELLED.value)
+    if not cut_off.exists():
+        return
+    with transaction.atomic():
+        # The experiment's row first, as everywhere: two locks taken in two orders would wait for each other.
+        Experiment.objects.filter(id=experiment_id).update(version=F("version") + 1)
+        cut_off.update(seconds=seconds, ended_after=clock.reading(experiment_id))
 
 
 def _bases(trial: Trial, study: Study) -> list[dict[str, Any]]:
