@@ -27,6 +27,8 @@ from automl.engine.trial import Params, TaskType
 
 # Its own splits of categories did no better on real tables, and converters don't know them.
 CODE_LEVELS = 3
+# Trees of so many rounds are written as text at once.
+DUMPED_ROUNDS = 50
 
 
 class XGBoost(Learner):
@@ -191,7 +193,8 @@ class XGBoost(Learner):
         return Fit(estimator, curve, learned, whole)
 
     def describe(self, fit: Fit, X: Any, y: Any, *, data: DataProfile) -> None:
-        fit.learned["depth"] = _depth(fit.estimator.get_booster())
+        most = int(fit.estimator.get_params()["max_depth"])
+        fit.learned["depth"] = _depth(fit.estimator.get_booster(), most)
         if fit.learning_curve is not None:
             part, target = training_sample(X, y)
             margins = _margins(fit.whole, part, fit.learning_curve["x"])
@@ -213,12 +216,16 @@ def _margins(booster: Any, X: Any, rounds: Sequence[int]) -> Iterator[Any]:
         yield total
 
 
-def _depth(booster: Any) -> int:
-    """The deepest leaf; the text of a tree has a tab for each level."""
-    text = "".join(booster.get_dump())
-    depth = 0
-    while "\n" + "\t" * (depth + 1) in text:
-        depth += 1
+def _depth(booster: Any, most: int) -> int:
+    """The deepest leaf, which is known as soon as a tree has `most`: to write all as text is slow."""
+    depth, rounds = 0, booster.num_boosted_rounds()
+    for start in range(0, rounds, DUMPED_ROUNDS):
+        # The text of a tree has a tab for each level.
+        text = "".join(booster[start : min(start + DUMPED_ROUNDS, rounds)].get_dump())
+        while "\n" + "\t" * (depth + 1) in text:
+            depth += 1
+        if depth >= most:
+            break
     return depth
 
 
