@@ -171,18 +171,13 @@ def _rank_pieces(quantiles: Array, references: Array) -> Pieces:
     """
     points, first, counts = np.unique(quantiles, return_index=True, return_counts=True)
     low, high = references[first], references[first + counts - 1]
-    rows, thresholds = [(points[0], 0.0, 0.0)], [round_below(points[0])]
-    for number, point in enumerate(points):
-        rows.append((point, (low[number] + high[number]) / 2, 0.0))
-        thresholds.append(round_down(point))
-        if number == len(points) - 1:
-            rows.append((point, 1.0, 0.0))
-        else:
-            width = points[number + 1] - point
-            rows.append((point, high[number], (low[number + 1] - high[number]) / width))
-            thresholds.append(round_below(points[number + 1]))
-    edges = np.array(thresholds, dtype=np.float32), np.array(rows)
-    return Pieces(*_end_low(*_end_high(*edges, points[-1]), points[0]))
+    rows = np.zeros((2 * len(points) + 1, 3))
+    rows[:, 0] = np.append(points[0], np.repeat(points, 2))
+    rows[1::2, 1] = (low + high) / 2
+    rows[2::2, 1] = np.append(high[:-1], 1.0)
+    rows[2:-1:2, 2] = (low[1:] - high[:-1]) / np.diff(points)
+    thresholds = np.column_stack([round_below(points), round_down(points)]).ravel()
+    return Pieces(*_end_low(*_end_high(thresholds, rows, points[-1]), points[0]))
 
 
 def _end_high(thresholds: Array, rows: Array, point: Any) -> tuple[Array, Array]:
