@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import pickle
 import shutil
@@ -23,7 +22,6 @@ from automl.engine.importance import name_columns
 from automl.engine.inference import FittedModel, Member, as_frame, combine, finish_probabilities, temper
 from automl.engine.intervals import interval
 from automl.engine.learners import Learner, get_learner, stacks
-from automl.engine.learners.base import ASKED_ROWS
 from automl.engine.learners.boosting import is_late
 from automl.engine.metrics import METRICS
 from automl.engine.preparation import Prepared, open_prepared
@@ -33,17 +31,11 @@ from automl.engine.stacking import check_bases, name_of, stacked
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from automl.engine.schema import DataProfile
-
     Array = NDArray[Any]
-
-log = logging.getLogger("automl.engine.evaluation")
 
 Report = Callable[[dict[str, Any]], str]
 # The last fold may not take all that is left: predicting and writing take time too.
 DEADLINE_SHARE = 0.9
-# By this share of the largest, what a library has told may differ from what its model predicts.
-SAME = 1e-9
 FITTING = "fitting.json"
 # In what fits are long; a forest has trees only, boosted trees have rounds of them.
 LENGTHS = ("rounds", "epochs", "trees")
@@ -264,7 +256,10 @@ def _fit_fold(  # noqa: PLR0913 - a fold is what all of these meet in
     state.is_late = state.is_late or is_late(deadline)
     bounds = (float(y_train.min()) - 1.0, float(y_train.max()) + 1.0) if is_log else None
     model = FittedModel(preprocess, fit.estimator, learner.layout, bounds)
-    predicted = _predicted(state, model, X[test], fit.predicted, profile)
+    began = time.perf_counter()
+    predicted = model.predict(X[test], classes=profile.classes, categorical=profile.categorical)
+    state.predict_time += time.perf_counter() - began
+    state.predicted += len(test)
     if not np.isfinite(predicted).all():
         raise ValueError(
             f"{learner.label} predicted numbers that are not finite: "
@@ -279,27 +274,6 @@ def _fit_fold(  # noqa: PLR0913 - a fold is what all of these meet in
     learner.thin(fit.estimator, models=args["models"])
     state.models.append(model)
     return finish_probabilities(predicted) if profile.classes else predicted
-
-
-def _predicted(state: _Folds, model: FittedModel, X: Array, known: Any | None, profile: DataProfile) -> Array:
-    """What the model predicts of a fold's rows; of what its library has told it is asked a part."""
-
-    def ask(rows: Array) -> Array:
-        began = time.perf_counter()
-        answer = model.predict(rows, classes=profile.classes, categorical=profile.categorical)
-        state.predict_time += time.perf_counter() - began
-        state.predicted += len(rows)
-        return np.asarray(answer)
-
-    if known is None or len(X) <= ASKED_ROWS:
-        return ask(X)
-    told = model.finished(known, classes=profile.classes)
-    some = slice(None, None, -(-len(X) // ASKED_ROWS))
-    asked = ask(X[some])
-    if np.abs(told[some] - asked).max() <= SAME * np.abs(asked).max():
-        return told
-    log.warning("%s predicts otherwise than its library told", type(model.estimator).__name__)
-    return ask(X)
 
 
 def _fold_value(metric: Any, y: Array, predicted: Array, *, is_log: bool) -> float:

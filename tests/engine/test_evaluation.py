@@ -4,7 +4,6 @@ import pytest
 
 from automl.engine.errors import Pruned
 from automl.engine.evaluation import read_member, read_predictions
-from automl.engine.inference import FittedModel
 from automl.engine.learners import get_learner
 from automl.engine.metrics import METRICS
 from automl.engine.preparation import open_prepared
@@ -25,59 +24,6 @@ def test_the_score_is_that_of_predictions_by_models_that_had_not_seen_the_row(tm
     assert [event["fold"] for event in told] == list(range(10))
     assert len(result["fold_scores"]) == len(read_member(result["dir"]).models) == 10
     assert result["value"] > 0.85
-
-
-@pytest.mark.parametrize("is_true", [True, False])
-def test_what_a_library_tells_of_held_out_rows_is_believed_where_it_is_so(tmp_path, monkeypatch, is_true):
-    prepared(tmp_path, people(1200), "spent")
-    plain = evaluated(tmp_path, "linear", 0, metric="rmse", target="log")
-    usual, asked = type(get_learner("linear")).fit, []
-
-    def telling(self, estimator, X, y, X_valid, y_valid, **settings):
-        fit = usual(self, estimator, X, y, X_valid, y_valid, **settings)
-        fit.predicted = fit.estimator.predict(X_valid) + (0.0 if is_true else 1e-6)
-        return fit
-
-    def predict(self, X, **settings):
-        asked.append(len(X))
-        return whole(self, X, **settings)
-
-    whole = FittedModel.predict
-    monkeypatch.setattr("automl.engine.evaluation.ASKED_ROWS", 50)
-    monkeypatch.setattr(type(get_learner("linear")), "fit", telling)
-    monkeypatch.setattr(FittedModel, "predict", predict)
-    told = evaluated(tmp_path, "linear", 1, metric="rmse", target="log")
-
-    folds = len(told["fold_scores"])
-    whole_part = len(people(1200)) // folds
-    few = len(range(0, whole_part, -(-whole_part // 50)))
-    assert few <= 50 < whole_part
-    assert asked == ([few] if is_true else [few, whole_part]) * folds
-    assert told["value"] == pytest.approx(plain["value"], rel=1e-12)
-    np.testing.assert_array_equal(read_predictions(told["dir"]), read_predictions(plain["dir"]))
-
-
-@pytest.mark.parametrize(
-    ("target", "metric"), [("bought", "roc_auc"), ("plan", "log_loss"), ("spent", "rmse")]
-)
-def test_what_lightgbm_tells_of_held_out_rows_is_so(tmp_path, monkeypatch, target, metric):
-    prepared(tmp_path, people(1200), target)
-    plain = evaluated(tmp_path, "lightgbm", 0, metric=metric)
-    asked, whole = [], FittedModel.predict
-
-    def predict(self, X, **settings):
-        asked.append(len(X))
-        return whole(self, X, **settings)
-
-    monkeypatch.setattr(FittedModel, "predict", predict)
-    monkeypatch.setattr("automl.engine.evaluation.ASKED_ROWS", 50)
-    monkeypatch.setattr("automl.engine.learners.boosting_lightgbm.ASKED_ROWS", 50)
-    told = evaluated(tmp_path, "lightgbm", 1, metric=metric)
-
-    assert len(asked) == len(told["fold_scores"])
-    assert max(asked) <= 50
-    assert told["value"] == pytest.approx(plain["value"], rel=1e-12)
-    np.testing.assert_array_equal(read_predictions(told["dir"]), read_predictions(plain["dir"]))
 
 
 def test_a_learning_curve_says_whether_it_is_of_logarithms(tmp_path):

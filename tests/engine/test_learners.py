@@ -203,42 +203,20 @@ def test_the_depth_of_xgboost_is_that_of_all_its_trees(monkeypatch: pytest.Monke
     assert (max(depths[:3]) < max(depths)) is (most == 10)
 
 
-@pytest.mark.parametrize("task", list(TaskType))
-def test_what_lightgbm_tells_of_the_validation_part_is_what_its_model_predicts(
-    monkeypatch: pytest.MonkeyPatch, task: TaskType
-) -> None:
-    """Its rate is far too high, so that the best round is not the last one."""
-    monkeypatch.setattr("automl.engine.learners.boosting_lightgbm.ASKED_ROWS", 50)
-    table = make_table(task, rows=400)
-    learner = LEARNERS["lightgbm"]
-    fitted = fit_fold(learner, table, learner.space(table.data).validate({"learning_rate": 0.4}))
-    assert fitted.fit.learning_curve is not None
-    assert fitted.fit.learned["rounds"] < fitted.fit.learning_curve["x"][-1]
-    own = outputs(fitted.fit.estimator, fitted.X_valid, table.data)
-    np.testing.assert_allclose(fitted.fit.predicted, own, rtol=1e-12, atol=1e-12)
-    learner.thin(fitted.fit.estimator, models=5)
-    assert [len(scores) for scores in fitted.fit.estimator.best_score_.values()] == [1]
-
-
-def test_lightgbm_tells_nothing_of_a_small_validation_part() -> None:
-    table = make_table(TaskType.BINARY)
-    assert fit_fold(LEARNERS["lightgbm"], table, LEARNERS["lightgbm"].first(table.data)).fit.predicted is None
-
-
 def test_a_fit_that_its_deadline_ends_keeps_its_best_round(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("automl.engine.learners.boosting_lightgbm.ASKED_ROWS", 50)
     table = make_table(TaskType.REGRESSION, rows=400)
     learner = LEARNERS["lightgbm"]
     params = learner.space(table.data).validate({"learning_rate": 0.4})
-    usual = fit_fold(learner, table, params).fit
-    rounds = usual.learned["rounds"] + 4
+    usual = fit_fold(learner, table, params)
+    rounds = usual.fit.learned["rounds"] + 4
     told = [*[False] * (rounds - 1), True]
     monkeypatch.setattr("automl.engine.learners.boosting_lightgbm.is_late", lambda _deadline: told.pop(0))
-    late = fit_fold(learner, table, params).fit
+    late = fit_fold(learner, table, params, deadline=1.0).fit
     assert late.learning_curve is not None
     assert late.learning_curve["x"][-1] == rounds
-    assert late.learned["rounds"] == usual.learned["rounds"]
-    np.testing.assert_array_equal(late.predicted, usual.predicted)
+    assert late.learned["rounds"] == usual.fit.learned["rounds"]
+    both = [outputs(fit.estimator, usual.X_valid, table.data) for fit in (late, usual.fit)]
+    np.testing.assert_array_equal(*both)
 
 
 def test_histogram_boosting_stays_sane_with_rare_classes() -> None:

@@ -41,19 +41,14 @@ class FittedModel:
         matrix = as_frame(X, categorical) if self.layout == "frame" else X
         if self.preprocess is not None:
             matrix = self.preprocess.transform(matrix)
-        ask = self.estimator.predict_proba if classes else self.estimator.predict
-        return self.finished(ask(matrix), classes=classes)
-
-    def finished(self, answer: Any, *, classes: int) -> np.ndarray[Any, Any]:
-        """What `predict` makes of the estimator's own answer."""
-        found: np.ndarray[Any, Any] = np.asarray(answer, dtype=np.float64)
         if classes == 0:
-            numbers = found.reshape(len(found))
+            numbers = np.asarray(self.estimator.predict(matrix), dtype=np.float64).reshape(len(X))
             return numbers if self.log_bounds is None else np.exp(np.clip(numbers, *self.log_bounds))
+        found = np.asarray(self.estimator.predict_proba(matrix), dtype=np.float64)
         codes = np.asarray(self.estimator.classes_).astype(int).ravel()
         if found.shape[1] == classes and np.array_equal(codes, np.arange(classes)):
             return found
-        aligned = np.zeros((len(found), classes))
+        aligned = np.zeros((len(X), classes))
         aligned[:, codes] = found
         return aligned
 

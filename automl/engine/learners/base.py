@@ -15,8 +15,6 @@ ALL_TASKS = frozenset(TaskType)
 # Under this skewness of the target its logarithm is not worth a trial; over the next it comes first.
 LEAST_SKEW, STRONG_SKEW = 1.0, 3.0
 CURVE_POINTS = 100
-# So many rows that are held out are asked of a model in any case, see `Fit.predicted`.
-ASKED_ROWS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +64,12 @@ class Fit:
         JSON: a summary of the parameters that training found.
     whole : object
         For `Learner.describe`: the model with what was trained after the part that is kept.
-    predicted : array or None
-        What the estimator predicts of the validation part, where its library knows that from training; not
-        told of up to `ASKED_ROWS`.
     """
 
     estimator: Any
     learning_curve: LearningCurve | None = None
     learned: dict[str, Any] = field(default_factory=dict)
     whole: Any = None
-    predicted: Any = None
 
 
 class Learner(ABC):

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from automl.engine.learners.base import ASKED_ROWS, Cost, Fit, Learner, thin_curve
+from automl.engine.learners.base import Cost, Fit, Learner, thin_curve
 from automl.engine.learners.boosting import (
     MANY_CLASSES,
     add_training,
@@ -29,7 +29,6 @@ from automl.engine.trial import Params, TaskType
 
 # Native splits of larger categories overfit and are slow; those are target-encoded.
 CODE_LEVELS = 100
-NO_METRIC = "nothing"
 _CHILDREN = re.compile(r"^(left|right)_child=(.*)$", re.MULTILINE)
 
 
@@ -166,36 +165,26 @@ class LightGBM(Learner):
         deadline: float | None,
     ) -> Fit:
         import lightgbm
-        import numpy as np
 
         name = estimator.metric
         curves: dict[str, dict[str, list[float]]] = {}
-        kept = _BestRound(deadline)
-        # A function: a method would be copied, and its object with it.
-        hear = (lambda _, predicted: kept.hear(predicted)) if len(y_valid) > ASKED_ROWS else None
+        stopping = lightgbm.early_stopping(patience(estimator.learning_rate), verbose=False)
+        callbacks = [stopping, lightgbm.record_evaluation(curves)]
+        if deadline is not None:
+            callbacks.append(_stop_at(deadline, stopping))
         estimator.fit(
             X,
             y,
             eval_X=X_valid,
             eval_y=y_valid,
             eval_names=["valid"],
-            eval_metric=hear,
             categorical_feature=category_positions(data, CODE_LEVELS) or "auto",
-            callbacks=[
-                lightgbm.record_evaluation(curves),
-                kept,
-                lightgbm.early_stopping(
-                    patience(estimator.learning_rate), first_metric_only=True, verbose=False
-                ),
-            ],
+            callbacks=callbacks,
         )
         booster = estimator.booster_
         best = estimator.best_iteration_ or booster.current_iteration()
         curve = thin_curve("rounds", stopping_metric(data), [], curves["valid"][name], best)
-        predicted = kept.predicted
-        if predicted is not None and data.classes == 2:
-            predicted = np.column_stack([1.0 - predicted, predicted])
-        return Fit(estimator, curve, self._summary(booster, best), predicted=predicted)
+        return Fit(estimator, curve, self._summary(booster, best))
 
     def describe(self, fit: Fit, X: Any, y: Any, *, data: DataProfile) -> None:
         booster = fit.estimator.booster_
@@ -208,8 +197,6 @@ class LightGBM(Learner):
     def thin(self, estimator: Any, *, models: int) -> None:
         # Each round's loss would be an array of its own in the bundle; the curve has them.
         estimator._evals_result = {}
-        for scores in estimator._best_score.values():
-            scores.pop(NO_METRIC, None)
 
     @staticmethod
     def _summary(booster: Any, best: int) -> dict[str, Any]:
@@ -276,34 +263,13 @@ def _metric_name(data: DataProfile) -> str:
     return names.get(stopping_metric(data), loss)
 
 
-class _BestRound:
-    """A callback that keeps what is predicted of the validation part after the best round so far.
+def _stop_at(deadline: float, stopping: Any) -> Any:
+    """Make a callback that ends training at a deadline with the best round, which early stopping knows."""
+    from lightgbm.callback import EarlyStopException
 
-    Training adds each tree to those predictions anyway; to ask all trees again takes up to a tenth of the
-    fit. At a deadline it ends training, with the best round.
-    """
+    def stop(_env: Any) -> None:
+        if is_late(deadline):
+            raise EarlyStopException(stopping.best_iter[0], stopping.best_score_list[0])
 
-    def __init__(self, deadline: float | None) -> None:
-        # After the curves are recorded, before early stopping; LightGBM does not look at the class for it.
-        self.order = 25
-        self.predicted: Any = None
-        self._deadline = deadline
-        self._latest: Any = None
-        self._best: Any = None
-        self._value = 0.0
-
-    def hear(self, predicted: Any) -> tuple[str, float, bool]:
-        """Hear of the predictions, which LightGBM tells to metrics alone; judge nothing."""
-        self._latest = predicted
-        return NO_METRIC, 0.0, False
-
-    def __call__(self, env: Any) -> None:
-        from lightgbm.callback import EarlyStopException
-
-        first = env.evaluation_result_list[0]
-        value = first.metric_value if first.maximize else -first.metric_value
-        if self._best is None or value > self._value:
-            self._best, self._value = env, value
-            self.predicted = None if self._latest is None else self._latest.copy()
-        if is_late(self._deadline):
-            raise EarlyStopException(self._best.iteration, self._best.evaluation_result_list)
+    stop.order = 40  # type: ignore[attr-defined]
+    return stop
