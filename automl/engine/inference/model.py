@@ -38,17 +38,23 @@ class FittedModel:
         self, X: np.ndarray[Any, Any], *, classes: int, categorical: Sequence[int]
     ) -> np.ndarray[Any, Any]:
         """Probabilities of shape (rows, classes), or numbers of shape (rows,) where there are no classes."""
+        return self.predict_prepared(self.prepared(X, categorical=categorical), classes=classes)
+
+    def prepared(self, X: np.ndarray[Any, Any], *, categorical: Sequence[int]) -> Any:
+        """The matrix as the estimator takes it."""
         matrix = as_frame(X, categorical) if self.layout == "frame" else X
-        if self.preprocess is not None:
-            matrix = self.preprocess.transform(matrix)
+        return matrix if self.preprocess is None else self.preprocess.transform(matrix)
+
+    def predict_prepared(self, matrix: Any, *, classes: int) -> np.ndarray[Any, Any]:
+        """As `predict`, of what `prepared` gave."""
         if classes == 0:
-            numbers = np.asarray(self.estimator.predict(matrix), dtype=np.float64).reshape(len(X))
+            numbers = np.asarray(self.estimator.predict(matrix), dtype=np.float64).reshape(-1)
             return numbers if self.log_bounds is None else np.exp(np.clip(numbers, *self.log_bounds))
         found = np.asarray(self.estimator.predict_proba(matrix), dtype=np.float64)
         codes = np.asarray(self.estimator.classes_).astype(int).ravel()
         if found.shape[1] == classes and np.array_equal(codes, np.arange(classes)):
             return found
-        aligned = np.zeros((len(X), classes))
+        aligned = np.zeros((len(found), classes))
         aligned[:, codes] = found
         return aligned
 
