@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 import automl
 from automl.engine import inference
@@ -37,15 +38,16 @@ from automl.engine.model_card.evidence import gather
 from automl.engine.model_card.html import to_html
 from automl.engine.model_card.markdown import to_markdown
 from automl.engine.model_file import skops_bytes
-from automl.engine.preparation import Prepared, encode_target, open_prepared
+from automl.engine.preparation import Prepared, open_prepared
 from automl.engine.reading import check_table, read_frame
 from automl.engine.sealing import seal_of, sync_folder
 from automl.engine.slimming import halve_weights, slim, slim_columns
 from automl.engine.stacking import name_of
 from automl.engine.training_code.script import scripts
-from automl.engine.trial import TaskType
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from automl.engine.onnx.offer import Offer
 
 # What predict.py imports, and the library of each family; versions are those that trained.
@@ -137,30 +139,54 @@ def _metrics(
             "high": board["score_high"],
         }
     if args.get("test_table"):
-        found["test"] = _test_metrics(prepared, args, names, model)
+        try:
+            found["test"], left_out = _test_metrics(prepared, args, names, model)
+        except (UserError, inference.InputError) as error:
+            # The model is as good without: what a search has found is not lost for it.
+            found["test_note"] = f"There are no scores on the test dataset. {error}"
+        else:
+            if left_out:
+                found["test_note"] = left_out
     return found
 
 
 def _test_metrics(
     prepared: Prepared, args: Mapping[str, Any], names: list[str], model: Model
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], str]:
+    """The metrics on the rows of a test table whose target is known, and which rows those are not."""
     check_table(Path(args["test_table"]))
     frame = read_frame(Path(args["test_table"]))
-    target = model.encoder.schema["target"]
-    known = frame[target].notna()
-    labels = prepared.classes
+    target, labels = model.encoder.schema["target"], prepared.classes
     if labels is not None:
         codes = {str(label): code for code, label in enumerate(labels)}
         y = np.array(
             [codes.get(str(inference.level_of(value)), codes.get(str(value), -1)) for value in frame[target]]
         )
-        known &= y >= 0
-        y = y[known.to_numpy()]
+        # A missing cell is none, even where a class is called as nothing is.
+        known = (y >= 0) & frame[target].notna().to_numpy()
+        wanted = f"one of the classes, such as {labels[0]!r}"
     else:
-        y, _ = encode_target(frame[target][known], TaskType.REGRESSION, target)
+        y = pd.to_numeric(frame[target], errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+        known, wanted = np.isfinite(y), "a number"
+    left_out = _left_out(frame[target], known, wanted)
+    if not known.any():
+        raise UserError(left_out)
     rows = frame[known]
     predicted = model.predict_proba(rows) if labels is not None else model.predict(rows)
-    return metrics_with_intervals(names, y, predicted)
+    return metrics_with_intervals(names, y[known], predicted), left_out
+
+
+def _left_out(target: pd.Series, known: NDArray[Any], wanted: str) -> str:
+    """Say how many rows of a test table have no truth to judge by; nothing where all have."""
+    if known.all():
+        return ""
+    odd = target[~known].dropna()
+    seen = f"it holds {str(odd.iloc[0])[:40]!r}" if len(odd) else "it is empty"
+    count = int((~known).sum())
+    return (
+        f"{count:,} of the {len(known):,} rows of the test dataset are left out, as {target.name!r} is not "
+        f"{wanted} there: {seen}."
+    )
 
 
 def _graph(prepared: Prepared, model: Model, seconds: float, excess: str | None) -> Offer:

@@ -120,6 +120,17 @@ def test_a_test_dataset_without_the_columns_is_refused_by_name(ask, alice):
     assert "city, income" in errors_of(ask(test_dataset=str(bare.id)))["test_dataset"]
 
 
+def test_a_test_dataset_with_no_answers_is_refused(ask, alice):
+    blank = DatasetFactory(owner=alice)
+    for column in blank.columns:
+        column["missing"] = blank.rows if column["name"] == "income" else 0
+    blank.save()
+
+    answer = ask(test_dataset=str(blank.id))
+
+    assert "'income' of the test dataset is empty" in errors_of(answer)["test_dataset"]
+
+
 def test_a_quota_is_told_in_a_page_of_its_own(ask, settings):
     settings.MAX_ACTIVE_EXPERIMENTS = 0
     answer = ask()

@@ -93,12 +93,13 @@ def test_a_model_shows_its_score_on_the_test_dataset_too(browser_client, world):
         "higher_is_better": True,
         "validation": {"roc_auc": {**measured, "value": 0.93456}, "accuracy": measured},
         "test": {"roc_auc": {**measured, "value": 0.92345}},
+        "test_note": "2 of the 9 rows are left out.",
     }
     world.model.save()
     answer = browser_client.get(reverse("pages:model", args=[world.model.id]))
     assert [row["label"] for row in answer.context["metrics"]] == ["ROC AUC", "Accuracy"]
     page = answer.content.decode()
-    for text in ("Test dataset", "0.9346", "0.9234", "0.8123"):
+    for text in ("Test dataset", "0.9346", "0.9234", "0.8123", "2 of the 9 rows are left out."):
         assert text in page
 
 

@@ -161,7 +161,10 @@ def _scores(about: About) -> list[Block]:
         "much another sample of rows from the same source could differ; they say nothing about a source that "
         "has changed."
     )
-    return [Table(header, rows, frozenset({1, 3} if tested else {1})), Paragraph(note)]
+    found: list[Block] = [Table(header, rows, frozenset({1, 3} if tested else {1})), Paragraph(note)]
+    if test_note := about.metrics.get("test_note"):
+        found.append(Paragraph(f"The test table: {test_note}"))
+    return found
 
 
 def _measured(found: Mapping[str, float] | None) -> list[Text]:

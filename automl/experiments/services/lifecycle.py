@@ -123,7 +123,17 @@ def _errors_of(request: ExperimentRequest) -> dict[str, str]:
             - {column["name"] for column in request.test_dataset.columns}
         ):
             errors["test_dataset"] = f"The test dataset lacks columns: {', '.join(sorted(missing))}."
+        elif _is_empty(request.test_dataset, request.target):
+            errors["test_dataset"] = (
+                f"The column {request.target!r} of the test dataset is empty, so there is nothing to judge "
+                "predictions by. Choose one that has the answers, or none."
+            )
     return errors
+
+
+def _is_empty(dataset: Dataset, name: str) -> bool:
+    """Whether a column has no cell that is filled."""
+    return any(column["name"] == name and column["missing"] == dataset.rows for column in dataset.columns)
 
 
 def _column_errors(request: ExperimentRequest, columns: set[str]) -> dict[str, str]:
