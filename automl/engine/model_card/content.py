@@ -161,10 +161,10 @@ def _scores(about: About) -> list[Block]:
         "much another sample of rows from the same source could differ; they say nothing about a source that "
         "has changed."
     )
-    found: list[Block] = [Table(header, rows, frozenset({1, 3} if tested else {1})), Paragraph(note)]
+    blocks: list[Block] = [Table(header, rows, frozenset({1, 3} if tested else {1})), Paragraph(note)]
     if test_note := about.metrics.get("test_note"):
-        found.append(Paragraph(f"The test table: {test_note}"))
-    return found
+        blocks.append(Paragraph(f"The test table: {test_note}"))
+    return blocks
 
 
 def _measured(found: Mapping[str, float] | None) -> list[Text]:
