@@ -120,6 +120,7 @@ def prepare(request: Request, out: Path) -> dict[str, Any]:
     y, classes = encode_target(frame[request.target], task_type, request.target)
     metric = _resolve_metric(request.metric, task_type)
     if classes is not None:
+        _check_classes(y, classes, request.target)
         warnings += _rare_classes(y, classes)
     schema, texts = _schema(request, frame)
     schema |= {"task_type": task_type.value, "target": request.target, "classes": classes, "metric": metric}
@@ -249,6 +250,19 @@ def _rarest(y: np.ndarray[Any, Any]) -> int | None:
     counts = counts[counts > 1]
     shared = counts[counts >= USUAL_FOLDS]
     return int((shared if len(shared) > 1 else counts).min()) if len(counts) else None
+
+
+def _check_classes(y: np.ndarray[Any, Any], classes: Sequence[Any], name: str) -> None:
+    """Refuse a target by which no model can be judged: who is the only row of a class only trains."""
+    counts = np.bincount(y, minlength=len(classes))
+    if np.count_nonzero(counts > 1) >= 2:
+        return
+    alone = classes[int(np.argmin(counts))]
+    raise UserError(
+        f"Of the {len(classes):,} classes of {name!r} fewer than two have more than one row ({alone!r} has "
+        "one): no model can be judged by rows that it has not seen. Add rows of the rare classes, or choose "
+        "another column."
+    )
 
 
 def _rare_classes(y: np.ndarray[Any, Any], classes: Sequence[Any]) -> list[str]:

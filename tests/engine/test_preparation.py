@@ -240,3 +240,15 @@ def test_texts_that_are_all_alike_are_not_made_large(tmp_path):
 
     assert found.profile.words
     assert np.abs(np.asarray(found.X)[:, list(found.profile.words)]).max() < 2.0
+
+
+@pytest.mark.parametrize(
+    ("target", "labels", "words"),
+    [
+        ("bought", ["yes"] + ["no"] * 239, "'yes' has one"),
+        ("plan", [f"plan {number}" for number in range(240)], "240 classes"),
+    ],
+)
+def test_a_target_by_which_no_model_can_be_judged_is_refused(tmp_path, target, labels, words):
+    with pytest.raises(UserError, match=words):
+        prepared(tmp_path, people().assign(**{target: labels}), target)
