@@ -8,7 +8,7 @@ from automl.engine.learners import LEARNERS, stacks
 from automl.engine.samplers.allocation import FLOOR, Merit, next_family
 from automl.engine.samplers.base import signature
 from automl.engine.samplers.tpe import Guess, next_guess, searched
-from automl.engine.study import LAG, Study
+from automl.engine.study import LAG, MOST_FAILED, Study
 from automl.engine.trial import Origin, Proposal, TrialRecord, TrialState
 
 GUESSES = {
@@ -88,8 +88,8 @@ def what_is_next(
     if study.search == "manual":
         return "Nothing by itself: you add the trials."
     history = study.settled(history, predicted)
-    ready = (each for each in history if each.origin is Origin.DEFAULT or not each.state.is_final)
-    waiting = study.portfolio.waiting(ready)
+    ready = [each for each in history if each.origin is Origin.DEFAULT or not each.state.is_final]
+    waiting = study.ready_made(ready)
     stacked = study.stacked_waiting(history)
     left = study.budget.trials_left(history)
     if stacked and left is not None and 0 < left <= len(study.second_layer):
@@ -114,7 +114,10 @@ def _next_of_the_first(study: Study, history: Sequence[TrialRecord], waiting: Se
         )
     if study.search != "auto":
         return "The next point of its family's grid." if study.search == "grid" else "A random draw."
-    family = next_family(searched(study.first_layer), history)
+    sound = searched(study.sound(history))
+    if not sound:
+        return "Nothing: all families have failed."
+    family = next_family(sound, history)
     own = [record for record in history if record.family == family]
     return (
         f"{_label(family)}, which has had least of its share: {GUESSES[next_guess(len(own), _usable(own))]}."
@@ -132,6 +135,13 @@ def why_share(merit: Merit, families: int) -> str:
     else:
         words = f"Its best is {merit.gap:.1f} spreads behind the leader"
     return words + (" and it is still improving." if merit.is_improving else ".")
+
+
+def why_given_up() -> str:
+    """Say why a family is tried no more."""
+    return (
+        f"At least {MOST_FAILED} of its trials have failed and none has come to a score: it is tried no more."
+    )
 
 
 def why_stacked(study: Study) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, get_args
@@ -67,6 +68,8 @@ LONG_SECONDS = 120.0
 STACKED_SHARE, LATEST_SHARE = 0.5, 0.2
 # Tries to find something in a family's space that can end in time.
 ATTEMPTS = 24
+# A family of which so many trials have failed, and none has come to a score, is given up.
+MOST_FAILED = 3
 
 
 class Study:
@@ -177,6 +180,8 @@ class Study:
         proposals: list[Proposal] = []
         # What the times have taught holds for all the proposals of one call.
         model = self.costs(told) if self.budget.max_trials is None and remaining is not None else None
+        if model is not None:
+            told = [self._charged(record, model) for record in told]
         while len(proposals) < count and (left is None or len(proposals) < left):
             number = told[-1].number + 1 if told else 0
             if self.budget.max_trials is not None:
@@ -188,8 +193,17 @@ class Study:
             if found is None:
                 break
             proposals.append(found)
-            told.append(TrialRecord(number, found.family, found.params, found.origin))
+            record = TrialRecord(number, found.family, found.params, found.origin)
+            told.append(record if model is None else self._charged(record, model))
         return proposals
+
+    @staticmethod
+    def _charged(record: TrialRecord, model: CostModel) -> TrialRecord:
+        """A record with the seconds that it will have taken, where it has not ended."""
+        if record.state.is_final:
+            return record
+        expected = model.seconds(record.family, record.params)
+        return replace(record, seconds=max(record.seconds, expected))
 
     def should_prune(self, trial: TrialRecord, history: Sequence[TrialRecord]) -> bool:
         """Tell whether a running trial should be stopped, from the folds that it has finished.
@@ -307,6 +321,25 @@ class Study:
         there &= {*filter(may_be_base, self.spaces)}
         return waiting if len(there) >= max(LEAST_BASES, min(ENOUGH_BASES, len(self._bases()))) else []
 
+    def sound(self, history: Sequence[TrialRecord]) -> dict[str, Space]:
+        """The first layer's families, in a search that chooses among them without those that only fail.
+
+        Failing costs little time, and who has no score counts as good as the best: such a family would be
+        asked again and again.
+        """
+        if self.search != "auto":
+            return self.first_layer
+        failed = Counter(record.family for record in history if record.state is TrialState.FAILED)
+        came = {record.family for record in history if record.score is not None or record.fold_scores}
+        return {
+            key: space for key, space in self.first_layer.items() if key in came or failed[key] < MOST_FAILED
+        }
+
+    def ready_made(self, history: Sequence[TrialRecord]) -> list[Proposal]:
+        """What of the list of good settings has not been tried, of families that are not given up."""
+        sound = self.sound(history)
+        return [entry for entry in self.portfolio.waiting(history) if entry.family in sound]
+
     def _bases(self) -> list[str]:
         """The families that a search tries by itself and that others can learn from."""
         return [key for key in self.first_layer if may_be_base(key)]
@@ -352,7 +385,7 @@ class Study:
         return seats, ahead
 
     def _any(self, told: Sequence[TrialRecord], number: int) -> Proposal | None:
-        found = self.portfolio.propose(self.first_layer, told, count=1, seed=self.next_seed(number))
+        found = self.portfolio.propose(self.sound(told), told, count=1, seed=self.next_seed(number))
         return found[0] if found else None
 
     def _by_number(self, told: Sequence[TrialRecord], number: int) -> Proposal | None:
@@ -374,14 +407,22 @@ class Study:
         found = self._stacked_in_time(told, model, remaining, entry) or entry
         if found is not None:
             return found
+        seed = self.next_seed(number)
+        if isinstance(self.sampler, GridSampler):
+            points = self.sampler.propose(
+                self.first_layer,
+                told,
+                count=1,
+                seed=seed,
+                fits=lambda family, params: model.seconds(family, params) <= limit,
+            )
+            return points[0] if points else None
         import numpy as np
 
-        seed = self.next_seed(number)
         rng = np.random.default_rng(seed)
-        first = {key: get_learner(key).first(self.data) for key in self.first_layer}
-        affordable = {
-            key: space for key, space in self.first_layer.items() if model.seconds(key, first[key]) <= limit
-        }
+        sound = self.sound(told)
+        first = {key: get_learner(key).first(self.data) for key in sound}
+        affordable = {key: space for key, space in sound.items() if model.seconds(key, first[key]) <= limit}
         for found in self.sampler.propose(affordable, told, count=1, seed=seed) if affordable else []:
             if model.seconds(found.family, found.params) <= limit:
                 return found
@@ -392,7 +433,7 @@ class Study:
 
     def _entry_in_time(self, told: Sequence[TrialRecord], model: CostModel, limit: float) -> Proposal | None:
         """Give the next default that fits: first those that leave time for others."""
-        waiting = self.portfolio.waiting(told)
+        waiting = self.ready_made(told)
         costs = [model.seconds(entry.family, entry.params) for entry in waiting]
         started = {record.family for record in told}
         # Later its dear ones would take the second layer's time.
@@ -407,7 +448,7 @@ class Study:
         if new := [place for place in fitting if waiting[place].family not in started]:
             return waiting[min(new, key=lambda place: costs[place])]
         # Of families that have been tried, only those that do well here: a search may be worth more.
-        shares = family_shares(list(self.first_layer), told)
+        shares = family_shares(list(self.sound(told)), told)
         good = [place for place in fitting if shares[waiting[place].family] * len(shares) >= 1.0]
         return waiting[good[0]] if good else None
 
@@ -436,7 +477,7 @@ class Study:
             if record.score is not None:
                 scores[record.family] = max(record.score, scores.get(record.family, record.score))
         seen = tried(told)
-        for family in sorted(self.first_layer, key=lambda key: -scores.get(key, float("-inf"))):
+        for family in sorted(self.sound(told), key=lambda key: -scores.get(key, float("-inf"))):
             space = self.spaces[family]
             first = space.validate(get_learner(family).first(self.data))
             if signature(family, first) not in seen and model.seconds(family, first) <= limit:

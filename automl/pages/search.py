@@ -13,7 +13,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from automl.engine.learners import stacks
-from automl.engine.reasons import what_is_next, why_share, why_stacked, why_unsuited
+from automl.engine.reasons import what_is_next, why_given_up, why_share, why_stacked, why_unsuited
 from automl.engine.samplers.allocation import Merit, family_merits
 from automl.engine.study import Study
 from automl.engine.trial import TrialRecord, TrialState
@@ -137,7 +137,7 @@ def _raced(
 def _families(study: Study, rows: Sequence[TrialRow], history: Sequence[TrialRecord]) -> dict[str, Any]:
     """Each family's part of the seats so far, what it gets now, and why."""
     keys = [*study.spaces, *tried_beside(study, rows)]
-    merits = family_merits(list(study.first_layer), history)
+    merits = family_merits(list(study.sound(history)), history)
     spent = dict.fromkeys(keys, 0.0)
     counts: Counter[str] = Counter()
     for row in rows:
@@ -177,6 +177,8 @@ def _families(study: Study, rows: Sequence[TrialRow], history: Sequence[TrialRec
 def _why(study: Study, family: str, merits: Mapping[str, Merit]) -> str:
     if family in merits:
         return why_share(merits[family], len(merits))
+    if family in study.first_layer:
+        return why_given_up()
     return why_stacked(study) if stacks(family) else why_unsuited(study, family)
 
 

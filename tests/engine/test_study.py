@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -10,8 +11,10 @@ import pytest
 from automl.engine.budget import Budget, CostModel
 from automl.engine.errors import UserError
 from automl.engine.learners import families_for, get_learner, stacks
-from automl.engine.samplers import signature
-from automl.engine.study import LAG, Study
+from automl.engine.reasons import what_is_next
+from automl.engine.samplers import GridSampler, signature
+from automl.engine.samplers.allocation import next_family
+from automl.engine.study import LAG, MOST_FAILED, Study
 from automl.engine.trial import Origin, TrialRecord, TrialState
 from tests.engine.studies import LARGE, SMALL, outcome, proposals_in_time, simulate
 
@@ -151,6 +154,103 @@ def test_a_search_of_so_many_trials_is_done_when_the_last_has_ended() -> None:
 def test_a_search_that_has_tried_everything_is_done() -> None:
     study = Study(SMALL, families=["dummy"], budget=Budget(seconds=60))
     history = [TrialRecord(0, "dummy", {}, Origin.DEFAULT, TrialState.COMPLETE, 0.5)]
+    assert study.is_done(history, 1.0)
+
+
+def played_in_time(study: Study, failing: set[str], *, trials: int, remaining: float = 60.0):
+    """A search of one seat in which some families fail at once and the others take a second."""
+    history: list[TrialRecord] = []
+    while len(history) < trials and (proposals := study.ask(history, 1, remaining)):
+        (found,) = proposals
+        who = (len(history), found.family, found.params, found.origin)
+        if found.family in failing:
+            history.append(TrialRecord(*who, TrialState.FAILED, seconds=0.3))
+        else:
+            history.append(TrialRecord(*who, TrialState.COMPLETE, 0.8, (0.8,) * 5, 1.0))
+    return history
+
+
+def test_a_family_that_only_fails_is_given_up() -> None:
+    study = Study(SMALL, families=["linear", "kernel", "extra_trees"], budget=Budget(seconds=600))
+
+    history = played_in_time(study, {"kernel"}, trials=60)
+
+    assert sum(record.family == "kernel" for record in history) == MOST_FAILED
+    assert len(history) == 60
+    assert set(study.sound(history)) == {"linear", "extra_trees"}
+
+
+def test_a_family_that_has_a_score_is_not_given_up_but_failing_is_not_paid_for_again_and_again() -> None:
+    study = Study(SMALL, families=["linear", "extra_trees"], budget=Budget(seconds=600))
+    history = [
+        TrialRecord(0, "linear", {"n": 0}, Origin.SEARCH, TrialState.COMPLETE, 0.9, (0.9,) * 5, 1.0),
+        *(
+            TrialRecord(n, "linear", {"n": n}, Origin.SEARCH, TrialState.FAILED, seconds=0.3)
+            for n in range(1, 9)
+        ),
+        *(
+            TrialRecord(n, "extra_trees", {"n": n}, Origin.SEARCH, TrialState.COMPLETE, 0.9, (0.9,) * 5, 1.0)
+            for n in range(9, 14)
+        ),
+    ]
+    assert "linear" in study.sound(history)
+    assert next_family(["linear", "extra_trees"], history) == "extra_trees"
+
+
+def test_where_all_families_fail_a_search_is_over() -> None:
+    study = Study(SMALL, families=["linear", "kernel"], budget=Budget(seconds=600))
+
+    history = played_in_time(study, {"linear", "kernel"}, trials=60)
+
+    assert len(history) == 2 * MOST_FAILED
+    assert study.is_done(history, 1.0)
+    assert "failed" in what_is_next(study, history)
+
+
+def test_a_trial_that_runs_counts_for_the_time_that_it_will_take() -> None:
+    study = Study(SMALL, families=["extra_trees", "lightgbm"], budget=Budget(seconds=600))
+    entries = study.portfolio.entries
+    counts = Counter(entry.family for entry in entries)
+    total = {"extra_trees": 50.0, "lightgbm": 60.0}
+    history = [
+        TrialRecord(
+            n,
+            each.family,
+            each.params,
+            each.origin,
+            TrialState.COMPLETE,
+            0.8,
+            (0.8,) * 5,
+            total[each.family] / counts[each.family],
+        )
+        for n, each in enumerate(entries)
+    ]
+    asked = []
+    for number in range(len(history), len(history) + 8):
+        (found,) = study.ask(history, 1, 590.0)
+        asked.append(found.family)
+        history.append(TrialRecord(number, found.family, found.params, state=TrialState.RUNNING))
+
+    assert asked[0] == "extra_trees"
+    assert "lightgbm" in asked
+
+
+def test_a_grid_passes_over_what_does_not_fit_and_ends_with_its_last_point() -> None:
+    study = Study(LARGE, families=["xgboost"], search="grid", budget=Budget(seconds=600))
+    found = proposals_in_time(study, 60.0)
+    points = {signature("xgboost", point) for point in GridSampler()._walk(study.spaces["xgboost"])}
+    assert len(found) > 5
+    assert all(signature("xgboost", each.params) in points for each, _ in found[1:])
+    assert all(left >= 0 for _, left in found)
+
+
+def test_a_grid_that_is_used_up_is_over() -> None:
+    study = Study(SMALL, families=["linear"], search="grid", budget=Budget(seconds=600))
+    size = len(list(GridSampler()._walk(study.spaces["linear"])))
+
+    history = played_in_time(study, set(), trials=size + 20)
+
+    assert size <= len(history) <= size + 1
     assert study.is_done(history, 1.0)
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from automl.engine.trial import Params, TrialRecord, TrialState
+from automl.engine.trial import TrialRecord, TrialState
 
 # No family's share falls under this part of an equal one: a late bloomer gets its chance.
 FLOOR = 0.15
@@ -17,8 +17,6 @@ SHARPNESS = 2.5
 STILL_IMPROVING = 1.6
 # Lately: its best trial is among the last three tenths of them.
 LATELY = 0.7
-
-Expected = Callable[[str, Params], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +106,7 @@ def _levels_of_stopped(family: str, history: Sequence[TrialRecord]) -> list[floa
     return [(leader.score or 0.0) - max(min(gaps), 0.0)]
 
 
-def next_family(
-    families: Sequence[str], history: Sequence[TrialRecord], expected: Expected | None = None
-) -> str:
+def next_family(families: Sequence[str], history: Sequence[TrialRecord]) -> str:
     """Pick the family that has had least of the time that it should have.
 
     Parameters
@@ -118,30 +114,27 @@ def next_family(
     families : sequence of str
         Those that have something new to propose.
     history : sequence of TrialRecord
-    expected : callable, optional
-        The seconds of a trial that has none of its own yet.
     """
     shares = family_shares(families, history)
     spent = dict.fromkeys(families, 0.0)
     for record in history:
         if record.family in spent:
-            seconds = record.seconds or (expected(record.family, record.params) if expected else 0.1)
-            spent[record.family] += max(seconds, 1e-3)
+            spent[record.family] += max(record.seconds or 0.1, 1e-3)
     latest = sorted(history, key=lambda record: -record.number)
     for family in families:
-        # Stopped early again and again, it costs little each time, and would be asked again and again.
-        spent[family] *= 1 + _stopped_in_a_row(family, latest)
+        # Stopped early again and again, or failed, it costs little each time, and would be asked for ever.
+        spent[family] *= 1 + _in_vain(family, latest)
     total = sum(spent.values()) or 1.0
     return max(families, key=lambda family: (shares[family] - spent[family] / total, -families.index(family)))
 
 
-def _stopped_in_a_row(family: str, latest_first: Sequence[TrialRecord]) -> int:
-    """Count the family's latest trials that were all stopped early."""
+def _in_vain(family: str, latest_first: Sequence[TrialRecord]) -> int:
+    """Count the family's latest trials that were all stopped early, or failed."""
     count = 0
     for record in latest_first:
         if record.family != family or not record.state.is_final:
             continue
-        if record.state is not TrialState.PRUNED:
+        if record.state not in (TrialState.PRUNED, TrialState.FAILED):
             break
         count += 1
     return count

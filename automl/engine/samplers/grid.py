@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from automl.engine.samplers.base import signature, tried
 from automl.engine.space import Space
 from automl.engine.trial import Params, Proposal, TrialRecord
 
 GOLDEN = (math.sqrt(5) - 1) / 2
+Fits = Callable[[str, Params], bool]
 
 
 class GridSampler:
@@ -31,8 +32,15 @@ class GridSampler:
         self.resolution = resolution
 
     def propose(
-        self, spaces: Mapping[str, Space], history: Sequence[TrialRecord], *, count: int, seed: int
+        self,
+        spaces: Mapping[str, Space],
+        history: Sequence[TrialRecord],
+        *,
+        count: int,
+        seed: int,
+        fits: Fits = lambda family, params: True,
     ) -> list[Proposal]:
+        """As any sampler; points that do not fit are passed over, and come again when they do."""
         seen = tried(history)
         walks = {family: self._walk(space) for family, space in spaces.items()}
         counts = dict.fromkeys(spaces, 0)
@@ -42,7 +50,9 @@ class GridSampler:
         proposals: list[Proposal] = []
         while len(proposals) < count and walks:
             family = min(walks, key=lambda key: counts[key])
-            params = next((p for p in walks[family] if signature(family, p) not in seen), None)
+            params = next(
+                (p for p in walks[family] if fits(family, p) and signature(family, p) not in seen), None
+            )
             if params is None:
                 del walks[family]
                 continue
