@@ -53,8 +53,6 @@ class Blend:
         of which some may be negative.
     powers : tuple of float
         One for each candidate, see `automl.engine.inference.combine`.
-    prediction : array
-        Out-of-fold predictions of the weights chosen on all rows.
     honest : array
         Predictions in which each row's weights, and temperature, were chosen without it.
     honest_best : array
@@ -64,7 +62,6 @@ class Blend:
 
     weights: tuple[float, ...]
     powers: tuple[float, ...]
-    prediction: Array
     honest: Array
     honest_best: Array
 
@@ -153,7 +150,9 @@ class _Task:
             best = stack[best_alone(loss, y[chosen], seen)]
             mean = combine(stack, weights, powers)
             honest[held] = _calibrated(metric, y, mean, chosen)[held]
-            honest_best[held] = _calibrated(metric, y, best, chosen)[held]
+            # On one scale with the mean: judges may choose one best each, and their rows are ranked together.
+            alone = _calibrated if is_few else _tempered
+            honest_best[held] = alone(metric, y, best, chosen)[held]
             # Of so few rows nothing but the mean is sure.
             if not is_few:
                 found = combine(stack, *correct(y[chosen], stack[:, chosen], weights))
@@ -169,8 +168,7 @@ class _Task:
                 weights, powers = correct(y[rows], stack[:, rows], weights)
                 # Rows are not judged by a choice to correct that they took part in.
                 honest = _chosen_by_others(judge, is_worth_it, corrected, tempered)
-        prediction = combine(stack, weights, powers)
-        return Blend(tuple(weights.tolist()), tuple(powers.tolist()), prediction, honest, honest_best)
+        return Blend(tuple(weights.tolist()), tuple(powers.tolist()), honest, honest_best)
 
     def better(self, whole: Blend, rest: Blend) -> Blend:
         """The blend that is better on rows that its weights were not chosen by."""

@@ -63,7 +63,7 @@ def test_chances_lose_what_strong_models_share_with_a_weak_one():
 
     assert sum(found.weights) == pytest.approx(1) and min(found.weights) >= 0
     assert found.powers[2] < -0.05
-    temperature = fit_temperature(y, found.prediction)
+    temperature = fit_temperature(y, combine(candidates, found.weights, found.powers))
     value = metric.value(new, temper(combine(later, found.weights, found.powers), temperature))
     mean = np.tensordot(found.weights, later, axes=1)
     assert value < 0.9 * metric.value(new, temper(mean, fit_temperature(new, mean)))
@@ -165,7 +165,8 @@ def test_twins_that_cannot_be_told_apart_correct_nothing():
 
     found = blend(METRICS["rmse"], y, [one, one, other])
 
-    assert METRICS["rmse"].value(y, found.prediction) < 1e-4
+    fitted = combine([one, one, other], found.weights, found.powers)
+    assert METRICS["rmse"].value(y, fitted) < 1e-4
     assert sum(found.weights) == pytest.approx(1, abs=1e-6)
 
 

@@ -6,6 +6,7 @@ import pytest
 from automl.engine.budget import MOST_BYTES, most_bytes
 from automl.engine.calibration import fit_temperature
 from automl.engine.ensemble import Blend, _deal, _Task, blend
+from automl.engine.inference import combine
 from automl.engine.metrics import METRICS
 from automl.engine.room import Room
 from automl.engine.selection import (
@@ -115,14 +116,27 @@ def test_rows_are_not_judged_by_a_choice_of_ensemble_that_they_took_part_in():
     task = _Task(METRICS["rmse"], y, 0)
     judge = _deal(y, np.random.default_rng([0, 0xB1E4D]))
     # The one is far better on the rows of one judge, and a little worse on all others.
-    near = Blend((1.0, 0.0), (0.0, 0.0), y, np.where(judge == 2, y + 9.0, y + 1.0), y)
-    even = Blend((0.0, 1.0), (0.0, 0.0), y, y + 2.0, y)
+    near = Blend((1.0, 0.0), (0.0, 0.0), np.where(judge == 2, y + 9.0, y + 1.0), y)
+    even = Blend((0.0, 1.0), (0.0, 0.0), y + 2.0, y)
 
     found = task.better(near, even)
 
     assert found.weights == even.weights
     # Without its rows nothing speaks for the other one.
     assert np.array_equal(found.honest, np.where(judge == 2, near.honest, even.honest))
+
+
+def test_the_best_alone_is_not_worse_for_being_another_one_to_each_judge():
+    metric, chance = METRICS["roc_auc"], np.random.default_rng(1)
+    y = chance.integers(0, 2, 2_500)
+    # Two as good as each other, of which one is twenty times as sure.
+    logits = [how_sure * (0.65 * (2 * y - 1) + chance.normal(0, 1, len(y))) for how_sure in (6.0, 0.3)]
+    candidates = [np.column_stack([1 - p, p]) for p in (1 / (1 + np.exp(-each)) for each in logits)]
+
+    found = blend(metric, y, candidates, seed=1)
+
+    worse = min(metric.value(y, candidate) for candidate in candidates)
+    assert metric.value(y, found.honest_best) > worse - 0.01
 
 
 def test_the_best_candidate_joins_whatever_its_size():
@@ -145,7 +159,7 @@ def test_among_noise_an_honest_score_promises_nothing():
             key=lambda p: -METRICS["roc_auc"].value(y, p),
         )
         found = blend(METRICS["roc_auc"], y, candidates, seed=seed)
-        gains.append(METRICS["roc_auc"].value(y, found.prediction))
+        gains.append(METRICS["roc_auc"].value(y, combine(candidates, found.weights, found.powers)))
         promised.append(METRICS["roc_auc"].value(y, found.honest))
 
     assert np.mean(gains) > 0.7
