@@ -331,6 +331,7 @@ class LocalSearch:
                 "metric": self.meta["metric"],
                 "seed": self.settings.seed,
                 "trials": [trial.candidate() for trial in complete],
+                "memory_bytes": self._plan.memory_bytes,
                 "time_budget": self.settings.budget.seconds_alone,
             },
             limits=Limits(left, self._plan.memory_bytes),
