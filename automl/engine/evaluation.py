@@ -393,7 +393,7 @@ def size_of(members: Sequence[Mapping[str, Any]]) -> int:
 
 
 def seconds_of(members: Sequence[Mapping[str, Any]]) -> float:
-    """What members take to predict a thousand rows together, in milliseconds; shared bases count once."""
+    """What members take to predict a thousand rows together, in seconds; shared bases count once."""
     return _sum_of(members, "seconds")
 
 

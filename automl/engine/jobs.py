@@ -142,7 +142,7 @@ class BlendResult(TypedDict):
     score_low: float
     score_high: float
     size: NotRequired[int]  # bytes of the members' models, what they are based on among them
-    predict_time: NotRequired[float]  # of all those, for a thousand rows, in milliseconds
+    predict_time: NotRequired[float]  # of all those, for a thousand rows, in seconds
     gain: NotRequired[float]  # over the best trial, which too was chosen without the rows it is judged by
     tied: list[str]
     untested: NotRequired[int]  # trials, the last of all, that there was no time to hold against the best

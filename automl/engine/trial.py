@@ -23,7 +23,7 @@ class TaskType(StrEnum):
 
 
 class TrialState(StrEnum):
-    """Where a trial stands; a final state is never left."""
+    """Where a trial stands."""
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -72,7 +72,7 @@ class TrialRecord:
     origin : Origin
     state : TrialState
     score : float or None
-        Mean over the folds; higher is better whatever the metric.
+        Of what all folds predict together; higher is better whatever the metric.
     fold_scores : tuple of float
         One score for each fold that is finished, in the order of the folds.
     seconds : float
