@@ -12,6 +12,7 @@ from automl.experiments import clock
 from automl.experiments.models import Experiment, TrainedModel
 from automl.experiments.selectors import leaderboard
 from automl.experiments.services.lifecycle import fail_experiment, stop_experiment
+from automl.experiments.services.packaging import package_model, package_trial
 from automl.experiments.services.results import finish_experiment
 from automl.experiments.services.steering import (
     change_experiment,
@@ -347,6 +348,21 @@ def test_a_bundle_that_failed_is_written_again_at_the_next_end(seat):
     finish_experiment(experiment.id)
 
     assert again(experiment).state == "complete"
+
+
+def test_a_model_that_failed_during_the_search_is_written_anew_at_its_end(seat):
+    experiment = ExperimentFactory(spent=58.0)
+    trial = TrialFactory(experiment=experiment)
+    seat.answers["package"] = outcome("memory", error="It took more than the seat has.")
+    package_model(package_trial(trial).id)
+    assert TrainedModel.objects.get().state == "failed"
+
+    del seat.answers["package"]
+    stop_experiment(again(experiment))
+    finish_experiment(experiment.id)
+
+    assert again(experiment).state == "complete"
+    assert TrainedModel.objects.get().state == "ready"
 
 
 def test_a_fit_at_its_deadline_goes_on_with_the_seconds_that_were_added(seat, settings):

@@ -26,7 +26,7 @@ from automl.engine.metrics import METRICS
 from automl.engine.stacking import TOO_FEW_BASES, lacks_bases
 from automl.engine.trial import TaskType, TrialState
 from automl.experiments import clock
-from automl.experiments.models import SEARCHES, Experiment, ExperimentState, Phase, Trial
+from automl.experiments.models import SEARCHES, Experiment, ExperimentState, ModelState, Phase, Trial
 from automl.experiments.records import budget_of
 from automl.experiments.states import FINAL, advance_experiment
 
@@ -327,6 +327,8 @@ def stop_experiment(
         )
         if stopped:
             cancel_trials(experiment, reason=reason)
+            # Whatever could not be packaged before may be the answer: it is tried anew.
+            experiment.models.filter(state=ModelState.FAILED).delete()
             transaction.on_commit(lambda: dispatcher().finish(experiment.id))
     return stopped
 

@@ -20,7 +20,7 @@ from automl.engine.budget import Budget
 from automl.engine.sealing import SEAL
 from automl.engine.trial import TrialState
 from automl.experiments import clock
-from automl.experiments.models import Experiment, ExperimentState, ModelState, Phase, Trial
+from automl.experiments.models import Experiment, ExperimentState, Phase, Trial
 from automl.experiments.records import history_of
 from automl.experiments.services.lifecycle import (
     cancel_experiment,
@@ -265,8 +265,6 @@ def _take_up_again(row: Experiment) -> None:
 
 def begin_again(row: Experiment) -> dict[str, Any]:
     """The columns of a search that goes on after its end; whoever was finishing it has lost its lease."""
-    # Its files were not worth keeping, and it may be the answer yet.
-    row.models.filter(state=ModelState.FAILED).delete()
     assert row.prepared is not None
     return {
         "state": ExperimentState.RUNNING,
