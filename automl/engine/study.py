@@ -211,10 +211,15 @@ class Study:
         What a person asked for is fitted to its end: they want its score, not only that it is no winner. So
         are the few of the second layer: an ensemble gains by those too that are behind the leaders.
         """
-        asked = trial.origin in (Origin.MANUAL, Origin.SWEEP)
-        if asked or stacks(trial.family) or len(trial.fold_scores) >= self.folds:
+        if not self.may_prune(trial):
             return False
         return self.pruner.should_prune(trial, self.known_to(trial, history))
+
+    def may_prune(self, trial: TrialRecord) -> bool:
+        """Whether anything that others come to can stop a running trial."""
+        asked = trial.origin in (Origin.MANUAL, Origin.SWEEP)
+        is_raced = isinstance(self.pruner, HalvingPruner) and not stacks(trial.family)
+        return is_raced and not asked and len(trial.fold_scores) < self.folds
 
     def mark(self, trial: TrialRecord, history: Sequence[TrialRecord]) -> Mark | None:
         """Give what a running trial has to reach now; None while nothing can stop it."""

@@ -316,9 +316,11 @@ def _after_fold(trial: Trial, held: QuerySet[Trial], study: Study, *, last: bool
     folds = {"fold_scores": trial.fold_scores, "fit_time": trial.fit_time}
     if not held.update(**folds, lease_expires_at=leases.lease_end()):
         return "stop"
-    if last:
+    # The history is of all trials: it is read where it can decide.
+    record = record_of(trial)
+    if last or not study.may_prune(record):
         return "go"
-    return "stop" if study.should_prune(record_of(trial), history_of(trial.experiment)) else "go"
+    return "stop" if study.should_prune(record, history_of(trial.experiment)) else "go"
 
 
 def _postponed(trial: Trial, held: QuerySet[Trial], heartbeat: leases.Heartbeat) -> bool:
