@@ -54,6 +54,14 @@ class Budget:
         """The seconds, where nothing else ends the search; None of one in trials."""
         return self.seconds if self.max_trials is None else None
 
+    def threads(self, seat: int) -> int:
+        """How many of a seat's threads a fit may use.
+
+        One where trials are counted: sums are in another order with more of them, and the same seed is to
+        give the same scores on any number of seats.
+        """
+        return seat if self.max_trials is None else 1
+
     @property
     def kept_back(self) -> float:
         """Seconds at the end in which no trial may run."""

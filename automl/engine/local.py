@@ -267,7 +267,7 @@ class LocalSearch:
             "params": dict(trial.params),
             "seed": self.study.next_seed(trial.number),
             "metric": self.meta["metric"],
-            "threads": self._plan.threads,
+            "threads": budget.threads(self._plan.threads),
             "out": str(trial.folder),
             "deadline_seconds": budget.remaining(self.elapsed),
             "bases": self._bases(trial),

@@ -379,10 +379,11 @@ def test_the_warm_server_has_one_thread_and_its_forks_may_use_openmp(caplog):
             assert outcome.result["score"] > 0.9
             assert outcome.result["heavy"]
         threads = seat.run(JOBS + "blas_threads", {}).result["threads"]
+        fewer = seat.run(JOBS + "blas_threads", {"threads": 1}).result["threads"]
     # A thread at fork time, or a library that does not load, is a warning.
     assert not [record.message for record in caplog.records if record.levelname == "WARNING"]
     assert "was ready after" in caplog.text
-    assert threads == [2]
+    assert (threads, fewer) == ([2], [1])
 
 
 def test_warming_up_tells_whether_the_server_is_ready():

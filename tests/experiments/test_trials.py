@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from automl.core import storage
 from automl.core.errors import InvalidInput
+from automl.engine.isolation import SeatPlan
 from automl.experiments.models import Experiment, Trial
 from automl.experiments.services.by_hand import add_trial
 from automl.experiments.services.lifecycle import cancel_experiment, stop_experiment
@@ -52,6 +53,16 @@ def test_a_trial_keeps_why_it_was_proposed():
     first = experiment.trials.order_by("number").first()
     assert first.reason.startswith("Ready-made settings, number 1 of")
     assert add_trial(experiment, family="linear", hyperparameters={}).reason == "Asked for by hand."
+
+
+@pytest.mark.parametrize(("max_trials", "threads"), [(None, 3), (20, 1)])
+def test_a_fit_has_one_thread_where_trials_are_counted(seat, monkeypatch, max_trials, threads):
+    monkeypatch.setattr("automl.core.seats.seat_plan", lambda: SeatPlan(1, 3, 1 << 30))
+    TrialFactory(experiment=ExperimentFactory(max_trials=max_trials), state="waiting")
+
+    evaluate_trial("evaluate@here")
+
+    assert [args["threads"] for job, args in seat.calls if job == "evaluate"] == [threads]
 
 
 def test_a_plan_after_the_budget_stops_the_search(sent, django_capture_on_commit_callbacks):

@@ -70,8 +70,8 @@ def _run(request: dict[str, Any], lines: Any) -> dict[str, Any]:
         return str(lines.readline().strip() or "stop")
 
     try:
-        if request["threads"] > 1:
-            _widen(request["threads"])
+        if os.environ.get("OMP_NUM_THREADS") != "1":
+            _use(request["threads"])
         result = _find(request["job"])(request["args"], report)
         # Made here, so that a result that is no JSON is the job's error.
         return {"result": json.loads(json.dumps(result)), "used": used_bytes(os.getpid())}
@@ -85,11 +85,11 @@ def _find(job: str) -> Job:
     return found
 
 
-def _widen(threads: int) -> None:
-    """Let BLAS use its threads now: in the server it must have none."""
+def _use(threads: int) -> None:
+    """Let libraries use so many threads: in the server BLAS has one, and OpenMP as many as the seat."""
     from threadpoolctl import threadpool_limits
 
-    threadpool_limits(limits=threads, user_api="blas")
+    threadpool_limits(limits=threads)
 
 
 def _told(error: BaseException) -> dict[str, Any]:

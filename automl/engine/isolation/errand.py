@@ -94,7 +94,8 @@ class Errand:
 
     def _open(self, stack: contextlib.ExitStack) -> None:
         # First of all, so that arguments that are no JSON cost no fork.
-        request = json.dumps({"job": self.job.name, "args": self.job.args, "threads": self.server.threads})
+        threads = min(self.job.args.get("threads", self.server.threads), self.server.threads)
+        request = json.dumps({"job": self.job.name, "args": self.job.args, "threads": threads})
         talk, theirs = socket.socketpair()
         self._talk = stack.enter_context(talk)
         self._output, written = os.pipe()

@@ -144,7 +144,7 @@ def environment(threads: int) -> dict[str, str]:
         **os.environ,
         **libraries,
         **dict.fromkeys(counts, str(threads)),
-        # OpenBLAS starts its threads on import, so it gets them in the child, see `child._widen`.
+        # OpenBLAS starts its threads on import, so it gets them in the child, see `child._use`.
         "OPENBLAS_NUM_THREADS": "1",
         # pyarrow's jemalloc starts a thread on import.
         "JE_ARROW_MALLOC_CONF": "background_thread:false",

@@ -260,7 +260,7 @@ def _evaluate(trial: Trial) -> None:
             "params": trial.hyperparameters,
             "seed": study.next_seed(trial.number),
             "metric": experiment.metric,
-            "threads": seats.seat_plan().threads,
+            "threads": budget_of(experiment).threads(seats.seat_plan().threads),
             "out": str(storage.path_of(trial.folder)),
             "deadline_seconds": max(0.0, deadline - time.monotonic()),
             "bases": bases,
