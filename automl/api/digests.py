@@ -58,8 +58,9 @@ def _counts(ids: list[UUID]) -> dict[UUID, dict[str, int]]:
 
 def shown_trials(experiment: Experiment, trials: Iterable[Trial]) -> list[Shown]:
     """Trials of one experiment, with their places on its leaderboard."""
-    board = {row.trial: row for row in selectors.leaderboard(experiment) if row.trial}
-    return [_shown_trial(trial, board.get(str(trial.id))) for trial in trials]
+    shown = list(trials)
+    board = selectors.rows_of(experiment, shown)
+    return [_shown_trial(trial, board.get(trial.id)) for trial in shown]
 
 
 def _shown_trial(trial: Trial, row: LeaderboardRow | None) -> Shown:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -213,8 +214,30 @@ def leaderboard(experiment: Experiment) -> list[LeaderboardRow]:
     for position, entry in enumerate(entries, start=1):
         if entry.score != before:
             rank, before = position, entry.score
-        rows.append(row_of(entry, rank, entries[0]))
+        rows.append(row_of(entry, rank, is_best=position == 1))
     return rows
+
+
+def rows_of(experiment: Experiment, trials: Iterable[Trial]) -> dict[UUID, LeaderboardRow]:
+    """The lines that some trials have on the board; of all others only the scores are read. Two queries."""
+    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE.value]
+    if not complete:
+        return {}
+    board = (
+        experiment.trials.filter(state=TrialState.COMPLETE.value).order_by().values_list("score", "number")
+    )
+    # Lower is better here: ensembles before trials of the same score.
+    places = [(-(score or 0.0), number) for score, number in board]
+    places += [(-score, -1) for score in experiment.ensembles.values_list("score", flat=True)]
+    places.sort()
+    return {
+        trial.id: row_of(
+            trial,
+            1 + bisect_left(places, (-(trial.score or 0.0),)),
+            is_best=places[0] == (-(trial.score or 0.0), trial.number),
+        )
+        for trial in complete
+    }
 
 
 def _place_among_equals(entry: Trial | Ensemble) -> float:
@@ -222,7 +245,7 @@ def _place_among_equals(entry: Trial | Ensemble) -> float:
     return entry.number if isinstance(entry, Trial) else -entry.created_at.timestamp()
 
 
-def row_of(entry: Trial | Ensemble, rank: int, best: Trial | Ensemble) -> LeaderboardRow:
+def row_of(entry: Trial | Ensemble, rank: int, *, is_best: bool) -> LeaderboardRow:
     """An entry as a line of the board."""
     model: TrainedModel | None = getattr(entry, "model", None)
     if isinstance(entry, Trial):
@@ -248,7 +271,7 @@ def row_of(entry: Trial | Ensemble, rank: int, best: Trial | Ensemble) -> Leader
         score=entry.value if entry.value is not None else float("nan"),
         score_low=entry.value_low,
         score_high=entry.value_high,
-        tied_with_best=entry is best or entry.tied_with_best,
+        tied_with_best=is_best or entry.tied_with_best,
         fit_time=entry.fit_time,
         predict_time=entry.predict_time,
         size=entry.size,
@@ -304,12 +327,12 @@ def best_rows(ids: Sequence[UUID]) -> dict[UUID, LeaderboardRow]:
     answers: dict[UUID, LeaderboardRow] = {}
     scores: dict[UUID, float] = {}
     for trial in trials.defer("learning_curve", "learned"):
-        answers[trial.experiment_id] = row_of(trial, 1 + trial.ahead, trial)
+        answers[trial.experiment_id] = row_of(trial, 1 + trial.ahead, is_best=True)
         scores[trial.experiment_id] = trial.score or 0.0
     ensembles = Ensemble.objects.filter(experiment__in=ids).select_related("model")
     for ensemble in ensembles.annotate(ahead=place).order_by("score", "created_at"):
         if ensemble.score >= scores.get(ensemble.experiment_id, float("-inf")):
-            answers[ensemble.experiment_id] = row_of(ensemble, 1 + ensemble.ahead, ensemble)
+            answers[ensemble.experiment_id] = row_of(ensemble, 1 + ensemble.ahead, is_best=True)
     return answers
 
 

@@ -41,6 +41,23 @@ def test_the_board_takes_two_queries_whatever_its_length(django_assert_num_queri
         assert len(selectors.leaderboard(experiment)) == 12
 
 
+@pytest.mark.parametrize("ensemble", [None, 0.95, 0.9, 0.8])
+def test_the_lines_of_some_trials_are_those_of_the_board(ensemble, django_assert_num_queries):
+    experiment = ExperimentFactory()
+    for score in (0.7, 0.9, 0.8, 0.9):
+        TrainedModelFactory(trial=TrialFactory(experiment=experiment, score=score))
+    TrialFactory(experiment=experiment, state="failed")
+    if ensemble is not None:
+        EnsembleFactory(experiment=experiment, score=ensemble)
+    trials = list(selectors.list_trials(experiment))
+
+    with django_assert_num_queries(2):
+        found = selectors.rows_of(experiment, trials)
+
+    board = [row for row in selectors.leaderboard(experiment) if row.trial]
+    assert sorted(found.values(), key=lambda row: row.trial) == sorted(board, key=lambda row: row.trial)
+
+
 def test_the_best_row_is_the_first_of_the_board():
     experiment = ExperimentFactory()
     assert selectors.best_row(experiment) is None
