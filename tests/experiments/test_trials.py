@@ -10,6 +10,7 @@ from automl.core import storage
 from automl.core.errors import InvalidInput
 from automl.engine.isolation import SeatPlan
 from automl.experiments.models import Experiment, Trial
+from automl.experiments.services import trials
 from automl.experiments.services.by_hand import add_trial
 from automl.experiments.services.lifecycle import cancel_experiment, stop_experiment
 from automl.experiments.services.losses import reap_trials
@@ -53,6 +54,32 @@ def test_a_trial_keeps_why_it_was_proposed():
     first = experiment.trials.order_by("number").first()
     assert first.reason.startswith("Ready-made settings, number 1 of")
     assert add_trial(experiment, family="linear", hyperparameters={}).reason == "Asked for by hand."
+
+
+def test_a_worker_that_finds_all_it_has_read_taken_reads_again(monkeypatch):
+    experiment = ExperimentFactory()
+    found = [TrialFactory(experiment=experiment, state="waiting") for _ in range(9)]
+    ready, take, gone = trials._ready, trials._take, []
+
+    def take_late(trial, worker):
+        """Others have had each of the first eight."""
+        gone.append(trial.id)
+        return len(gone) > 8 and take(trial, worker)
+
+    monkeypatch.setattr(trials, "_take", take_late)
+    monkeypatch.setattr(trials, "_ready", lambda: ready().exclude(id__in=gone))
+
+    assert claim_trial("here") == found[8]
+
+
+def test_a_search_that_has_got_its_seats_meanwhile_does_not_hold_up_others(monkeypatch):
+    full, free = ExperimentFactory(seats=1), ExperimentFactory()
+    for _ in range(20):
+        TrialFactory(experiment=full, state="waiting")
+    other = TrialFactory(experiment=free, state="waiting")
+    monkeypatch.setattr(trials, "_has_seat", lambda found: found == free.id)
+
+    assert claim_trial("here") == other
 
 
 @pytest.mark.parametrize(("max_trials", "threads"), [(None, 3), (20, 1)])

@@ -133,28 +133,42 @@ def _add_planned(
 
 def claim_trial(worker: str) -> Trial | None:
     """Take the next waiting trial: of the user served longest ago, by hand before sweeps before the rest."""
-    for trial in _ready()[:8]:
-        now = timezone.now()
-        with transaction.atomic():
-            if not _has_seat(trial.experiment_id) or not advance_trial(
-                Trial.objects.filter(id=trial.id),
-                to=TrialState.RUNNING,
-                attempt=F("attempt") + 1,
-                worker=worker,
-                lease_expires_at=leases.lease_end(),
-                started_at=now,
-                fold_scores=[],
-                fit_time=None,
-            ):
-                transaction.set_rollback(True)
+    full: set[UUID] = set()
+    # All that were read may have been taken meanwhile. Those, and who has its seats, are not read again.
+    while found := list(_ready().exclude(experiment__in=full)[:8]):
+        for trial in found:
+            if trial.experiment_id in full:
                 continue
-            User.objects.filter(id=trial.experiment.owner_id).update(served_at=now)
-            Experiment.objects.filter(id=trial.experiment_id, started_at=None).update(
-                started_at=now, clock_at=now
-            )
-        clock.look_after(trial.experiment_id)
-        return Trial.objects.select_related("experiment").get(id=trial.id)
+            with transaction.atomic():
+                has_seat = _has_seat(trial.experiment_id)
+                is_taken = has_seat and _take(trial, worker)
+                if not is_taken:
+                    transaction.set_rollback(True)
+            if is_taken:
+                clock.look_after(trial.experiment_id)
+                return Trial.objects.select_related("experiment").get(id=trial.id)
+            if not has_seat:
+                full.add(trial.experiment_id)
     return None
+
+
+def _take(trial: Trial, worker: str) -> bool:
+    """Let a worker have a trial, if nobody else has it; in a transaction."""
+    now = timezone.now()
+    if not advance_trial(
+        Trial.objects.filter(id=trial.id),
+        to=TrialState.RUNNING,
+        attempt=F("attempt") + 1,
+        worker=worker,
+        lease_expires_at=leases.lease_end(),
+        started_at=now,
+        fold_scores=[],
+        fit_time=None,
+    ):
+        return False
+    User.objects.filter(id=trial.experiment.owner_id).update(served_at=now)
+    Experiment.objects.filter(id=trial.experiment_id, started_at=None).update(started_at=now, clock_at=now)
+    return True
 
 
 def _ready() -> QuerySet[Trial]:
