@@ -24,8 +24,9 @@ EXPERIMENT_BEFORE: dict[ExperimentState, frozenset[ExperimentState]] = {
 }
 
 TRIAL_BEFORE: dict[TrialState, frozenset[TrialState]] = {
-    # Its worker was lost, it was given back, or its search goes on after the end that cut it short.
-    TrialState.WAITING: frozenset({TrialState.RUNNING, TrialState.CANCELLED}),
+    # Its worker was lost, it was given back, or its search goes on after an end that cut it short, or that
+    # came because so many had failed.
+    TrialState.WAITING: frozenset({TrialState.RUNNING, TrialState.CANCELLED, TrialState.FAILED}),
     TrialState.RUNNING: frozenset({TrialState.WAITING}),
     TrialState.COMPLETE: frozenset({TrialState.RUNNING}),
     TrialState.PRUNED: frozenset({TrialState.RUNNING}),

@@ -21,6 +21,7 @@ from automl.experiments.services.steering import (
     skip_trial,
 )
 from automl.experiments.services.trials import (
+    MOST_FAILURES,
     evaluate_trial,
     plan_trials,
     tell_trial,
@@ -348,6 +349,44 @@ def test_a_bundle_that_failed_is_written_again_at_the_next_end(seat):
     finish_experiment(experiment.id)
 
     assert again(experiment).state == "complete"
+
+
+def failed_search(*, own_fault):
+    experiment = ExperimentFactory(spent=20.0)
+    for _ in range(MOST_FAILURES):
+        TrialFactory(
+            experiment=experiment,
+            state="failed",
+            own_fault=own_fault,
+            error="It took too much.",
+            score=None,
+            losses=3,
+        )
+    waiting = TrialFactory(experiment=experiment, state="waiting", score=None)
+    plan_trials(experiment.id)
+    finish_experiment(experiment.id)
+    assert again(experiment).state == "failed"
+    assert "in a row had failed" in again(waiting).error
+    return experiment
+
+
+def test_a_search_that_failed_for_want_of_something_tries_that_again_when_it_is_extended():
+    experiment = failed_search(own_fault=False)
+
+    extend_experiment(experiment, seconds=60)
+    plan_trials(experiment.id)
+
+    assert again(experiment).state == "running"
+    assert set(experiment.trials.values_list("state", "error", "losses")) == {("waiting", "", 0)}
+
+
+def test_a_search_of_which_all_fails_by_itself_is_not_extended_in_vain():
+    experiment = failed_search(own_fault=True)
+
+    with pytest.raises(InvalidInput) as error:
+        extend_experiment(experiment, seconds=60)
+
+    assert "It took too much. More time alone changes nothing." in error.value.fields["time_budget"]
 
 
 def test_a_model_that_failed_during_the_search_is_written_anew_at_its_end(seat):

@@ -44,7 +44,10 @@ def test_only_an_extension_leaves_a_final_state():
     for after, before in TRIAL_BEFORE.items():
         final = {state for state in before if state.is_final}
         # And a trial whose stored files are damaged turns out to have failed.
-        allowed = {TrialState.WAITING: {TrialState.CANCELLED}, TrialState.FAILED: {TrialState.COMPLETE}}
+        allowed = {
+            TrialState.WAITING: {TrialState.CANCELLED, TrialState.FAILED},
+            TrialState.FAILED: {TrialState.COMPLETE},
+        }
         assert final == allowed.get(after, set())
 
 

@@ -10,13 +10,13 @@ from functools import partial
 from typing import Any, TypedDict
 
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from automl.core import storage
 from automl.core.dispatch import dispatcher
 from automl.core.errors import Conflict, InvalidInput
-from automl.engine.budget import Budget
+from automl.engine.budget import SEARCHED, Budget
 from automl.engine.sealing import SEAL
 from automl.engine.trial import TrialState
 from automl.experiments import clock
@@ -28,7 +28,7 @@ from automl.experiments.services.lifecycle import (
     limit_errors,
     stop_experiment,
 )
-from automl.experiments.services.trials import free_places, give_back
+from automl.experiments.services.trials import MOST_FAILURES, free_places, give_back, is_hopeless
 from automl.experiments.states import FINAL, advance_experiment, advance_trial
 
 SKIPPED = "Skipped by hand."
@@ -230,7 +230,20 @@ def _why_in_vain(row: Experiment, budget: Budget) -> dict[str, str]:
         return {
             "time_budget": f"{spent:.0f} of {budget.seconds:g} s are spent, so no trial could run. Add more."
         }
-    if row.search == "manual" or budget.trials_left(history_of(row)) != 0:
+    if row.search == "manual":
+        return {}
+    history = history_of(row)
+    if is_hopeless(history) and not _failed_for_want(row).exists():
+        error = (
+            row.trials.filter(state=TrialState.FAILED.value)
+            .order_by("-number")
+            .values_list("error", flat=True)
+        )
+        return {
+            "time_budget": f"The last {MOST_FAILURES} trials failed by their own fault, the latest with: "
+            f"{error[0][:200]} More time alone changes nothing. Try settings by hand, or search anew."
+        }
+    if budget.trials_left(history) != 0:
         return {}
     going = Q(state__in=[TrialState.WAITING.value, TrialState.RUNNING.value]) | Q(cut_short=True)
     if row.trials.filter(going).exists():
@@ -248,19 +261,29 @@ def spent_of(row: Experiment) -> float:
 
 
 def _take_up_again(row: Experiment) -> None:
-    """Let what the end of the search cut short wait for a seat again."""
-    row.trials.filter(state=TrialState.CANCELLED.value, cut_short=True).update(
+    """Let what the end of the search cut short wait for a seat again, and what made it end by failing."""
+    again = row.trials.filter(state=TrialState.CANCELLED.value, cut_short=True)
+    if is_hopeless(history_of(row)):
+        again |= _failed_for_want(row)
+    again.update(
         state=TrialState.WAITING.value,
         cut_short=False,
         error="",
         fold_scores=[],
         fit_time=None,
         seconds=0.0,
+        losses=0,
         finished_at=None,
         ended_after=None,
         nudged_at=timezone.now(),
         waiting_since=timezone.now(),
     )
+
+
+def _failed_for_want(row: Experiment) -> QuerySet[Trial]:
+    """Trials of the search that ran into a limit, or died: once more they may fare better."""
+    origins = [origin.value for origin in SEARCHED]
+    return row.trials.filter(state=TrialState.FAILED.value, own_fault=False, origin__in=origins)
 
 
 def begin_again(row: Experiment) -> dict[str, Any]:

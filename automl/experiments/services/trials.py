@@ -39,6 +39,7 @@ log = structlog.get_logger(__name__)
 OUT_OF_TIME = "The time budget ended before this trial did."
 # In a row: damaged files, or a family that can't do this table, would else burn the whole budget.
 MOST_FAILURES = 12
+HOPELESS = f"The search ended before this trial did, as {MOST_FAILURES} in a row had failed."
 
 
 def plan_trials(experiment_id: UUID) -> None:
@@ -58,13 +59,14 @@ def plan_trials(experiment_id: UUID) -> None:
     history = history_of(experiment)
     going = [record for record in history if not record.state.is_final]
     # Reopened for trials by hand alone, it ends with the last of them.
-    over = not going if experiment.by_hand_only else is_hopeless(history)
+    hopeless = not experiment.by_hand_only and is_hopeless(history)
+    over = hopeless or (experiment.by_hand_only and not going)
     if over or study.is_done(history, clock.elapsed(experiment)):
         # Somebody may have given it more since it was read; then the next plan goes by that.
         unchanged = Experiment.objects.filter(
             state=ExperimentState.RUNNING, limits_version=experiment.limits_version
         )
-        stop_experiment(experiment, reason=OUT_OF_TIME, rows=unchanged)
+        stop_experiment(experiment, reason=HOPELESS if hopeless else OUT_OF_TIME, rows=unchanged)
         return
     waiting = sum(record.state is TrialState.WAITING for record in going)
     places, left = free_places(experiment), time_left(experiment)
@@ -81,7 +83,7 @@ def is_hopeless(history: Sequence[TrialRecord]) -> bool:
     What people try is no sign of that: a sweep may well lead through ruin.
     """
     own = [record for record in history if record.origin in SEARCHED]
-    ended = [record.state for record in own if record.state.is_final]
+    ended = [r.state for r in own if r.state.is_final and r.state is not TrialState.CANCELLED]
     return len(ended) >= MOST_FAILURES and set(ended[-MOST_FAILURES:]) == {TrialState.FAILED}
 
 
