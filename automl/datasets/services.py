@@ -171,6 +171,7 @@ def reap_datasets() -> None:
         dispatcher().profile(dataset_id)
 
 
+@transaction.atomic
 def correct_kinds(dataset: Dataset, kinds: Mapping[str, str]) -> Dataset:
     """Set the kinds of columns that profiling took for something else.
 
@@ -181,6 +182,7 @@ def correct_kinds(dataset: Dataset, kinds: Mapping[str, str]) -> Dataset:
     InvalidInput
         If a column or a kind does not exist, or the values can't be of that kind.
     """
+    dataset = _locked(dataset)
     if dataset.state != DatasetState.READY:
         raise Conflict(f"The dataset is {dataset.state}; its columns can be corrected once it is ready.")
     known = {column["name"]: column for column in dataset.columns}
@@ -205,6 +207,7 @@ def correct_kinds(dataset: Dataset, kinds: Mapping[str, str]) -> Dataset:
     return dataset
 
 
+@transaction.atomic
 def rename_dataset(dataset: Dataset, name: str) -> Dataset:
     """Give a dataset another name.
 
@@ -215,10 +218,16 @@ def rename_dataset(dataset: Dataset, name: str) -> Dataset:
     """
     if not name.strip():
         raise InvalidInput({"name": "A name may not be blank."})
+    dataset = _locked(dataset)
     dataset.name = name.strip()[:200]
     dataset.version += 1
     dataset.save(update_fields=["name", "version"])
     return dataset
+
+
+def _locked(dataset: Dataset) -> Dataset:
+    """The row as it is now; nobody changes it until the transaction ends."""
+    return Dataset.objects.select_for_update().get(id=dataset.id)
 
 
 def delete_dataset(dataset: Dataset) -> None:

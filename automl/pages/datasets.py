@@ -118,13 +118,16 @@ def state(request: SignedInRequest, id: UUID) -> HttpResponse:
 @require_POST
 @page
 def kinds(request: SignedInRequest, id: UUID) -> HttpResponse:
-    """Corrects the kinds on one page of the columns: `kind-3` is that of the column at position 3."""
+    """Corrects the kinds on one page of the columns: `kind-3` is that of the column at position 3.
+
+    What is as the page showed it is left alone: it may be somebody else's correction meanwhile.
+    """
     dataset = selectors.get_dataset(user=request.user, id=id)
-    posted = {
-        column["name"]: request.POST[f"kind-{position}"]
-        for position, column in enumerate(dataset.columns)
-        if request.POST.get(f"kind-{position}", column["kind"]) != column["kind"]
-    }
+    posted = {}
+    for position, column in enumerate(dataset.columns):
+        shown = request.POST.get(f"shown-{position}", column["kind"])
+        if (kind := request.POST.get(f"kind-{position}", shown)) != shown:
+            posted[column["name"]] = kind
     try:
         services.correct_kinds(dataset, posted)
     except InvalidInput as error:

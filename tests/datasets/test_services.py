@@ -116,6 +116,19 @@ def test_kinds_can_be_corrected():
     assert dataset.version == 1
 
 
+def test_corrections_and_a_new_name_at_once_are_all_kept():
+    dataset = DatasetFactory()
+    first, second, third = (Dataset.objects.get(id=dataset.id) for _ in range(3))
+
+    services.correct_kinds(first, {"age": "categorical"})
+    services.correct_kinds(second, {"city": "text"})
+    third = services.rename_dataset(third, "People")
+
+    kinds = {column["name"]: column["kind"] for column in third.columns}
+    assert (kinds["age"], kinds["city"]) == ("categorical", "text")
+    assert (third.name, third.version) == ("People", 3)
+
+
 @pytest.mark.parametrize(
     ("kinds", "words"),
     [

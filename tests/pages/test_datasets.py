@@ -102,6 +102,15 @@ def test_a_kind_is_corrected(browser_client, dataset):
     assert [column["kind"] for column in dataset.columns] == ["categorical", "categorical", "boolean"]
 
 
+def test_saving_a_kind_leaves_the_others_to_whoever_corrected_them_meanwhile(browser_client, dataset):
+    correct(browser_client, dataset, **{"kind-0": "categorical"})
+    stale = {"shown-0": "numeric", "kind-0": "numeric", "shown-1": "categorical", "kind-1": "text"}
+    correct(browser_client, dataset, **stale)
+    dataset.refresh_from_db()
+    assert [column["kind"] for column in dataset.columns] == ["categorical", "text", "boolean"]
+    assert 'name="shown-1" value="text"' in page_of(browser_client, dataset)
+
+
 def test_a_kind_that_can_not_be_is_refused_in_its_row(browser_client, dataset):
     answer = correct(browser_client, dataset, **{"kind-1": "numeric"})
     assert answer.status_code == 422
