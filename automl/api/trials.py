@@ -35,7 +35,10 @@ class ExperimentTrials(Paged, Resource):
     def list(self, request: Request, id: str) -> HttpResponseBase:
         """Every trial of the experiment, in the order in which they were asked for."""
         experiment = self._experiment(id)
-        etag = weak_etag("trials", experiment.id, experiment.version, request.META.get("QUERY_STRING", ""))
+        folds = selectors.scored_folds(experiment)
+        etag = weak_etag(
+            "trials", experiment.id, experiment.version, folds, request.META.get("QUERY_STRING", "")
+        )
         if unchanged := self.unchanged(etag, unfinished=is_unfinished(experiment)):
             return unchanged
         paginator, trials = self.page(selectors.list_trials(experiment), request)
@@ -94,8 +97,9 @@ def _is_unfinished(trial: Trial) -> bool:
 
 
 def _etag(trial: Trial) -> str:
-    # Its rank moves with the board, so it is the experiment's version that counts.
-    return weak_etag("trial", trial.id, trial.experiment.version, trial.state, trial.attempt)
+    # Its rank moves with the board, so it is the experiment's version that counts; a fold raises none.
+    folds = len(trial.fold_scores)
+    return weak_etag("trial", trial.id, trial.experiment.version, trial.state, trial.attempt, folds)
 
 
 def _shown(trial: Trial, *, status: int = 200) -> Response:

@@ -74,6 +74,12 @@ def list_trials(experiment: Experiment) -> QuerySet[Trial]:
     return experiment.trials.select_related("model").order_by("number")
 
 
+def scored_folds(experiment: Experiment) -> list[int]:
+    """How many folds each running trial has scored: a trial that ends raises the version, a fold does not."""
+    running = experiment.trials.filter(state=TrialState.RUNNING.value).order_by("number")
+    return [len(scores) for scores in running.values_list("fold_scores", flat=True)]
+
+
 def list_sweeps(experiment: Experiment) -> QuerySet[Sweep]:
     """The experiment's sweeps, newest first, with the trials that they added."""
     trials = Trial.objects.only("id", "sweep_id", "number").order_by("number")

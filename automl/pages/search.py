@@ -54,10 +54,7 @@ def shown(request: SignedInRequest, id: UUID) -> HttpResponse:
 
 
 def _stamp(experiment: Experiment) -> str:
-    """A trial that ends raises the version; a fold that ends does not, so the running ones count theirs."""
-    running = experiment.trials.filter(state=TrialState.RUNNING.value).order_by("number")
-    folds = [len(found) for found in running.values_list("fold_scores", flat=True)]
-    return stamp_of(experiment.version, experiment.state, *folds)
+    return stamp_of(experiment.version, experiment.state, *selectors.scored_folds(experiment))
 
 
 def _shown(experiment: Experiment) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from rest_framework.throttling import UserRateThrottle
 
 from automl.api.encoding import FiniteJSONRenderer
 from automl.datasets.models import Dataset
-from automl.experiments.models import Experiment
+from automl.experiments.models import Experiment, Trial
 from tests.factories import DatasetFactory, ExperimentFactory, TrainedModelFactory, TrialFactory
 
 GETS = [
@@ -65,6 +65,15 @@ def test_a_change_makes_another_etag(api, world, path, change):
     response = api.get(path, HTTP_IF_NONE_MATCH=etag)
     assert response.status_code == 200
     assert response["ETag"] != etag
+
+
+@pytest.mark.parametrize("path", ["trials/{w.trial.id}/", "experiments/{w.experiment.id}/trials/"])
+def test_a_fold_that_ends_makes_another_etag(api, world, path):
+    path = path.format(w=world)
+    Trial.objects.update(state="running", fold_scores=[0.8])
+    etag = api.get(path)["ETag"]
+    Trial.objects.update(fold_scores=[0.8, 0.9])
+    assert api.get(path, HTTP_IF_NONE_MATCH=etag).status_code == 200
 
 
 def test_each_page_of_a_board_has_an_etag_of_its_own(api, world):
@@ -180,7 +189,7 @@ def test_a_longer_board_takes_no_more_queries(api, world, django_assert_num_quer
     for _ in range(5):
         TrainedModelFactory(trial=TrialFactory(experiment=world.experiment))
     for path in ("leaderboard", "trials"):
-        with django_assert_num_queries(4 if path == "leaderboard" else 5):
+        with django_assert_num_queries(4 if path == "leaderboard" else 6):
             assert api.get(f"experiments/{world.experiment.id}/{path}/").status_code == 200
 
 

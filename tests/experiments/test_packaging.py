@@ -19,6 +19,7 @@ from automl.experiments.services.packaging import (
 )
 from automl.experiments.services.results import finish_experiment
 from automl.experiments.services.sweep import clean_up, sweep, take_over
+from tests.experiments.rows import again
 from tests.factories import EnsembleFactory, ExperimentFactory, PredictionFactory, TrialFactory
 from tests.seats import RESULTS, outcome
 
@@ -59,6 +60,21 @@ def test_a_model_that_failed_may_be_asked_for_again(seat, sent, django_capture_o
     model.refresh_from_db()
     assert (model.state, model.error) == ("ready", "")
     assert sent == [("package", model.id)]
+
+
+@pytest.mark.parametrize("answer", [None, outcome("error", error="No space left on device.")])
+def test_a_board_has_another_version_once_a_model_is_asked_for_and_once_it_is_there(seat, answer):
+    trial = TrialFactory()
+    if answer:
+        seat.answers["package"] = answer
+    versions = [trial.experiment.version]
+    model = package_trial(trial)
+    versions.append(again(trial.experiment).version)
+    package_model(model.id)
+    versions.append(again(trial.experiment).version)
+    assert versions == sorted(set(versions))
+    package_trial(trial)
+    assert (again(trial.experiment).version > versions[-1]) == (again(model).state == "packaging")
 
 
 def test_an_ensemble_that_is_not_the_best_is_packaged_of_its_own_members(

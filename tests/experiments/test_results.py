@@ -7,8 +7,8 @@ from automl.core import seats, storage
 from automl.engine.blending import MOST_CANDIDATES
 from automl.experiments.models import TrainedModel
 from automl.experiments.services.results import CANDIDATES, finish_experiment, reap_results
-from tests.experiments.rows import best_model_id
-from tests.factories import ExperimentFactory, TrialFactory
+from tests.experiments.rows import again, best_model_id
+from tests.factories import ExperimentFactory, TrainedModelFactory, TrialFactory
 from tests.seats import outcome
 
 pytestmark = pytest.mark.django_db
@@ -33,6 +33,18 @@ def test_finishing_blends_packages_and_completes(seat):
     assert model.state == "ready"
     assert model.ensemble is not None
     assert best_model_id(experiment) == str(model.id)
+
+
+def test_a_model_has_another_version_once_it_is_the_answer_and_once_it_is_not_any_more(seat):
+    experiment = stopping(trials=1)
+    other = TrainedModelFactory(trial=TrialFactory(experiment=experiment, score=0.1), is_best=True)
+    answer = TrainedModelFactory(trial=experiment.trials.earliest("number"))
+    seat.answers["blend"] = outcome("error", error="No ensemble.")
+
+    finish_experiment(experiment.id)
+
+    seen = [(model.is_best, model.version) for model in (again(other), again(answer))]
+    assert seen == [(False, 1), (True, 1)]
 
 
 def test_trials_below_the_candidates_are_tested_for_a_tie_as_well(seat):

@@ -60,17 +60,18 @@ def package_ensemble(ensemble: Ensemble) -> TrainedModel:
 def _request(experiment: Experiment, *, name: str, **of: Any) -> TrainedModel:
     with transaction.atomic():
         model, made = TrainedModel.objects.get_or_create(experiment=experiment, **of, defaults={"name": name})
-        if not made and model.state == ModelState.FAILED:
-            _try_again(model)
-            made = True
-        if made:
+        if made or model.state == ModelState.FAILED:
+            _raise_versions(Experiment.objects.filter(id=experiment.id))
+            failed = TrainedModel.objects.filter(id=model.id, state=ModelState.FAILED)
+            failed.update(state=ModelState.PACKAGING, losses=0, error="", version=F("version") + 1)
+            model.refresh_from_db()
             transaction.on_commit(lambda: dispatcher().package(model.id))
     return model
 
 
-def _try_again(model: TrainedModel) -> None:
-    model.state, model.losses, model.error = ModelState.PACKAGING, 0, ""
-    model.save(update_fields=["state", "losses", "error"])
+def _raise_versions(experiments: QuerySet[Experiment]) -> None:
+    """Their boards show models too. Before the models' own rows, as everywhere: two orders could deadlock."""
+    experiments.update(version=F("version") + 1)
 
 
 def package_model(model_id: UUID) -> None:
@@ -131,17 +132,21 @@ def _write(model: TrainedModel, held: QuerySet[TrainedModel], outer: leases.Hear
         "replaced_at": timezone.now() if again else None,
     }
     log.info("model_packaged", seconds=round(outcome.seconds, 2), size=found["size"])
-    return patiently(
-        lambda: (
-            held.update(
-                state=ModelState.READY, losses=0, lease_expires_at=None, version=F("version") + 1, **ready
-            )
-            == 1
-            # Stored already, where the answer to that was lost with the database.
-            or TrainedModel.objects.filter(
-                id=model.id, state=ModelState.READY, bundle_attempt=model.attempt
-            ).exists()
+    return patiently(lambda: _make_ready(model, held, ready))
+
+
+@transaction.atomic
+def _make_ready(model: TrainedModel, held: QuerySet[TrainedModel], found: dict[str, Any]) -> bool:
+    _raise_versions(Experiment.objects.filter(id=model.experiment_id))
+    return (
+        held.update(
+            state=ModelState.READY, losses=0, lease_expires_at=None, version=F("version") + 1, **found
         )
+        == 1
+        # Stored already, where the answer to that was lost with the database.
+        or TrainedModel.objects.filter(
+            id=model.id, state=ModelState.READY, bundle_attempt=model.attempt
+        ).exists()
     )
 
 
@@ -154,8 +159,10 @@ def _remove_other_attempts(model: TrainedModel) -> None:
             storage.remove(bundle)
 
 
+@transaction.atomic
 def _give_up(models: QuerySet[TrainedModel], error: str) -> None:
     """What was never written has failed; what is ready stays as it is, without a graph."""
+    _raise_versions(Experiment.objects.filter(id__in=models.values("experiment")))
     ended: dict[str, Any] = {"lease_expires_at": None, "version": F("version") + 1}
     # What was begun of another bundle may lie there, and goes as if it had been replaced.
     models.filter(state=ModelState.READY).update(graph_due=False, replaced_at=timezone.now(), **ended)

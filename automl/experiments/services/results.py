@@ -94,8 +94,9 @@ def _complete_with(experiment: Experiment, model: TrainedModel, held: QuerySet[E
             **clock.stopped(experiment),
         ):
             return
-        experiment.models.filter(is_best=True).exclude(id=model.id).update(is_best=False)
-        experiment.models.filter(id=model.id).update(is_best=True)
+        others = experiment.models.filter(is_best=True).exclude(id=model.id)
+        others.update(is_best=False, version=F("version") + 1)
+        experiment.models.filter(id=model.id).update(is_best=True, version=F("version") + 1)
         transaction.on_commit(wake_next)  # a graph of the model may be due
 
 
