@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
@@ -57,8 +58,9 @@ def same_value(left: ParamValue, right: ParamValue) -> bool:
 
 
 def _number(name: str, value: object, allowed: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise InvalidValue(name, f"{name} is {value!r}, which is not a number; give {allowed}.")
+    # Compared, because isfinite() fails for a whole number beyond the range of a float.
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not -math.inf < value < math.inf:
+        raise InvalidValue(name, f"{name} is {reprlib.repr(value)}, which is not a number; give {allowed}.")
     return value
 
 
@@ -115,10 +117,10 @@ class Float:
 
     def check(self, name: str, value: object) -> ParamValue:
         """Return the value as the learner gets it, or raise `InvalidValue`."""
-        number = float(_number(name, value, self.allowed))
+        number = _number(name, value, self.allowed)
         if not self.low <= number <= self.high:
-            raise InvalidValue(name, f"{name} is {value!r}; give {self.allowed}.")
-        return number
+            raise InvalidValue(name, f"{name} is {reprlib.repr(value)}; give {self.allowed}.")
+        return float(number)
 
     def levels(self, resolution: int) -> list[ParamValue]:
         """Give at most ``resolution`` values, evenly spread, both ends included."""
@@ -165,7 +167,7 @@ class Int:
         """Return the value as the learner gets it, or raise `InvalidValue`."""
         number = _number(name, value, self.allowed)
         if number != int(number) or not self.low <= number <= self.high:
-            raise InvalidValue(name, f"{name} is {value!r}; give {self.allowed}.")
+            raise InvalidValue(name, f"{name} is {reprlib.repr(value)}; give {self.allowed}.")
         return int(number)
 
     def levels(self, resolution: int) -> list[ParamValue]:
@@ -208,7 +210,7 @@ class Choice:
         for choice in self.choices:
             if same_value(choice, value):  # type: ignore[arg-type]
                 return choice
-        raise InvalidValue(name, f"{name} is {value!r}; give {self.allowed}.")
+        raise InvalidValue(name, f"{name} is {reprlib.repr(value)}; give {self.allowed}.")
 
     def levels(self, resolution: int) -> list[ParamValue]:
         """Give all choices: they have no order by which some could be left out."""

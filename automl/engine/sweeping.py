@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import reprlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -30,7 +31,7 @@ def grid_errors(grid: Mapping[str, Any], base: Mapping[str, Any], *, most: int) 
         return {"grid": "The grid is empty. Name at least one dial with the values to try."}
     for name, values in grid.items():
         if not isinstance(values, (list, tuple)):
-            return {"grid": f"{name} is {values!r}; give a list of values."}
+            return {"grid": f"{name} is {reprlib.repr(values)}; give a list of values."}
         if not values:
             return {"grid": f"{name} has no values; give at least one."}
     if both := sorted(set(grid) & set(base)):
@@ -98,10 +99,13 @@ def spread_values(
         raise ValueError("Give at least one step.")
     if spacing == "log" and min(low, high) <= 0:
         raise ValueError("Steps by factor need both ends above zero.")
+    reach = high / low if spacing == "log" else high - low
+    if not all(map(math.isfinite, (low, high, reach))):
+        raise ValueError(f"Numbers can't hold a range from {low:g} to {high:g}; give {dimension.allowed}.")
     values: list[ParamValue] = []
     for place in range(steps):
         share = place / (steps - 1) if steps > 1 else 0.0
-        value = low * (high / low) ** share if spacing == "log" else low + share * (high - low)
+        value = low * reach**share if spacing == "log" else low + share * reach
         # What people would write: three digits tell neighbours apart, and the ends are kept as given.
         inner = 0 < place < steps - 1
         rounded: ParamValue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -243,10 +244,13 @@ def _values(dimension: Dimension, name: str, form: QueryDict) -> list[Any]:
         return [decoded(dimension, text) for text in texts]
     numbers = {}
     for part in ("low", "high", "steps"):
+        text = form.get(f"{name}.{part}", "")
         try:
-            numbers[part] = float(form.get(f"{name}.{part}", ""))
+            numbers[part] = float(text)
         except ValueError:
-            raise ValueError("Fill in from, to and steps with numbers.") from None
+            numbers[part] = math.nan
+        if not math.isfinite(numbers[part]):
+            raise ValueError(f"Fill in from, to and steps with numbers; {text[:40]!r} is none.")
     steps = int(min(max(numbers["steps"], 0), settings.MAX_SWEEP + 1))
     return list(
         spread_values(

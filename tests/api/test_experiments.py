@@ -267,6 +267,7 @@ def test_a_trial_by_hand_joins_a_running_search(api, world, sent, django_capture
         ({"family": "nothing"}, "family"),
         ({}, "family"),
         ({"family": "linear", "hyperparameters": {"nothing": 1}}, "hyperparameters"),
+        ({"family": "lightgbm", "hyperparameters": {"num_leaves": 10**400}}, "hyperparameters"),
         ({"family": "linear", "hyperparameters": [1]}, "hyperparameters"),
         ({"family": "linear", "hyperparameters": "x"}, "hyperparameters"),
     ],

@@ -49,6 +49,8 @@ def test_conditions_chain() -> None:
         ({"rate": 2.0}, "rate", r"rate is 2\.0; give a number from 0\.0001 to 1\."),
         ({"rate": "0.1"}, "rate", r"rate is '0\.1', which is not a number; give a number from"),
         ({"rate": float("nan")}, "rate", "rate is nan, which is not a number"),
+        ({"rate": 10**400}, "rate", r"rate is 10+\.\.\.0+; give a number from"),
+        ({"depth": -(10**400)}, "depth", r"depth is -10+\.\.\.0+; give a whole number from"),
         ({"rate": True}, "rate", "rate is True, which is not a number"),
         ({"depth": 4.5}, "depth", r"depth is 4\.5; give a whole number from 1 to 9\."),
         ({"depth": None}, "depth", "depth is None, which is not a number"),

@@ -70,6 +70,9 @@ def test_values_are_spread_by_distance_or_by_factor():
     [
         (RATE, {"spacing": "log", "low": 0.0, "high": 1.0, "steps": 3}),
         (RATE, {"spacing": "linear", "low": 0.0, "high": 1.0, "steps": 0}),
+        (Int(1, 9, 5), {"spacing": "linear", "low": 1, "high": float("inf"), "steps": 3}),
+        (Int(1, 9, 5), {"spacing": "linear", "low": -1e308, "high": 1e308, "steps": 3}),
+        (Int(1, 9, 5), {"spacing": "log", "low": 1e-308, "high": 1e308, "steps": 3}),
         (Choice((1, 2), 1), {"spacing": "linear", "low": 1, "high": 2, "steps": 2}),
     ],
 )

@@ -75,6 +75,9 @@ def test_what_was_tried_before_is_counted_by_itself(browser_client, alice):
     [
         ({"num_leaves.values": ""}, "Write the values"),
         ({"learning_rate.low": "x"}, "Fill in from, to and steps"),
+        ({"learning_rate.steps": "nan"}, "Fill in from, to and steps"),
+        ({"learning_rate.high": "1e400"}, "1e400"),
+        ({"learning_rate.low": "1e-300", "learning_rate.high": "1e300"}, "from 1e-300 to 1e+300"),
         ({"learning_rate.low": "0"}, "above zero"),
         ({"num_leaves.values": "2"}, "give a whole number from 4 to 256"),
         ({"num_leaves.values": "many"}, "not a number"),
