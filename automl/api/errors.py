@@ -43,6 +43,9 @@ STATUS_OF_ERROR: tuple[tuple[type[Exception], int], ...] = (
     (SuspiciousOperation, 400),
     (PermissionDenied, 403),
 )
+# What the status alone does not say: a rate passes, but no room is made by trying again.
+GENERAL = "about:blank"
+KINDS: dict[type[Exception], str] = {core.QuotaExceeded: "urn:bakeoff:quota"}
 
 
 class FieldError(TypedDict):
@@ -66,11 +69,12 @@ class ProblemResponse(HttpResponse):
         status: int,
         detail: str,
         *,
+        kind: str = GENERAL,
         errors: list[FieldError] | None = None,
         headers: dict[str, str] | None = None,
     ) -> None:
         body: dict[str, Any] = {
-            "type": "about:blank",
+            "type": kind,
             "title": HTTPStatus(status).phrase,
             "status": status,
             "detail": detail,
@@ -134,7 +138,8 @@ def _refusal(error: Exception) -> ProblemResponse | None:
         return ProblemResponse(416, str(error), headers={"Content-Range": f"bytes */{error.size}"})
     for kind, status in STATUS_OF_ERROR:
         if isinstance(error, kind):
-            return ProblemResponse(status, str(error) or NOTHING, headers=_headers(error))
+            headers, detail = _headers(error), str(error) or NOTHING
+            return ProblemResponse(status, detail, kind=KINDS.get(kind, GENERAL), headers=headers)
     return None
 
 

@@ -62,7 +62,11 @@ class InvalidRequest(ApiError):
 
 
 class TooManyRequests(ApiError):
-    """A rate or a quota is used up."""
+    """A rate is used up, or a quota."""
+
+
+class QuotaExceeded(TooManyRequests):
+    """You have as much as you may have at once: delete something, or wait until something ends."""
 
 
 BY_STATUS: dict[int, type[ApiError]] = {
@@ -75,6 +79,7 @@ BY_STATUS: dict[int, type[ApiError]] = {
     422: InvalidRequest,
     429: TooManyRequests,
 }
+BY_TYPE: dict[str, type[ApiError]] = {"urn:bakeoff:quota": QuotaExceeded}
 
 
 def error_of(response: httpx.Response) -> ApiError:
@@ -86,5 +91,5 @@ def error_of(response: httpx.Response) -> ApiError:
     if not isinstance(body, dict) or "detail" not in body:
         # Not from our service: a proxy in between, or another server at that address.
         body = {"detail": f"{response.request.url} answered {response.reason_phrase or 'an error'}."}
-    kind = BY_STATUS.get(response.status_code, ApiError)
+    kind = BY_TYPE.get(str(body.get("type"))) or BY_STATUS.get(response.status_code, ApiError)
     return kind(response.status_code, str(body["detail"]), body.get("errors"))

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from automl.client.errors import ConnectionFailed, WaitTimeout, error_of
+from automl.client.errors import ConnectionFailed, QuotaExceeded, WaitTimeout, error_of
 
 BASE = "/api/v1/"
 # Answers of a service that is busy or being restarted.
@@ -93,12 +93,12 @@ class Transport:
                     raise unreachable(self.http, error) from error
                 time.sleep(pause(attempt))
                 continue
-            if response.status_code in PASSING and not last:
-                time.sleep(pause(attempt, response))
-                continue
-            if response.is_error:
-                raise error_of(response)
-            return response
+            if not response.is_error:
+                return response
+            refusal = error_of(response)
+            if last or refusal.status not in PASSING or isinstance(refusal, QuotaExceeded):
+                raise refusal
+            time.sleep(pause(attempt, response))
         raise AssertionError("the last try returns or raises")
 
     def wait(

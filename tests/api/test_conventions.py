@@ -270,7 +270,7 @@ def test_too_many_requests_are_told_when_to_come_again(api, monkeypatch):
     monkeypatch.setattr(UserRateThrottle, "get_rate", lambda self: "1/min")
     assert api.get("me/").status_code == 200
     response = api.get("me/")
-    assert_problem(response, 429)
+    assert assert_problem(response, 429)["type"] == "about:blank"
     assert 1 <= int(response["Retry-After"]) <= 60
 
 

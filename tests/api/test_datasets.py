@@ -101,6 +101,7 @@ def test_an_upload_over_the_quota_is_told_to_come_later(api, alice, settings, se
     assert response.status_code == 429
     assert int(response["Retry-After"]) > 0
     assert "Delete one first" in response.json()["detail"]
+    assert response.json()["type"] == "urn:bakeoff:quota"
 
 
 def test_kinds_and_name_are_corrected(api, alice):

@@ -15,6 +15,7 @@ from automl.client import (
     DownloadDamaged,
     InvalidRequest,
     NotFound,
+    QuotaExceeded,
     Unauthorized,
     WaitTimeout,
     WorkFailed,
@@ -428,6 +429,15 @@ def test_a_busy_service_is_asked_again_when_it_says(naps):
     answering(client, busy, httpx.Response(200, json={"user": {}}))
     assert client.me() == {"user": {}}
     assert naps == [7.0]
+
+
+def test_an_upload_over_the_quota_is_told_at_once(client, owner, naps, tmp_path, settings):
+    settings.MAX_DATASETS = 0
+    path = tmp_path / "t.csv"
+    path.write_bytes(b"a,b\n1,2\n")
+    with pytest.raises(QuotaExceeded, match="the most allowed"):
+        client.datasets.upload(path)
+    assert naps == []
 
 
 def test_a_patch_is_not_repeated(naps):
