@@ -74,6 +74,16 @@ def names(path: Path) -> list[str]:
         return archive.getnames()
 
 
+def test_a_key_that_is_set_to_nothing_is_none(settings, tmp_path, monkeypatch):
+    make_backup(tmp_path / "backup.tar")
+    empty(settings, tmp_path)
+    monkeypatch.setenv("SECRET_KEY", "")
+
+    restore_backup(tmp_path / "backup.tar")
+
+    assert (settings.HOME / "secret_key").read_text() == "the old key"
+
+
 @pytest.mark.parametrize("name", ["backup.tar", "backup.tar.gz"])
 def test_what_was_backed_up_is_there_again(running, client, settings, tmp_path, name):
     token = create_token(running.experiment.owner)

@@ -262,7 +262,7 @@ def _place_files(scratch: Path, placed: list[Path]) -> None:
             shutil.rmtree(target, ignore_errors=True)
             placed.append(target)
             found.rename(target)
-    if (scratch / SECRET).exists() and "SECRET_KEY" not in os.environ:
+    if (scratch / SECRET).exists() and not os.environ.get("SECRET_KEY"):
         # Made a moment ago by this very command, as every start in an empty folder does.
         draft = settings.HOME / f".{SECRET}.{os.getpid()}"
         draft.write_bytes((scratch / SECRET).read_bytes())
