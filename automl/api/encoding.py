@@ -52,14 +52,33 @@ class RowsParser(LimitedJSONParser):
         return 4 * super().limit()
 
 
+class Counted:
+    """A body, and how much of it arrived: where a connection is cut, the server below just ends it."""
+
+    def __init__(self, stream: IO[Any]) -> None:
+        self._stream = stream
+        self._arrived = 0
+
+    def read(self, size: int = -1) -> bytes:
+        data: bytes = self._stream.read(size)
+        self._arrived += len(data)
+        return data
+
+    def check(self, request: Request) -> None:
+        """Refuse what was read to its end, and is shorter than announced."""
+        if self._arrived < (announced := announced_bytes(request)):
+            raise ParseError(f"Only {self._arrived} of {announced} bytes of the body arrived. Send it again.")
+
+
 class UploadParser(MultiPartParser):
     """A form with a file, streamed to disk by `settings.FILE_UPLOAD_HANDLERS`."""
 
     def parse(self, stream: IO[Any], media_type: str | None = None, parser_context: Any = None) -> Any:
-        parsed = super().parse(stream, media_type, parser_context)
-        request = (parser_context or {}).get("request")
-        if getattr(getattr(request, "_request", None), "upload_too_large", False):
+        request, body = parser_context["request"], Counted(stream)
+        parsed = super().parse(body, media_type, parser_context)  # type: ignore[arg-type]
+        if getattr(request._request, "upload_too_large", False):
             raise upload_too_large()
+        body.check(request)
         return parsed
 
 
@@ -67,17 +86,17 @@ class BodyParser(BaseParser):
     """A body that is a file, streamed to disk as a form's would be."""
 
     def parse(self, stream: IO[Any], media_type: str | None = None, parser_context: Any = None) -> Any:
-        request = (parser_context or {}).get("request")
-        announced = request.META.get("CONTENT_LENGTH", "") if request is not None else ""
+        request, body = parser_context["request"], Counted(stream)
         # On its way it lies on the disk twice.
-        storage.require_space(2 * int(announced if announced.isdigit() else 0))
+        storage.require_space(2 * announced_bytes(request))
         file = TemporaryUploadedFile("rows", self.media_type, 0, None)
         try:
-            while chunk := stream.read(CHUNK):
+            while chunk := body.read(CHUNK):
                 file.size = (file.size or 0) + len(chunk)
                 if file.size > settings.MAX_UPLOAD_BYTES:
                     raise upload_too_large()
                 file.write(chunk)
+            body.check(request)
         except BaseException:
             file.close()
             raise
@@ -87,9 +106,14 @@ class BodyParser(BaseParser):
 
 def refuse_long_body(request: Request) -> None:
     """Say that a body is too long before it is read: nobody has to send half a gigabyte to hear no."""
-    announced = request.META.get("CONTENT_LENGTH") or "0"
-    if announced.isdigit() and int(announced) > settings.MAX_UPLOAD_BYTES + FORM_MARGIN:
+    if announced_bytes(request) > settings.MAX_UPLOAD_BYTES + FORM_MARGIN:
         raise upload_too_large()
+
+
+def announced_bytes(request: Request) -> int:
+    """How long the body is to be, or 0 where that is not said."""
+    announced = request.META.get("CONTENT_LENGTH") or ""
+    return int(announced) if announced.isdecimal() else 0
 
 
 def upload_too_large() -> TooLarge:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from datetime import timedelta
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
 from django.utils import timezone
 
 from automl.api import idempotency
@@ -99,6 +101,22 @@ def test_an_upload_is_known_by_its_bytes(api):
     assert first.status_code == again.status_code == 201
     assert first.json() == again.json()
     assert Dataset.objects.count() == 1
+
+
+@pytest.mark.parametrize("arrived", [0, 100, 200])
+def test_an_upload_that_was_cut_off_may_be_sent_whole_under_the_same_key(api, arrived):
+    form = encode_multipart(BOUNDARY, {"file": SimpleUploadedFile("t.csv", b"a,b\n" + b"1,2\n" * 100)})
+    cut = api.generic(
+        "POST",
+        "datasets/",
+        form,
+        content_type=MULTIPART_CONTENT,
+        **{"wsgi.input": io.BytesIO(form[:arrived])},
+        **KEY,
+    )
+    assert cut.status_code == 400
+    assert f"{arrived} of {len(form)} bytes" in cut.json()["detail"]
+    assert api.generic("POST", "datasets/", form, content_type=MULTIPART_CONTENT, **KEY).status_code == 201
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,13 @@ def test_a_small_csv_is_answered_at_once(api, address, server):
     assert not Prediction.objects.exists()
 
 
+def test_rows_that_were_cut_off_are_not_taken_for_all(api, address, server):
+    response = send(api, f"{address}?background=true", **{"wsgi.input": io.BytesIO(CSV[:19])})
+    assert response.status_code == 400
+    assert f"19 of {len(CSV)} bytes" in response.json()["detail"]
+    assert not Prediction.objects.exists()
+
+
 def test_so_is_one_in_a_form_also_with_an_idempotency_key(api, address, server):
     for _ in range(2):
         response = api.post(address, form(), format="multipart", HTTP_IDEMPOTENCY_KEY="one")
