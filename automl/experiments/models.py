@@ -229,6 +229,7 @@ class TrainedModel(Identified):
     version = models.PositiveIntegerField(default=0)
     error = models.TextField(blank=True)
     is_best = models.BooleanField(default=False)  # the experiment's answer
+    asked_for = models.BooleanField(default=True)  # by somebody; else the search made it, as its answer
     score = models.FloatField(null=True)
     metrics = models.JSONField(default=dict)
     schema = models.JSONField(default=dict)

@@ -11,6 +11,7 @@ from automl.core import storage
 from automl.core.errors import Conflict
 from automl.core.holdings import Holding
 from automl.experiments.models import Experiment, TrainedModel
+from automl.experiments.services.lifecycle import cancel_experiment
 from automl.experiments.services.packaging import (
     package_ensemble,
     package_model,
@@ -231,6 +232,29 @@ def test_a_graph_waits_while_its_own_search_goes_on(model, sent):
     Experiment.objects.update(state="running")
     package_model(model.id)
     assert contents(TrainedModel.objects.get(id=model.id)) == b"hurried"
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_a_cancelled_search_leaves_no_model_but_what_somebody_asked_for(seat, sent, settings, asked):
+    settings.HEARTBEAT_SECONDS = 0.0
+    trial = TrialFactory(experiment__state="stopping")
+
+    def cancelled(*, on_tick, **_):
+        if asked:
+            package_trial(trial)
+        cancel_experiment(trial.experiment)
+        on_tick(5.0)
+        return outcome("cancelled")
+
+    seat.answers["package"] = cancelled
+    finish_experiment(trial.experiment_id)
+    del seat.answers["package"]
+    reap_models()
+
+    left = TrainedModel.objects.values_list("state", "id")
+    assert sent == [("package", id) for _, id in left]
+    assert [state for state, _ in left] == ["packaging"] * asked
+    assert again(trial.experiment).state == "cancelled"
 
 
 def test_no_graph_is_written_for_what_was_deleted(model, seat):

@@ -292,6 +292,8 @@ def _end(rows: QuerySet[Experiment], experiment: Experiment, *, to: ExperimentSt
         )
         if ended:
             cancel_trials(experiment, reason="The experiment ended before this trial did.")
+            # Its answer is wanted no more; what somebody asked for is made all the same.
+            experiment.models.filter(state=ModelState.PACKAGING, asked_for=False).delete()
     return ended
 
 

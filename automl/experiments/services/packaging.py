@@ -59,13 +59,16 @@ def package_ensemble(ensemble: Ensemble) -> TrainedModel:
 
 def _request(experiment: Experiment, *, name: str, **of: Any) -> TrainedModel:
     with transaction.atomic():
+        # First, as everywhere. Who cancels the search meanwhile waits, or has removed its model already.
+        Experiment.objects.select_for_update().get(id=experiment.id)
         model, made = TrainedModel.objects.get_or_create(experiment=experiment, **of, defaults={"name": name})
         if made or model.state == ModelState.FAILED:
             _raise_versions(Experiment.objects.filter(id=experiment.id))
             failed = TrainedModel.objects.filter(id=model.id, state=ModelState.FAILED)
             failed.update(state=ModelState.PACKAGING, losses=0, error="", version=F("version") + 1)
-            model.refresh_from_db()
             transaction.on_commit(lambda: dispatcher().package(model.id))
+        TrainedModel.objects.filter(id=model.id, asked_for=False).update(asked_for=True)
+        model.refresh_from_db()
     return model
 
 

@@ -62,11 +62,10 @@ def _finish(experiment: Experiment, held: QuerySet[Experiment]) -> None:
         return
     if len(trials) > 1:
         _blend(experiment, trials, heartbeat, held)
-    if heartbeat.lost or not held.update(phase=Phase.PACKAGING, version=F("version") + 1):
+    if heartbeat.lost or (model := _begin_packaging(experiment, held)) is None:
         return
-    model = _best_model(experiment)
     if model.state != ModelState.READY and not write_bundle(model, heartbeat):
-        if heartbeat.lost:
+        if heartbeat.lost or not held.exists():
             return
         model.refresh_from_db()
         if model.state == ModelState.PACKAGING:
@@ -239,17 +238,26 @@ def _are_alike(shares: dict[str, float], others: dict[str, float]) -> bool:
     )
 
 
+def _begin_packaging(experiment: Experiment, held: QuerySet[Experiment]) -> TrainedModel | None:
+    """The row of the answer, unless the search was taken away: who cancels it finds all rows to remove."""
+    with transaction.atomic():
+        going_on = held.update(phase=Phase.PACKAGING, version=F("version") + 1)
+        return _best_model(experiment) if going_on else None
+
+
 def _best_model(experiment: Experiment) -> TrainedModel:
     """The row of the experiment's answer: the ensemble if it won, else the best trial."""
     ensemble = experiment.ensembles.order_by("-score", "-created_at").first()
     trial = _best_trial(experiment)
     if ensemble is not None and ensemble.score >= (trial.score or float("-inf")):
         model, _ = TrainedModel.objects.get_or_create(
-            experiment=experiment, ensemble=ensemble, defaults={"name": ensemble.name}
+            experiment=experiment, ensemble=ensemble, defaults={"name": ensemble.name, "asked_for": False}
         )
     else:
         model, _ = TrainedModel.objects.get_or_create(
-            experiment=experiment, trial=trial, defaults={"name": selectors.trial_name(trial)}
+            experiment=experiment,
+            trial=trial,
+            defaults={"name": selectors.trial_name(trial), "asked_for": False},
         )
     return model
 
