@@ -246,6 +246,25 @@ def test_watching_an_experiment_to_its_end(signed_in: Page, alice, picture):
     assert model.sha256 == hashlib.sha256(BUNDLE).hexdigest()
 
 
+def test_a_page_without_answers_says_of_when_it_is(signed_in: Page, alice, watch):
+    experiment = experiment_of(alice)
+    go(signed_in, "experiment", experiment)
+    note = signed_in.get_by_role("status").filter(has_text="not reachable; shown as of")
+    signed_in.route("**/progress/**", lambda route: route.abort())
+    expect(note).to_be_visible()
+    signed_in.unroute("**/progress/**")
+    expect(note).to_have_count(0)
+
+    Experiment.objects.filter(id=experiment.id).update(deleted_at=timezone.now())
+    expect(signed_in.get_by_role("status").filter(has_text="This is gone")).to_be_visible()
+    signed_in.wait_for_timeout(2500)
+    polls: list[str] = []
+    signed_in.on("request", lambda sent: polls.append(sent.url))
+    signed_in.wait_for_timeout(2500)
+    assert polls == []
+    watch.complaints.clear()  # of the answers that did not come
+
+
 def test_stopping_and_cancelling(signed_in: Page, alice):
     experiment = experiment_of(alice, trials=2)
     go(signed_in, "experiment", experiment)
