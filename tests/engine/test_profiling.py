@@ -120,6 +120,7 @@ DATES = {
     "%B %d, %Y": None,
     "%m/%d/%Y %I:%M:%S %p": None,
     "%d.%m.%Y %H:%M": None,
+    "%Y-%m-%d %H:%M:%S,%f": None,
     "%Y-%m-%d": "ISO8601",
     "%Y-%m-%d %H:%M:%S": "ISO8601",
     "%Y-%m-%dT%H:%M:%SZ": "ISO8601",
@@ -161,6 +162,7 @@ def test_one_day_over_12_among_many_decides(rows=2000):
         [f"555-{row:04}" for row in range(ROWS)],
         [f"12:{row:02}:00" for row in range(ROWS)],
         ["2015-01-01", "2015-01-02", "soon"] * 20,
+        [f"2015-01-{1 + row % 28:02} 10:00:00+05:30:{10 + row}" for row in range(ROWS)],
     ],
 )
 def test_what_only_looks_like_a_date_is_none(cells):
