@@ -188,7 +188,7 @@ class Encoder:
     def _dates(self, values: pd.Series, column: dict[str, Any]) -> np.ndarray[Any, Any]:
         codes, uniques = pd.factorize(values)
         dates = parse_dates(pd.Series(uniques), column.get("format"))
-        times: Any = pd.DatetimeIndex([*dates, pd.NaT])
+        times: Any = pd.DatetimeIndex(dates).append(pd.DatetimeIndex([pd.NaT]))
         parts = {
             "days": (times - pd.Timestamp("1970-01-01")) / pd.Timedelta(days=1),
             "year": times.year,
