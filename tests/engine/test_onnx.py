@@ -312,6 +312,7 @@ def test_columns_are_encoded_as_the_encoder_encodes_them():
             {"name": "day", "kind": "datetime", "format": None,
              "parts": ["days", "year", "month", "day", "weekday", "hour"]},
             {"name": "flag", "kind": "boolean", "categories": ["True", "False"], "missing": 0},
+            {"name": "bit", "kind": "boolean", "categories": ["0", "1"], "missing": 0},
         ],
         "features": [],
         "missing_values": [],
@@ -326,7 +327,8 @@ def test_columns_are_encoded_as_the_encoder_encodes_them():
         "label": (["5", 5.0, "x", None, "new", " ", "None"] * 3)[:count],
         "number": ([1.5, np.inf, -np.inf, None, 3.4e38, -1e300, 16_777_217.0, 0.1] * 2)[:count],
         "day": moments,
-        "flag": (["true", True, "FALSE", None, "no"] * 3)[:count],
+        "flag": (["true", True, "FALSE", None, "no", 1, "0"] * 3)[:count],
+        "bit": (["true", True, "FALSE", None, "no", 1, "0", "01"] * 3)[:count],
     })  # fmt: skip
     encoder = Encoder(schema)
     graph = Graph()

@@ -157,6 +157,23 @@ def test_values_are_encoded_alike_however_they_are_written(tmp_path):
         assert np.array_equal(encode(way), encode(ways[0]))
 
 
+@pytest.mark.parametrize("trained", [[0, 1], [False, True]])
+def test_truth_values_and_numbers_mean_the_same_alone_and_beside_others(tmp_path, trained):
+    frame = pd.DataFrame({"flag": trained * 45, "size": [1.5, 2.5, 4.0] * 30, "y": ["a", "b", "b"] * 30})
+    prepared(tmp_path, frame, "y")
+    encode = encoder_of(tmp_path).transform
+    no, yes = encode(frame[:2])[:, 0]
+    cells = [True, np.True_, 1, 1.0, "1", " 1.0", "true", "TRUE", None, False, 0, "0", "false", 2, "maybe"]
+    wanted = [yes] * 8 + [np.nan] + [no] * 4 + [np.nan] * 2
+
+    alone = [encode(pd.DataFrame({"flag": [cell], "size": [cell]})) for cell in cells]
+    together = encode(pd.DataFrame({"flag": cells, "size": cells}))
+
+    assert np.array_equal(together[:, 0], wanted, equal_nan=True)
+    assert np.array_equal(together, np.concatenate(alone), equal_nan=True)
+    assert together[[0, 1, 9], 1].tolist() == [1.0, 1.0, 0.0]
+
+
 def test_unseen_levels_and_missing_marks_are_missing(tmp_path):
     prepared(tmp_path, people(), "bought", ignore_columns=["note", "joined"])
     encode = encoder_of(tmp_path).transform

@@ -20,6 +20,8 @@ LARGEST = np.float32(3e38)
 GROUP = "(?<=\\d)[,\u00a0 ](?=\\d{3}(?!\\d))"
 GROUPED_BEFORE_COMMA = re.compile("[+-]?\\d{1,3}([.\u00a0 ]\\d{3})+(,\\d+)?")
 NUMBER_LEVEL = re.compile(r"-?\d+(\.\d+)?(e[+-]?\d+)?")
+# How truth values are written, and what they are as numbers.
+TRUTH = (("True", "true", "TRUE", "1"), ("False", "false", "FALSE", "0"))
 # Words that pandas.read_csv takes for an empty cell, though they may be a category of their own.
 WORDS_READ_AS_MISSING = ("None", "NA", "N/A", "null", "NULL", "nan", "NaN", "n/a")
 
@@ -55,9 +57,9 @@ class Encoder:
         self._decimal = "," if schema.get("decimal") == "," else "."
         # Training read them as numbers, so that 01, 1.0 and 1 are the same to it.
         self._numbered = {
-            name
-            for name, levels in self._lookups.items()
-            if levels and all(NUMBER_LEVEL.fullmatch(level) for level in levels)
+            column["name"]
+            for column in schema["columns"]
+            if column.get("categories") and all(map(NUMBER_LEVEL.fullmatch, column["categories"]))
         }
 
     @property
@@ -116,6 +118,8 @@ class Encoder:
 
     def _as_in_code(self, values: pd.Series) -> pd.Series:
         """Numbers that are text as programs write them; what is a number already stays one."""
+        if values.dtype == object:  # truth values beside others, which are numbers where they are alone
+            values = values.map(lambda cell: float(cell) if isinstance(cell, bool | np.bool_) else cell)
         if self.schema.get("decimal") != ",":
             return values.astype("string").str.strip().str.replace(GROUP, "", regex=True)
         return values.map(lambda cell: self._number_as_in_code(cell) if isinstance(cell, str) else cell)
@@ -316,11 +320,12 @@ def check_columns(needed: Sequence[str], names: Sequence[str]) -> None:
 
 
 def _codes_of(levels: Sequence[str]) -> dict[str, int]:
-    """Codes of a column's levels; true and false however they are written, as training read them."""
+    """Codes of a column's levels; of truth values however they are written, also as 1 and 0."""
     codes = {level: code for code, level in enumerate(levels)}
-    if codes.keys() <= {"True", "False"}:
-        for level, code in list(codes.items()):
-            codes |= {level.lower(): code, level.upper(): code}
+    if codes.keys() <= {"True", "False"} or codes.keys() <= {"1", "0"}:
+        for written in TRUTH:
+            for level in codes.keys() & set(written):
+                codes |= dict.fromkeys(written, codes[level])
     return codes
 
 
