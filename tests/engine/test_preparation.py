@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from automl.engine.errors import UserError
-from automl.engine.inference import Encoder, InputError
-from automl.engine.preparation import open_prepared
+from automl.engine.inference import Encoder, FittedModel, InputError, Member, Model
+from automl.engine.preparation import Request, open_prepared, prepare
 from tests.engine.tables import people, prepared, stories
 
 
@@ -143,8 +143,6 @@ def test_values_are_encoded_alike_however_they_are_written(tmp_path):
         {"name": "size", "kind": "numeric"},
         {"name": "flag", "kind": "boolean"},
     ]
-    from automl.engine.preparation import Request, prepare
-
     prepare(Request(frame=frame, columns=columns, target="y"), tmp_path / "prepared")
     encode = encoder_of(tmp_path).transform
 
@@ -172,6 +170,27 @@ def test_truth_values_and_numbers_mean_the_same_alone_and_beside_others(tmp_path
     assert np.array_equal(together[:, 0], wanted, equal_nan=True)
     assert np.array_equal(together, np.concatenate(alone), equal_nan=True)
     assert together[[0, 1, 9], 1].tolist() == [1.0, 1.0, 0.0]
+
+
+class FirstColumn:
+    """An estimator that says what it is told first."""
+
+    def predict(self, X):
+        return X[:, 0]
+
+
+def test_a_long_whole_number_is_the_same_level_beside_a_row_that_lacks_it(tmp_path):
+    codes = ["1234567890123456789", "1234567890123456790", "7"] * 30
+    frame = pd.DataFrame({"code": codes, "y": np.arange(90) / 7})
+    columns = [{"name": "code", "kind": "categorical"}]
+    prepare(Request(frame=frame, columns=columns, target="y"), tmp_path / "prepared")
+    model = Model(encoder_of(tmp_path), [Member(1.0, [FittedModel(None, FirstColumn())])])
+    rows = [{"code": int(code)} for code in codes[:3]]
+
+    together = model.predict_rows([*rows, {"code": None}])["predictions"]
+
+    assert together[:3] == [model.predict_rows([row])["predictions"][0] for row in rows] == [0, 1, 2]
+    assert np.isnan(together[3])
 
 
 def test_unseen_levels_and_missing_marks_are_missing(tmp_path):

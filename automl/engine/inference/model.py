@@ -196,7 +196,8 @@ class Model:
 
     def predict_rows(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Predict rows as JSON has them: `predictions`; of labels also `classes` and `probabilities`."""
-        return self._answer(self.predict_raw(pd.DataFrame.from_records([dict(row) for row in rows])))
+        # As they come: beside a missing cell a long whole number would be rounded, and be another level.
+        return self._answer(self.predict_raw(pd.DataFrame([dict(row) for row in rows], dtype=object)))
 
     def predict_interval(self, frame: pd.DataFrame, level: float = 0.9) -> np.ndarray[Any, Any]:
         """Give the interval of each row's number, see `Uncertainty.intervals`."""
