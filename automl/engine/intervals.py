@@ -43,12 +43,8 @@ def interval(metric: Metric, y: Array, prediction: Array) -> tuple[float, float,
             error = error / (2 * value) if value > 0 else 0.0
     else:
         error = _bootstrap_error(metric, y, prediction)
-    low, high = value - Z * error, value + Z * error
-    if metric.higher_is_better and metric.name not in ("r2", "mcc"):
-        low, high = max(low, 0.0), min(high, 1.0)
-    elif not metric.higher_is_better:
-        low = max(low, 0.0)
-    return value, float(low), float(high)
+    least, most = metric.bounds
+    return value, float(max(value - Z * error, least)), float(min(value + Z * error, most))
 
 
 @dataclass(frozen=True, slots=True)

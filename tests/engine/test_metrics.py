@@ -102,6 +102,20 @@ def test_an_interval_holds_the_truth_about_as_often_as_it_says(name):
     assert 86 <= held <= 100
 
 
+@pytest.mark.parametrize("name", ["mcc", "r2", "accuracy", "rmse"])
+def test_no_interval_goes_beyond_what_a_metric_can_be(name):
+    y = np.array([0, 1] * 20)
+    chances = np.where(y == 1, 0.9, 0.1)
+    chances[:3] = 0.9
+    prediction = y + 0.001 * chances if name in ("r2", "rmse") else np.column_stack([1 - chances, chances])
+    prediction[0] += 0.2
+
+    value, low, high = interval(METRICS[name], y, prediction)
+
+    least, most = METRICS[name].bounds
+    assert least <= low < value < high <= most
+
+
 def test_the_same_predictions_are_a_tie_and_much_better_ones_are_not():
     noise = np.random.default_rng(2).random((400, 2))
     noise /= noise.sum(axis=1, keepdims=True)
