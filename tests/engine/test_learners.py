@@ -108,17 +108,20 @@ def test_a_stored_booster_has_no_part_for_each_of_its_rounds(family: str) -> Non
         assert len(archive.namelist()) < 10
 
 
+@pytest.mark.parametrize("metric", ["rmse", "mae"])
 @pytest.mark.parametrize("family", ["hist_boosting", "lightgbm", "xgboost", "catboost", "neural_network"])
-def test_the_curve_ends_with_what_the_model_scores(family: str) -> None:
+def test_the_curve_ends_with_what_the_model_scores(family: str, metric: str) -> None:
     """The curve's best point is the score of the stored model, so truncation and scaling are right."""
     table = make_table(TaskType.REGRESSION)
+    table = replace(table, data=replace(table.data, metric=metric))
     learner = LEARNERS[family]
     fitted = fit_fold(learner, table, learner.portfolio(table.data)[0])
     curve = fitted.fit.learning_curve
     assert curve is not None
-    error = float(np.mean((fitted.predict(table.data) - table.y_valid) ** 2))
-    expected = error / 2 if curve["metric"] == "half_squared_error" else error**0.5
-    assert curve["valid"][curve["x"].index(curve["best"])] == pytest.approx(expected, rel=1e-3)
+    error = fitted.predict(table.data) - table.y_valid
+    square = float(np.mean(error**2))
+    known = {"half_squared_error": square / 2, "rmse": square**0.5, "mae": float(np.mean(np.abs(error)))}
+    assert curve["valid"][curve["x"].index(curve["best"])] == pytest.approx(known[curve["metric"]], rel=1e-3)
 
 
 @pytest.mark.parametrize("task", [TaskType.BINARY, TaskType.MULTICLASS, TaskType.REGRESSION])

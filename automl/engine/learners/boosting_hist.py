@@ -25,6 +25,12 @@ from automl.engine.trial import Params, TaskType
 # loader would have to trust, and converters don't know it. Cut by value, three levels are still clear.
 CODE_LEVELS = 3
 FIRST_ROUNDS = 20
+# What its losses are called by in curves; that of squares is halved.
+CURVES = {
+    "log_loss": "log_loss",
+    "squared_error": "half_squared_error",
+    "absolute_error": "mae",
+}
 
 
 class HistBoosting(Learner):
@@ -146,8 +152,7 @@ class HistBoosting(Learner):
         best = int(valid.argmin()) + 1
         # It keeps the rounds after the best one, which have overfitted; n_iter_ counts this list.
         del estimator._predictors[best:]
-        metric = "log_loss" if data.classes else "half_squared_error"
-        curve = thin_curve("rounds", metric, -estimator.train_score_[1:], valid, best)
+        curve = thin_curve("rounds", CURVES[estimator.loss], -estimator.train_score_[1:], valid, best)
         return Fit(estimator, curve, self.learned(estimator))
 
     def learned(self, estimator: Any) -> dict[str, Any]:
