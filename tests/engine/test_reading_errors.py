@@ -77,12 +77,26 @@ def test_utf_16_that_is_cut_off(refusal):
         ('a,b,c\n1,x\n2,"y\n3,z\n', 3),
         ('a,"b\n1,x\n2,y\n', 1),
         ('a,b\r1,x\r2,"y\r3,z\r', 3),
-        ("a,b\n" + "1,x\n" * 70_000 + '2,"y\n' + "3,z\n" * 300_000, 70_002),
+        ("a,b\n" + "1,x\n" * 70_000 + '2,"y\n' + "3,z\n" * 200_000, 70_002),
     ],
 )
 def test_a_quote_that_is_never_closed_is_refused_with_the_line_where_it_opens(refusal, text, line):
     assert refusal(text) == (
         f"Line {line:,}: a quote is opened in this row and never closed. Close it, or double the quote."
+    )
+
+
+@pytest.mark.parametrize("rows", [0, 70_000])
+def test_a_quote_that_is_open_for_long_is_not_said_to_be_never_closed(refusal, rows):
+    assert refusal("a,b\n" + "1,x\n" * rows + '2,"y\n' + "3,z\n" * 300_000) == (
+        f"Line {rows + 2:,}: a quote is opened in this row and not closed within 1,048,576 signs. Close it, "
+        "double the quote, or shorten the cell."
+    )
+
+
+def test_a_cell_that_is_too_long_for_a_ragged_table_is_refused_as_that(refusal):
+    assert refusal(f"a,b\n1,x\n2,{'y' * 1_100_000}\n3\n") == (
+        "Line 3: a cell of this row is longer than 1,048,576 signs. Shorten it."
     )
 
 

@@ -249,6 +249,13 @@ def test_a_cell_longer_than_a_block_is_read(read):
     assert {len(cell) for cell in table["a"]} == {len(long) - 1}
 
 
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_a_cell_longer_than_the_careful_reader_takes_is_read_where_rows_are_alike(read, quote):
+    long = "word" * 300_000
+    _, table = read(f"a,b\n{quote}{long}{quote},1\nx,2\n")
+    assert table == {"a": [long, "x"], "b": [1, 2]}
+
+
 def test_types_that_change_after_the_first_block_are_read(read):
     _, table = read("a,b\n" + "1,0.5\n" * 1_200_000 + "x,0.5\n")
     assert table["a"][0] == "1"

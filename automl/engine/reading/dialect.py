@@ -7,7 +7,7 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -173,7 +173,8 @@ def rows_of(
     Raises
     ------
     UserError
-        If a quote is opened and never closed; not if `lenient`, for looking at a beginning.
+        If a quote is opened and never closed, or a cell is too long; not if `lenient`, for looking at a
+        beginning: what is longer may still be read at once.
     """
     csv.field_size_limit(LONGEST_CELL)
     with path.open(encoding="utf-8-sig", newline="") as file:
@@ -193,7 +194,8 @@ def rows_of(
                     yield begun, end, row
                 begun = end + 1
         except csv.Error as error:
-            raise UserError(_never_closed(begun)) from error
+            if not lenient:
+                raise UserError(_too_long(begun, written)) from error
         if not lenient:
             _check_quotes(kept, dialect, begun - len(kept))
 
@@ -225,6 +227,16 @@ def _check_quotes(lines: list[str], dialect: Dialect, begun: int) -> None:
 
 def _never_closed(line: int) -> str:
     return f"Line {line:,}: a quote is opened in this row and never closed. Close it, or double the quote."
+
+
+def _too_long(line: int, written: Sequence[str]) -> str:
+    """All that this reader refuses by itself; what is within a quote may be meant to be long, or not."""
+    if any('"' in part for part in written):
+        return (
+            f"Line {line:,}: a quote is opened in this row and not closed within {LONGEST_CELL:,} signs. "
+            "Close it, double the quote, or shorten the cell."
+        )
+    return f"Line {line:,}: a cell of this row is longer than {LONGEST_CELL:,} signs. Shorten it."
 
 
 def _refuse_nul(chunk: bytes, line: int) -> None:
