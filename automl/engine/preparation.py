@@ -19,7 +19,7 @@ import pandas as pd
 import pyarrow as pa
 
 from automl.engine.errors import UserError
-from automl.engine.inference import Encoder, clean_texts, parse_dates
+from automl.engine.inference import Encoder, clean_texts, level_of, parse_dates
 from automl.engine.inference.words import with_lengths
 from automl.engine.levels import level_counts, most_frequent, parts_told
 from automl.engine.metrics import METRICS, default_metric
@@ -499,9 +499,18 @@ def _write(
 
 
 def profile_columns(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Profile the columns of a frame in memory, as preparation needs them."""
+    """Profile the columns of a frame in memory, as preparation needs them.
+
+    Columns of several types, as `pandas.read_csv` gives of long files, are levels, as the encoder has them.
+    """
     from automl.engine.profiling import profile_arrow, table_profile_to_json
 
+    mixed = {
+        str(name): values.map(level_of, na_action="ignore")
+        for name, values in frame.items()
+        if pd.api.types.infer_dtype(values) in ("mixed", "mixed-integer")
+    }
+    frame = frame.assign(**mixed)
     found = profile_arrow(pa.Table.from_pandas(frame, preserve_index=False))
     columns: list[dict[str, Any]] = table_profile_to_json(found)["columns"]
     return columns

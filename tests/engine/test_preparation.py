@@ -193,6 +193,20 @@ def test_a_long_whole_number_is_the_same_level_beside_a_row_that_lacks_it(tmp_pa
     assert np.isnan(together[3])
 
 
+def test_a_frame_may_have_columns_of_several_types_as_pandas_reads_long_files(tmp_path):
+    mixed = pd.Series([1, 2.0, "1", "x", None, True], dtype=object)
+    frame = pd.DataFrame({"mixed": [*mixed] * 15, "size": [0.5, 1.5, 4.0] * 30, "y": ["a", "b"] * 45})
+
+    prepared(tmp_path, frame, "y")
+
+    (column,) = [each for each in encoder_of(tmp_path).schema["columns"] if each["name"] == "mixed"]
+    assert (column["kind"], column["missing"]) == ("categorical", 15)
+    assert {"1", "2", "x"} <= set(column["categories"])
+    X = open_prepared(tmp_path / "prepared").X
+    assert np.array_equal(X, encoder_of(tmp_path).transform(frame), equal_nan=True)
+    assert np.isnan(X[:, 0]).tolist() == [False, False, False, False, True, False] * 15
+
+
 def test_unseen_levels_and_missing_marks_are_missing(tmp_path):
     prepared(tmp_path, people(), "bought", ignore_columns=["note", "joined"])
     encode = encoder_of(tmp_path).transform
