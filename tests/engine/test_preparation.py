@@ -207,6 +207,15 @@ def test_a_frame_may_have_columns_of_several_types_as_pandas_reads_long_files(tm
     assert np.isnan(X[:, 0]).tolist() == [False, False, False, False, True, False] * 15
 
 
+def test_durations_of_a_frame_are_the_numbers_that_they_are_in_a_file(tmp_path):
+    frame = pd.DataFrame({"took": pd.to_timedelta([1.5, 2, None] * 30, unit="s"), "y": ["a", "b"] * 45})
+    prepared(tmp_path, frame, "y")
+
+    found = encoder_of(tmp_path).transform(frame[:3]).ravel()
+
+    assert np.array_equal(found, np.float32([1.5e6, 2e6, np.nan]), equal_nan=True)
+
+
 def test_unseen_levels_and_missing_marks_are_missing(tmp_path):
     prepared(tmp_path, people(), "bought", ignore_columns=["note", "joined"])
     encode = encoder_of(tmp_path).transform

@@ -109,6 +109,8 @@ class Encoder:
     def numbers(self, values: pd.Series) -> np.ndarray[Any, Any]:
         """Read a column of numbers, however they are written; NaN where there is none."""
         values = values.infer_objects()
+        if pd.api.types.is_timedelta64_dtype(values.dtype):  # microseconds, as of a file
+            values = values.dt.total_seconds() * 1e6
         if not pd.api.types.is_numeric_dtype(values.dtype):
             values = pd.to_numeric(self._as_in_code(values), errors="coerce")
         numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
