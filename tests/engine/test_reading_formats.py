@@ -195,7 +195,7 @@ def test_a_workbook_s_cells_keep_their_types(tmp_path, stored):
         },
     )
     report = convert_table(source, stored, filename="a.xlsx")
-    assert report.dialect == {"format": "xlsx"}
+    assert report.dialect == {"format": "xlsx", "names": "repaired"}
     assert read_stored(stored).to_pydict() == {
         "n": [1, 2, 3],
         "x": [1.5, None, 2.5],

@@ -1,12 +1,18 @@
 import ast
+from collections.abc import Sequence
 
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from automl.engine.reading import convert_table, read_frame
 from automl.engine.training_code.source import Writer, import_lines, layout, literal
 from automl.engine.training_code.table import columns_source, prepare_source, read_source, table_of, written
+from tests.engine.test_reading_formats import workbook
 
 
 def schema(*columns, **settings):
@@ -79,11 +85,58 @@ def test_only_what_a_table_has_is_in_the_source():
 @pytest.mark.parametrize(
     ("dialect", "told"),
     [
-        ({"format": "csv", "delimiter": ";", "encoding": "cp1252"}, 'sep=";", encoding="cp1252"'),
-        ({"format": "parquet"}, "pq.read_table(path)"),
-        ({"format": "xlsx"}, 'engine="calamine"'),
-        ({}, 'sep=",", encoding="utf-8-sig"'),
+        ({"delimiter": ";", "encoding": "cp1252"}, '"sep": ";", "encoding": "cp1252", "encoding_errors"'),
+        ({"format": "parquet"}, "pq.ParquetFile(path)"),
+        ({"format": "xlsx"}, '"engine": "calamine"'),
+        ({}, '"sep": ",", "encoding": "utf-8-sig"}'),
     ],
 )
 def test_a_table_is_read_as_it_was_written(dialect, told):
-    assert told in read_source(table_of(schema({"name": "a", "kind": "numeric"}, dialect=dialect)))
+    (source,) = read_source(table_of(schema({"name": "a", "kind": "numeric"}, dialect=dialect)))
+
+    assert told in source
+
+
+WRITTEN = {
+    "plain": (b"a,b\n1,x\n2,y\n", ["a", "b"], 1),
+    "repeated": (b"x,x,, y \n1,2,3,4\n5,6,7,8\n", ["x_2", "column_3", "y"], 2),
+    "repeated_but_not_needed": (b",a,a,b\n1,2,3,4\n2,6,7,8\n", ["a", "b"], 1),
+    "rows_named": (b"a,b\nr1,1,2\nr2,3,4\n", ["column_1", "b"], 2),
+    "rows_named_but_not_needed": (b"a,b\nr1,1,2\nr2,3,4\n", ["a", "b"], 2),
+    "rows_end_with_a_delimiter": (b"a,b\n1,2,\n3,4,\n", ["a", "b"], 1),
+    "all_lines_end_with_a_delimiter": (b"a,a,\n1,2,\n3,4,\n", ["a", "a_2"], 2),
+    "delimiter_is_named": (b"\r\nsep=|\r\na|b,c\r\n1|2,x\r\n3|4,x\r\n", ["a", "b,c"], 1),
+    "delimiter_is_named_and_names_repeat": (b"sep=;\na;a\n1;2\n3;4\n", ["a", "a_2"], 2),
+    "no_text": (b"a;b\nna\xefve;1\n\x81x;2\n", ["a", "b"], 1),
+}
+
+
+@pytest.mark.parametrize(("content", "needed", "functions"), WRITTEN.values(), ids=WRITTEN)
+@pytest.mark.filterwarnings("ignore:Length of header:pandas.errors.ParserWarning")
+def test_a_script_reads_what_reading_repaired(tmp_path, content, needed, functions):
+    assert read_by_script(tmp_path, content, needed, functions)
+
+
+def test_a_script_reads_repeated_names_of_every_format(tmp_path):
+    book = workbook(tmp_path, {"data": [["a", "a", None], ["1", "x", "v"], ["2", "y", "w"]]})
+    file = tmp_path / "made.parquet"
+    pyarrow.parquet.write_table(pa.table([["1", "2"], ["x", "y"], ["v", "w"]], names=["a", "a", ""]), file)
+
+    for path in (book, file):
+        assert read_by_script(tmp_path, path.read_bytes(), ["a_2", "column_3"], 2)
+
+
+def read_by_script(folder, content, needed, functions):
+    """Whether a table's script reads the very cells that were stored of it."""
+    source, stored = folder / "table", folder / "table.arrow"
+    source.write_bytes(content)
+    dialect = convert_table(source, stored, filename="table").dialect
+    *columns, target = needed
+    told = schema(*({"name": name, "kind": "text"} for name in columns), dialect=dialect, target=target)
+    sources = read_source(table_of(told))
+    assert len(sources) == functions
+    known = {"pd": pd, "pq": pyarrow.parquet, "Sequence": Sequence}
+    known |= {"COLUMNS": columns, "TARGET": target, "MISSING": [""]}
+    exec("\n".join(sources), known)
+    wanted = read_frame(stored)[needed].astype(str)
+    return known["read"](source).to_dict("list") == wanted.to_dict("list")

@@ -63,7 +63,8 @@ class ReadReport:
     ----------
     rows, columns : int
     dialect : dict
-        `format`, and for text `encoding`, `delimiter`, `decimal`, and `row_names` if those have no header.
+        `format`, `names` if any were repaired, and for text `encoding`, `delimiter`, `decimal`, `row_names`
+        if those have no header, and `skipped_lines`, how many there are up to one that names the delimiter.
     warnings : list of str
         What was repaired, for the user.
     """
@@ -194,8 +195,8 @@ def _store(table: pa.Table, destination: Path) -> None:
         draft.unlink(missing_ok=True)
 
 
-def unique_names(names: list[str], warnings: list[str]) -> list[str]:
-    """Give every column a name of its own; what had to be changed is a warning."""
+def unique_names(names: list[str], report: ReadReport) -> list[str]:
+    """Give every column a name of its own; that some had to be changed is reported."""
     result = names_as_trained(names)
     changed = [
         f"column {position} is called {name!r}"
@@ -204,5 +205,6 @@ def unique_names(names: list[str], warnings: list[str]) -> list[str]:
     ]
     if changed:
         shown = "; ".join(changed[:5]) + ("; and others" if len(changed) > 5 else "")
-        warnings.append(f"Empty or repeated headers were given names: {shown}.")
+        report.dialect["names"] = "repaired"
+        report.warnings.append(f"Empty or repeated headers were given names: {shown}.")
     return result

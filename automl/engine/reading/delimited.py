@@ -55,6 +55,7 @@ def read(path: Path, folder: Path, limits: ReadLimits) -> tuple[pa.Table, ReadRe
         "delimiter": layout.dialect.delimiter,
         "decimal": layout.dialect.decimal,
         **({"row_names": "without a header"} if layout.has_row_names else {}),
+        **({"skipped_lines": str(layout.skipped)} if layout.skipped else {}),
     }
     return _named(_settled(table, layout.dialect.decimal), layout.header, report), report
 
@@ -79,7 +80,7 @@ def _named(columns: list[Any], header: Sequence[str], report: ReadReport) -> pa.
         last > 1 and not header[last - 1].strip() and columns[last - 1].null_count == len(columns[last - 1])
     ):
         last -= 1
-    return pa.table(columns[:last], names=unique_names([*header[:last]], report.warnings))
+    return pa.table(columns[:last], names=unique_names([*header[:last]], report))
 
 
 def _quick(path: Path, layout: Layout) -> pa.Table | None:

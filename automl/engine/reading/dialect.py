@@ -50,12 +50,15 @@ class Layout:
         Lines before the first row.
     has_row_names : bool
         Whether that name had to be put there.
+    skipped : int
+        Lines up to one that names the delimiter; none of them where none does.
     """
 
     dialect: Dialect
     header: list[str]
     lines: int
     has_row_names: bool
+    skipped: int
 
 
 def find_layout(path: Path, encoding: str) -> Layout:
@@ -80,7 +83,7 @@ def find_layout(path: Path, encoding: str) -> Layout:
         raise UserError("The file has no header line, only blank ones.")
     following = [row for _, _, row in islice(rows_of(path, dialect, skip=lines, lenient=True), SAMPLE_ROWS)]
     named = bool(following) and all(len(row) == len(header) + 1 and row[-1].strip() for row in following)
-    return Layout(dialect, ["", *header] if named else header, lines, named)
+    return Layout(dialect, ["", *header] if named else header, lines, named, before)
 
 
 def find_encoding(path: Path) -> tuple[str, int]:

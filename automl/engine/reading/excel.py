@@ -43,7 +43,7 @@ def read(path: Path, filename: str, limits: ReadLimits) -> tuple[pa.Table, ReadR
         report.warnings.append(f"The workbook has {len(workbook.sheet_names)} sheets; {chosen!r} was read.")
     width = max(len(row) for row in rows)
     header = [_text(cell) for cell in rows[0]] + [""] * (width - len(rows[0]))
-    names = unique_names(header, report.warnings)
+    names = unique_names(header, report)
     columns = [
         _column([row[place] if place < len(row) else "" for row in rows[1:]]) for place in range(width)
     ]

@@ -33,7 +33,7 @@ def read(path: Path, limits: ReadLimits) -> tuple[pa.Table, ReadReport]:
         raise UserError(
             f"The Parquet file is damaged or of an unknown kind: {error}. Write it again."
         ) from error
-    names = unique_names(list(table.column_names), report.warnings)
+    names = unique_names(list(table.column_names), report)
     columns = []
     while table.num_columns:
         columns.append(settle(table.column(0)))

@@ -125,7 +125,7 @@ class _Script:
         settings = self._settings()
         target = table.written(self.prepared.classes) if self.prepared.classes else "number"
         functions = [
-            table.read_source(self.table),
+            *table.read_source(self.table),
             *table.prepare_source(self.table, target=target),
             folds.BY_CLASS if self.data.classes else folds.BY_RANK,
             *self._split(),

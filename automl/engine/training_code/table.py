@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from automl.engine.inference import codes, words
-from automl.engine.inference.encoder import is_code
+from automl.engine.inference.encoder import is_code, names_as_trained
 from automl.engine.levels import MOST_LEVELS
 from automl.engine.preparation import (
     COMPONENT_WORDS,
@@ -24,21 +25,33 @@ from automl.engine.training_code.source import literal, packed
 # More columns than these are told several on a line.
 FEW_COLUMNS = 40
 
+SETTINGS = {
+    "csv": """    how = {"sep": {delimiter}, "encoding": {encoding}{odd}}
+    how |= {"dtype": str, "keep_default_na": False, "skipinitialspace": True, "index_col": False}
+""",
+    "xlsx": """    how = {"dtype": str, "keep_default_na": False, "engine": "calamine"}
+""",
+    "parquet": "",
+}
 READERS = {
-    "csv": """pd.read_csv(
-        path, sep={delimiter}, encoding={encoding}, dtype=str, keep_default_na=False, skipinitialspace=True
-    )""",
-    "parquet": "pq.read_table(path).to_pandas(ignore_metadata=True).astype(str)",
-    "xlsx": 'pd.read_excel(path, dtype=str, keep_default_na=False, engine="calamine")',
+    "csv": "pd.read_csv(path, {names}**how)",
+    "xlsx": "pd.read_excel(path, {names}**how)",
+    "parquet": "pq.ParquetFile(path).read().to_pandas(ignore_metadata=True).astype(str)",
 }
 READ = '''
 def read(path):
     """Every cell that is needed, as text; None where it is missing."""
-    table = {reader}
-    table.columns = [" ".join(str(name).split()) for name in table.columns]
+{table}
     table = table[[*COLUMNS, TARGET]].apply(lambda cells: cells.str.strip())
     return table.mask(table.isin(MISSING))
 '''
+NAMED = """    table = {reader}
+    table.columns = {names}"""
+PLAIN_NAMES = '[" ".join(str(name).split()) for name in table.columns]'
+REPAIRED_NAMES = "names_as_trained(table.columns)"
+# pandas gives other names than training where they are empty or repeated.
+REPAIRED_HEADER = """    header = {first}.iloc[0]
+    table = {reader}"""
 NUMBERS = '''
 def numbers(cells):
     """Numbers, however they are written; NaN where there is none."""
@@ -144,6 +157,8 @@ def prepare(table):
     return np.column_stack(columns).astype(np.float32), names
 '''
 TRUTH = {"True", "False"}
+# What `names_as_trained` calls columns without a name, or with that of another.
+GIVEN = re.compile(r".*_\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +178,8 @@ class Table:
         How many words of each text are told one by one; None for experiments of before any were.
     codes : mapping
         Of categories whose levels are told by more than their codes: how many numbers, and what else.
+    is_renamed : bool
+        Whether a column may be called otherwise than in the file.
     """
 
     columns: Mapping[str, str]
@@ -173,6 +190,7 @@ class Table:
     components: int | None = None
     places: Mapping[str, int] | None = None
     codes: Mapping[str, tuple[int, tuple[str, ...]]] = field(default_factory=dict)
+    is_renamed: bool = False
 
     @property
     def tells_words(self) -> bool:
@@ -212,7 +230,10 @@ def table_of(schema: Mapping[str, Any]) -> Table:
         for each in schema["columns"]
         if is_code(each)
     }
-    return Table(columns, dates, missing, dialect, decimal, components, told or None, parts)
+    is_renamed = "row_names" in dialect or (
+        "names" in dialect and any(map(GIVEN.fullmatch, [*columns, str(schema.get("target"))]))
+    )
+    return Table(columns, dates, missing, dialect, decimal, components, told or None, parts, is_renamed)
 
 
 def written(levels: Sequence[Any]) -> str:
@@ -254,15 +275,36 @@ def _dict(name: str, values: Mapping[str, str]) -> list[str]:
     return [f"{name} = {{", *(f"    {part}," for part in parts), "}"]
 
 
-def read_source(table: Table) -> str:
-    """The function that reads the file."""
-    given = str(table.dialect.get("format") or "csv")
-    encoding = str(table.dialect.get("encoding") or "utf-8")
-    reader = READERS[given if given in READERS else "csv"].format(
-        delimiter=literal(str(table.dialect.get("delimiter") or ",")),
-        encoding=literal("utf-8-sig" if encoding == "utf-8" else encoding),
+def read_source(table: Table) -> list[str]:
+    """The function that reads the file, and one that names its columns where reading had to repair names."""
+    dialect = table.dialect
+    given = str(dialect.get("format") or "csv")
+    given = given if given in READERS else "csv"
+    reader = READERS[given]
+    if table.is_renamed and given != "parquet":
+        header = '["", *header]' if "row_names" in dialect else "header"
+        names = f"header=0, names=names_as_trained({header}), "
+        found = REPAIRED_HEADER.replace("{first}", reader.replace("{names}", "header=None, nrows=1, "))
+        found = found.replace("{reader}", reader.replace("{names}", names))
+    else:
+        found = NAMED.replace("{reader}", reader.replace("{names}", ""))
+        found = found.replace("{names}", REPAIRED_NAMES if table.is_renamed else PLAIN_NAMES)
+    source = READ.replace("{table}", _settings(given, dialect) + found)
+    return [inspect.getsource(names_as_trained), source] if table.is_renamed else [source]
+
+
+def _settings(given: str, dialect: Mapping[str, Any]) -> str:
+    """What the reader of a kind of file is told."""
+    encoding = str(dialect.get("encoding") or "utf-8")
+    odd = ', "encoding_errors": "replace"' if encoding == "cp1252" else ""
+    if "skipped_lines" in dialect:
+        odd += f', "skiprows": {int(dialect["skipped_lines"])}'
+    return (
+        SETTINGS[given]
+        .replace("{delimiter}", literal(str(dialect.get("delimiter") or ",")))
+        .replace("{encoding}", literal("utf-8-sig" if encoding == "utf-8" else encoding))
+        .replace("{odd}", odd)
     )
-    return READ.replace("{reader}", reader)
 
 
 def prepare_source(table: Table, *, target: str) -> list[str]:
