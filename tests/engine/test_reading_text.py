@@ -65,6 +65,13 @@ def test_a_comma_groups_thousands_where_the_point_is_decimal(read):
     assert table["price"] == [1234.5, 12345678.0, 7.0]
 
 
+@pytest.mark.parametrize("text", ['x,share\n1.5,"0,125"\n2.5,"1,234"\n', "x;share\n1,5;0.125\n2,5;1.234\n"])
+def test_no_group_of_thousands_begins_with_a_zero(read, text):
+    _, table = read(text)
+    assert table["x"] == [1.5, 2.5]
+    assert [cell.replace(",", ".") for cell in table["share"]] == ["0.125", "1.234"]
+
+
 def test_lists_of_numbers_are_not_numbers(read):
     _, table = read('pair,x\n"1,2",1.5\n"3,45",2.5\n')
     assert table["pair"] == ["1,2", "3,45"]

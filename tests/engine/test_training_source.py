@@ -1,6 +1,7 @@
 import ast
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
@@ -9,6 +10,7 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from automl.engine.inference import Encoder
 from automl.engine.reading import convert_table, read_frame
 from automl.engine.training_code.source import Writer, import_lines, layout, literal
 from automl.engine.training_code.table import columns_source, prepare_source, read_source, table_of, written
@@ -80,6 +82,21 @@ def test_only_what_a_table_has_is_in_the_source():
     assert "def numbers" in source
     assert not [name for name in ("codes", "date_parts", "word_parts") if f"{name}(" in source]
     assert "for name in COLUMNS:" in source
+
+
+@pytest.mark.parametrize("decimal", [".", ","])
+def test_a_script_reads_numbers_as_the_encoder_does(decimal):
+    told = schema({"name": "a", "kind": "numeric"}, decimal=decimal, missing_values=[])
+    cells = ["1,234", "1.234", "0,125", "0.125", "-1\u00a0234,5", "1 234.5", "12345.678", "1,2", "1e3", None]
+    known = {"pd": pd, "np": np}
+    exec(prepare_source(table_of(told), target="number")[0], known)
+
+    found = known["numbers"](pd.Series(cells))
+
+    assert np.array_equal(np.float32(found), Encoder(told).numbers(pd.Series(cells)), equal_nan=True)
+    zero = found[2:4].tolist()
+    assert zero[decimal == "."] == 0.125
+    assert zero[decimal == ","] != 125
 
 
 @pytest.mark.parametrize(

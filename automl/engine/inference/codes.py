@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import re
 
-# With thousands in groups, or else as programs write them; a sign counts at the start only, as later on it
-# may be a dash.
+# With thousands in groups, which no zero begins, or else as programs write them; a sign counts at the start
+# only, as later on it may be a dash.
 NUMBERS = {
     ".": re.compile(
-        "(?:^-)?(?:(?P<grouped>[0-9]{1,3}(?:[,\u00a0\u202f ][0-9]{3})+(?![0-9])(?:[.][0-9]+)?)"
+        "(?:^-)?(?:(?P<grouped>[1-9][0-9]{0,2}(?:[,\u00a0\u202f ][0-9]{3})+(?![0-9])(?:[.][0-9]+)?)"
         "|[0-9]+(?:[.][0-9]+)?(?:[eE][+-][0-9]+)?)"
     ),
     ",": re.compile(
-        "(?:^-)?(?:(?P<grouped>[0-9]{1,3}(?:[.\u00a0\u202f ][0-9]{3})+(?![0-9])(?:,[0-9]+)?)"
+        "(?:^-)?(?:(?P<grouped>[1-9][0-9]{0,2}(?:[.\u00a0\u202f ][0-9]{3})+(?![0-9])(?:,[0-9]+)?)"
         "|[0-9]+(?:[.,][0-9]+)?(?:[eE][+-][0-9]+)?)"
     ),
 }

@@ -16,9 +16,11 @@ from .errors import InputError
 from .words import places_of_words, with_lengths
 
 LARGEST = np.float32(3e38)
-# What stands between groups of three digits.
-GROUP = "(?<=\\d)[,\u00a0 ](?=\\d{3}(?!\\d))"
-GROUPED_BEFORE_COMMA = re.compile("[+-]?\\d{1,3}([.\u00a0 ]\\d{3})+(,\\d+)?")
+# By the decimal sign: a number in groups of three digits, which no zero begins, and what is between them.
+GROUPED = {
+    ".": (r"[+-]?[1-9]\d{0,2}([,\xa0 ]\d{3})+(\.\d+)?", r"[,\xa0 ]"),
+    ",": (r"[+-]?[1-9]\d{0,2}([.\xa0 ]\d{3})+(,\d+)?", r"[.\xa0 ]"),
+}
 NUMBER_LEVEL = re.compile(r"-?\d+(\.\d+)?(e[+-]?\d+)?")
 # How truth values are written, and what they are as numbers.
 TRUTH = (("True", "true", "TRUE", "1"), ("False", "false", "FALSE", "0"))
@@ -123,18 +125,20 @@ class Encoder:
         """Numbers that are text as programs write them; what is a number already stays one."""
         if values.dtype == object:  # truth values beside others, which are numbers where they are alone
             values = values.map(lambda cell: float(cell) if isinstance(cell, bool | np.bool_) else cell)
-        if self.schema.get("decimal") != ",":
-            return values.astype("string").str.strip().str.replace(GROUP, "", regex=True)
-        return values.map(lambda cell: self._number_as_in_code(cell) if isinstance(cell, str) else cell)
+        if self._decimal == ",":
+            return values.map(lambda cell: self._number_as_in_code(cell) if isinstance(cell, str) else cell)
+        texts = values.astype("string").str.strip()
+        number, between = GROUPED["."]
+        grouped = texts.str.fullmatch(number, na=False)
+        return texts.mask(grouped, texts.str.replace(between, "", regex=True)) if grouped.any() else texts
 
     def _number_as_in_code(self, text: str) -> str:
         text = text.strip()
-        if self.schema.get("decimal") != ",":
-            return re.sub(GROUP, "", text)
-        # A point is between groups of three digits, or else it is a decimal sign all the same.
-        return (re.sub("[.\u00a0 ]", "", text) if GROUPED_BEFORE_COMMA.fullmatch(text) else text).replace(
-            ",", "."
-        )
+        number, between = GROUPED[self._decimal]
+        if re.fullmatch(number, text):
+            text = re.sub(between, "", text)
+        # A point that is not between groups is a decimal sign all the same.
+        return text.replace(",", ".") if self._decimal == "," else text
 
     def level(self, value: Any, column: str) -> str | None:
         """The level of a cell, see `level_of`; of numbers that of the number, however it is written."""

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from automl.engine.inference.encoder import GROUPED
 from automl.engine.schema import MISSING_MARKS
 
 MARKS = pa.array(MISSING_MARKS, pa.large_string())
@@ -20,11 +21,6 @@ SAMPLE = 20_000
 SAMPLE_SHARE = 0.9
 # Digits with any signs of a number around and among them, or a word that a cast takes for one.
 NUMBER_LIKE = re.compile(r"[+-]?[\d.,\s]+([eE][+-]?\d+)?|[+-]?(inf|infinity|nan)", re.IGNORECASE)
-GROUPED = {
-    ".": "^[+-]?\\d{1,3}([,\u00a0 ]\\d{3})+(\\.\\d+)?$",
-    ",": "^[+-]?\\d{1,3}([.\u00a0 ]\\d{3})+(,\\d+)?$",
-}
-GROUPS = {".": "[,\u00a0 ]", ",": "[.\u00a0 ]"}
 
 
 def settle(column: Any, *, decimal: str = ".") -> Any:
@@ -163,9 +159,10 @@ def _numbers(text: Any, decimal: str) -> Any | None:
         return None
     if pc.any(pc.match_substring_regex(text, "^[+-]?0[xX]")).as_py():
         return None
-    if pc.any(pc.match_substring_regex(text, GROUPS[decimal])).as_py():
-        grouped = pc.match_substring_regex(text, GROUPED[decimal])
-        text = pc.if_else(grouped, pc.replace_substring_regex(text, GROUPS[decimal], ""), text)
+    number, between = GROUPED[decimal]
+    if pc.any(pc.match_substring_regex(text, between)).as_py():
+        grouped = pc.match_substring_regex(text, f"^{number}$")
+        text = pc.if_else(grouped, pc.replace_substring_regex(text, between, ""), text)
     if decimal == ",":
         if pc.any(pc.match_substring(text, ".")).as_py():
             return None

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from automl.engine.inference import codes, words
-from automl.engine.inference.encoder import is_code, names_as_trained
+from automl.engine.inference.encoder import GROUPED, is_code, names_as_trained
 from automl.engine.levels import MOST_LEVELS
 from automl.engine.preparation import (
     COMPONENT_WORDS,
@@ -55,11 +55,12 @@ REPAIRED_HEADER = """    header = {first}.iloc[0]
 NUMBERS = '''
 def numbers(cells):
     """Numbers, however they are written; NaN where there is none."""
-{decimal}    cells = cells.str.replace(r"(?<=\\d)[,\\u00a0 ](?=\\d{3}(?!\\d))", "", regex=True)
-    found = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+    grouped = cells.str.fullmatch(r"{number}", na=False)
+    cells = cells.mask(grouped, cells.str.replace(r"{between}", "", regex=True))
+{decimal}    found = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
     return np.clip(np.where(np.isfinite(found), found, np.nan), -3e38, 3e38)
 '''
-DECIMAL_COMMA = """    cells = cells.str.replace(".", "", regex=False).str.replace(",", ".", regex=False)
+DECIMAL_COMMA = """    cells = cells.str.replace(",", ".", regex=False)
 """
 # How levels of a category are written, and how they are brought into one form.
 LEVELS = {
@@ -315,8 +316,9 @@ def prepare_source(table: Table, *, target: str) -> list[str]:
     writings, kinds = table.writings, table.columns.values()
     parts = []
     if {"number", "numbers"} & {*kinds, *writings, target}:
-        decimal = DECIMAL_COMMA if table.decimal == "," else ""
-        parts.append(NUMBERS.replace("{decimal}", decimal))
+        number, between = GROUPED["," if table.decimal == "," else "."]
+        source = NUMBERS.replace("{decimal}", DECIMAL_COMMA if table.decimal == "," else "")
+        parts.append(source.replace("{number}", number).replace("{between}", between))
     if writings:
         parts.append(CODES.replace("{levels}", "\n".join(_levels(writings))))
         if len(writings) == 1:
