@@ -246,9 +246,11 @@ def test_decimal_commas_are_read_as_training_read_them(tmp_path):
     frame = pd.DataFrame({"size": np.arange(60) / 4, "y": np.arange(60) % 2})
     prepared(tmp_path, frame, "y", dialect={"decimal": ","})
 
-    found = encoder_of(tmp_path).transform(pd.DataFrame({"size": ["1,25", "1.234,5", "0.125", "-1.234"]}))
+    cells = ["1,25", "1.234,5", "0.125", "-1.234", 1.125, 2, True, 10**400]
+    found = encoder_of(tmp_path).transform(pd.DataFrame({"size": cells})).ravel().tolist()
 
-    assert found.ravel().tolist() == [1.25, 1234.5, 0.125, -1234]
+    assert found[:-1] == [1.25, 1234.5, 0.125, -1234, 1.125, 2, 1]
+    assert np.isnan(found[-1])
 
 
 def test_preparing_again_replaces_the_folder_whole(tmp_path):

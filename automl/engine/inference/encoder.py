@@ -126,7 +126,10 @@ class Encoder:
         if values.dtype == object:  # truth values beside others, which are numbers where they are alone
             values = values.map(lambda cell: float(cell) if isinstance(cell, bool | np.bool_) else cell)
         if self._decimal == ",":
-            return values.map(lambda cell: self._number_as_in_code(cell) if isinstance(cell, str) else cell)
+            # Whole numbers too: those of hundreds of digits are none otherwise.
+            return values.map(
+                lambda cell: self._number_as_in_code(str(cell)) if isinstance(cell, str | int) else cell
+            )
         texts = values.astype("string").str.strip()
         number, between = GROUPED["."]
         grouped = texts.str.fullmatch(number, na=False)
