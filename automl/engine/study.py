@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, get_args
 
-from automl.engine.budget import Budget, CostModel
+from automl.engine.budget import SEARCHED, Budget, CostModel
 from automl.engine.errors import UserError
 from automl.engine.learners import families_for, get_learner, stacks
 from automl.engine.pruners import HalvingPruner, Mark, NoPruner, Pruner
@@ -180,8 +180,6 @@ class Study:
         proposals: list[Proposal] = []
         # What the times have taught holds for all the proposals of one call.
         model = self.costs(told) if self.budget.max_trials is None and remaining is not None else None
-        if model is not None:
-            told = [self._charged(record, model) for record in told]
         while len(proposals) < count and (left is None or len(proposals) < left):
             number = told[-1].number + 1 if told else 0
             if self.budget.max_trials is not None:
@@ -193,8 +191,7 @@ class Study:
             if found is None:
                 break
             proposals.append(found)
-            record = TrialRecord(number, found.family, found.params, found.origin)
-            told.append(record if model is None else self._charged(record, model))
+            told.append(TrialRecord(number, found.family, found.params, found.origin))
         return proposals
 
     @staticmethod
@@ -334,8 +331,17 @@ class Study:
         """
         if self.search != "auto":
             return self.first_layer
-        failed = Counter(record.family for record in history if record.state is TrialState.FAILED)
-        came = {record.family for record in history if record.score is not None or record.fold_scores}
+        failed = Counter(
+            record.family
+            for record in history
+            if record.state is TrialState.FAILED and record.origin in SEARCHED
+        )
+        # What has failed may have some folds too.
+        came = {
+            record.family
+            for record in history
+            if record.score is not None or (record.fold_scores and record.state is not TrialState.FAILED)
+        }
         return {
             key: space for key, space in self.first_layer.items() if key in came or failed[key] < MOST_FAILED
         }
@@ -412,23 +418,24 @@ class Study:
         found = self._stacked_in_time(told, model, remaining, entry) or entry
         if found is not None:
             return found
+        import numpy as np
+
         seed = self.next_seed(number)
+        rng = np.random.default_rng(seed)
+        sound = self.sound(told)
+        first = {key: get_learner(key).first(self.data) for key in sound}
+        affordable = {key: space for key, space in sound.items() if model.seconds(key, first[key]) <= limit}
         if isinstance(self.sampler, GridSampler):
             points = self.sampler.propose(
-                self.first_layer,
+                affordable,
                 told,
                 count=1,
                 seed=seed,
                 fits=lambda family, params: model.seconds(family, params) <= limit,
             )
             return points[0] if points else None
-        import numpy as np
-
-        rng = np.random.default_rng(seed)
-        sound = self.sound(told)
-        first = {key: get_learner(key).first(self.data) for key in sound}
-        affordable = {key: space for key, space in sound.items() if model.seconds(key, first[key]) <= limit}
-        for found in self.sampler.propose(affordable, told, count=1, seed=seed) if affordable else []:
+        charged = [self._charged(record, model) for record in told]
+        for found in self.sampler.propose(affordable, charged, count=1, seed=seed) if affordable else []:
             if model.seconds(found.family, found.params) <= limit:
                 return found
             params = self._cheaper(found, told, model, limit, rng)

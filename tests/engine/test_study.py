@@ -14,6 +14,7 @@ from automl.engine.learners import families_for, get_learner, stacks
 from automl.engine.reasons import what_is_next
 from automl.engine.samplers import GridSampler, signature
 from automl.engine.samplers.allocation import next_family
+from automl.engine.samplers.grid import MOST_POINTS
 from automl.engine.study import LAG, MOST_FAILED, Study
 from automl.engine.trial import Origin, TrialRecord, TrialState
 from tests.engine.studies import LARGE, SMALL, outcome, proposals_in_time, simulate
@@ -180,6 +181,21 @@ def test_a_family_that_only_fails_is_given_up() -> None:
     assert set(study.sound(history)) == {"linear", "extra_trees"}
 
 
+@pytest.mark.parametrize(
+    ("origin", "folds", "given_up"),
+    [(Origin.SWEEP, (), False), (Origin.MANUAL, (), False), (Origin.DEFAULT, (0.8, 0.8), True)],
+)
+def test_what_people_try_gives_no_family_up_and_a_failure_after_some_folds_is_one(
+    origin: Origin, folds: tuple[float, ...], given_up: bool
+) -> None:
+    study = Study(SMALL, families=["linear", "kernel"], budget=Budget(seconds=600))
+    history = [
+        TrialRecord(n, "kernel", {"n": n}, origin, TrialState.FAILED, None, folds, 0.3)
+        for n in range(MOST_FAILED)
+    ]
+    assert ("kernel" not in study.sound(history)) == given_up
+
+
 def test_a_family_that_has_a_score_is_not_given_up_but_failing_is_not_paid_for_again_and_again() -> None:
     study = Study(SMALL, families=["linear", "extra_trees"], budget=Budget(seconds=600))
     history = [
@@ -242,6 +258,18 @@ def test_a_grid_passes_over_what_does_not_fit_and_ends_with_its_last_point() -> 
     assert len(found) > 5
     assert all(signature("xgboost", each.params) in points for each, _ in found[1:])
     assert all(left >= 0 for _, left in found)
+
+
+def test_of_a_large_grid_some_points_are_looked_at_for_one_that_fits() -> None:
+    space = Study(LARGE, families=["neural_network"], search="grid").spaces["neural_network"]
+    looked = []
+
+    found = GridSampler().propose(
+        {"neural_network": space}, [], count=1, seed=0, fits=lambda _, point: looked.append(point) or False
+    )
+
+    assert not found
+    assert len(looked) == MOST_POINTS < space.grid_size(3)
 
 
 def test_a_grid_that_is_used_up_is_over() -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 
 from automl.engine.samplers.base import signature, tried
 from automl.engine.space import Space
 from automl.engine.trial import Params, Proposal, TrialRecord
 
 GOLDEN = (math.sqrt(5) - 1) / 2
+# So many new points of a family are looked at for one that fits: that takes some hundredths of a second.
+MOST_POINTS = 1_000
 Fits = Callable[[str, Params], bool]
 
 
@@ -50,9 +53,8 @@ class GridSampler:
         proposals: list[Proposal] = []
         while len(proposals) < count and walks:
             family = min(walks, key=lambda key: counts[key])
-            params = next(
-                (p for p in walks[family] if fits(family, p) and signature(family, p) not in seen), None
-            )
+            new = (point for point in walks[family] if signature(family, point) not in seen)
+            params = next((point for point in islice(new, MOST_POINTS) if fits(family, point)), None)
             if params is None:
                 del walks[family]
                 continue
