@@ -352,7 +352,7 @@ def test_a_bundle_that_failed_is_written_again_at_the_next_end(seat):
 
 
 def failed_search(*, own_fault):
-    experiment = ExperimentFactory(spent=20.0)
+    experiment = ExperimentFactory(spent=20.0, search="random")
     for _ in range(MOST_FAILURES):
         TrialFactory(
             experiment=experiment,
@@ -386,7 +386,45 @@ def test_a_search_of_which_all_fails_by_itself_is_not_extended_in_vain():
     with pytest.raises(InvalidInput) as error:
         extend_experiment(experiment, seconds=60)
 
-    assert "It took too much. More time alone changes nothing." in error.value.fields["time_budget"]
+    assert "the latest with: It took too much." in error.value.fields["time_budget"]
+
+
+def test_a_search_goes_on_where_some_of_what_failed_may_fare_better():
+    experiment = failed_search(own_fault=True)
+    experiment.trials.filter(number=MOST_FAILURES - 1).update(own_fault=False)
+
+    extend_experiment(experiment, seconds=60)
+    plan_trials(experiment.id)
+
+    assert again(experiment).state == "running"
+
+
+def test_what_failed_long_ago_is_no_reason_to_extend_a_search_in_vain():
+    experiment = failed_search(own_fault=True)
+    TrialFactory(experiment=experiment, state="complete", number=100)
+    TrialFactory(experiment=experiment, state="failed", own_fault=False, number=101)
+    for number in range(102, 102 + MOST_FAILURES):
+        TrialFactory(experiment=experiment, state="failed", own_fault=True, error="It broke.", number=number)
+
+    with pytest.raises(InvalidInput) as error:
+        extend_experiment(experiment, seconds=60)
+
+    assert "the latest with: It broke." in error.value.fields["time_budget"]
+
+
+def test_a_family_that_a_search_gave_up_for_want_of_something_is_tried_again_when_it_is_extended():
+    experiment = ExperimentFactory(spent=20.0)
+    for _ in range(3):
+        TrialFactory(experiment=experiment, state="failed", own_fault=False, family="kernel")
+    other = TrialFactory(experiment=experiment, state="failed", own_fault=False, family="lightgbm")
+    TrialFactory(experiment=experiment, family="lightgbm")
+    stop_experiment(again(experiment))
+    finish_experiment(experiment.id)
+
+    extend_experiment(experiment, seconds=60)
+
+    assert set(experiment.trials.filter(family="kernel").values_list("state", flat=True)) == {"waiting"}
+    assert again(other).state == "failed"
 
 
 def test_a_model_that_failed_during_the_search_is_written_anew_at_its_end(seat):

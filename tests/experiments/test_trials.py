@@ -412,15 +412,20 @@ def test_two_plans_at_once_add_each_number_once(monkeypatch):
     assert Experiment.objects.get().state == "running"
 
 
-def test_a_search_whose_trials_all_fail_ends_long_before_its_budget(sent):
-    experiment = ExperimentFactory()
+@pytest.mark.parametrize(
+    ("asked", "state"),
+    [({"families": ["lightgbm"]}, "stopping"), ({"search": "random"}, "stopping"), ({}, "running")],
+)
+def test_a_search_whose_trials_all_fail_ends_long_before_its_budget(sent, asked, state):
+    """But not while there are other families, of which it would have given up this one."""
+    experiment = ExperimentFactory(**asked)
     for _ in range(12):
         TrialFactory(experiment=experiment, state="failed")
 
     plan_trials(experiment.id)
 
     experiment.refresh_from_db()
-    assert experiment.state == "stopping"
+    assert experiment.state == state
 
 
 def test_some_failures_in_a_row_do_not_end_a_search(sent):

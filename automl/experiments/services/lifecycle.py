@@ -329,8 +329,6 @@ def stop_experiment(
         )
         if stopped:
             cancel_trials(experiment, reason=reason)
-            # Whatever could not be packaged before may be the answer: it is tried anew.
-            experiment.models.filter(state=ModelState.FAILED).delete()
             transaction.on_commit(lambda: dispatcher().finish(experiment.id))
     return stopped
 

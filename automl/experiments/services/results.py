@@ -241,8 +241,14 @@ def _are_alike(shares: dict[str, float], others: dict[str, float]) -> bool:
 def _begin_packaging(experiment: Experiment, held: QuerySet[Experiment]) -> TrainedModel | None:
     """The row of the answer, unless the search was taken away: who cancels it finds all rows to remove."""
     with transaction.atomic():
-        going_on = held.update(phase=Phase.PACKAGING, version=F("version") + 1)
-        return _best_model(experiment) if going_on else None
+        if not held.update(phase=Phase.PACKAGING, version=F("version") + 1):
+            return None
+        model = _best_model(experiment)
+        if model.state == ModelState.FAILED and experiment.phase != Phase.PACKAGING:
+            # Before this end began to package it: at another time, or for somebody who asked for it.
+            model.state, model.losses, model.error = ModelState.PACKAGING, 0, ""
+            model.save(update_fields=["state", "losses", "error"])
+        return model
 
 
 def _best_model(experiment: Experiment) -> TrainedModel:

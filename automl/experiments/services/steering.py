@@ -6,6 +6,7 @@ what is impossible is a `Conflict` that says why. Workers learn it from the rows
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, TypedDict
 
@@ -18,17 +19,18 @@ from automl.core.dispatch import dispatcher
 from automl.core.errors import Conflict, InvalidInput
 from automl.engine.budget import SEARCHED, Budget
 from automl.engine.sealing import SEAL
-from automl.engine.trial import TrialState
+from automl.engine.study import Study
+from automl.engine.trial import TrialRecord, TrialState
 from automl.experiments import clock
 from automl.experiments.models import Experiment, ExperimentState, Phase, Trial
-from automl.experiments.records import history_of
+from automl.experiments.records import history_of, study_of
 from automl.experiments.services.lifecycle import (
     cancel_experiment,
     check_quota,
     limit_errors,
     stop_experiment,
 )
-from automl.experiments.services.trials import MOST_FAILURES, free_places, give_back, is_hopeless
+from automl.experiments.services.trials import failures_in_a_row, free_places, give_back
 from automl.experiments.states import FINAL, advance_experiment, advance_trial
 
 SKIPPED = "Skipped by hand."
@@ -233,15 +235,10 @@ def _why_in_vain(row: Experiment, budget: Budget) -> dict[str, str]:
     if row.search == "manual":
         return {}
     history = history_of(row)
-    if is_hopeless(history) and not _failed_for_want(row).exists():
-        error = (
-            row.trials.filter(state=TrialState.FAILED.value)
-            .order_by("-number")
-            .values_list("error", flat=True)
-        )
+    if row.prepared is not None and (error := _what_stays_in_the_way(row, study_of(row), history)):
         return {
-            "time_budget": f"The last {MOST_FAILURES} trials failed by their own fault, the latest with: "
-            f"{error[0][:200]} More time alone changes nothing. Try settings by hand, or search anew."
+            "time_budget": "So many trials have failed by their own fault that the search would end at once, "
+            f"the latest with: {error[:200]} Try settings by hand, or start another search."
         }
     if budget.trials_left(history) != 0:
         return {}
@@ -263,8 +260,8 @@ def spent_of(row: Experiment) -> float:
 def _take_up_again(row: Experiment) -> None:
     """Let what the end of the search cut short wait for a seat again, and what made it end by failing."""
     again = row.trials.filter(state=TrialState.CANCELLED.value, cut_short=True)
-    if is_hopeless(history_of(row)):
-        again |= _failed_for_want(row)
+    if row.prepared is not None:
+        again |= _worth_another_try(row, study_of(row), history_of(row))
     again.update(
         state=TrialState.WAITING.value,
         cut_short=False,
@@ -280,10 +277,23 @@ def _take_up_again(row: Experiment) -> None:
     )
 
 
-def _failed_for_want(row: Experiment) -> QuerySet[Trial]:
-    """Trials of the search that ran into a limit, or died: once more they may fare better."""
-    origins = [origin.value for origin in SEARCHED]
-    return row.trials.filter(state=TrialState.FAILED.value, own_fault=False, origin__in=origins)
+def _worth_another_try(row: Experiment, study: Study, history: Sequence[TrialRecord]) -> QuerySet[Trial]:
+    """Of the failures in a row that a search ends for, and those of families that it has given up, what ran
+    into a limit, or died: once more it may fare better."""
+    numbers = [record.number for record in failures_in_a_row(study, history)]
+    given_up = study.first_layer.keys() - study.sound(history).keys()
+    failed = row.trials.filter(state=TrialState.FAILED.value, origin__in=[o.value for o in SEARCHED])
+    return failed.filter(Q(number__in=numbers) | Q(family__in=given_up), own_fault=False)
+
+
+def _what_stays_in_the_way(row: Experiment, study: Study, history: Sequence[TrialRecord]) -> str:
+    """The latest error, where a search that goes on would end at once for what it would not try again."""
+    again = set(_worth_another_try(row, study, history).values_list("number", flat=True))
+    rest = [record for record in history if record.number not in again]
+    if study.first_layer and study.sound(rest) and not failures_in_a_row(study, rest):
+        return ""
+    failed = row.trials.filter(state=TrialState.FAILED.value, own_fault=True).order_by("-number")
+    return failed.values_list("error", flat=True).first() or ""
 
 
 def begin_again(row: Experiment) -> dict[str, Any]:

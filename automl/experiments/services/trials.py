@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
+from itertools import takewhile
 from typing import Any
 from uuid import UUID
 
@@ -59,7 +60,7 @@ def plan_trials(experiment_id: UUID) -> None:
     history = history_of(experiment)
     going = [record for record in history if not record.state.is_final]
     # Reopened for trials by hand alone, it ends with the last of them.
-    hopeless = not experiment.by_hand_only and is_hopeless(history)
+    hopeless = not experiment.by_hand_only and bool(failures_in_a_row(study, history))
     over = hopeless or (experiment.by_hand_only and not going)
     if over or study.is_done(history, clock.elapsed(experiment)):
         # Somebody may have given it more since it was read; then the next plan goes by that.
@@ -77,14 +78,17 @@ def plan_trials(experiment_id: UUID) -> None:
         _add_planned(experiment, proposals, why_proposed(study, proposals, history), first=len(history))
 
 
-def is_hopeless(history: Sequence[TrialRecord]) -> bool:
-    """Tell whether so many trials in a row have failed that what they have in common is at fault.
+def failures_in_a_row(study: Study, history: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """The latest trials, where so many in a row have failed that what they have in common is at fault.
 
-    What people try is no sign of that: a sweep may well lead through ruin.
+    What people try is no sign of that: a sweep may well lead through ruin. Nor is a family that the search
+    has given up.
     """
-    own = [record for record in history if record.origin in SEARCHED]
-    ended = [r.state for r in own if r.state.is_final and r.state is not TrialState.CANCELLED]
-    return len(ended) >= MOST_FAILURES and set(ended[-MOST_FAILURES:]) == {TrialState.FAILED}
+    sound = study.sound(history)
+    own = [r for r in history if r.origin in SEARCHED and (r.family in sound or stacks(r.family))]
+    ended = [r for r in own if r.state.is_final and r.state is not TrialState.CANCELLED]
+    row = list(takewhile(lambda record: record.state is TrialState.FAILED, reversed(ended)))
+    return row if len(row) >= MOST_FAILURES else []
 
 
 def time_left(experiment: Experiment) -> float:
