@@ -9,6 +9,7 @@ import pandas as pd
 
 from automl.engine.inference import level_of
 from automl.engine.inference.codes import LABELS, numbers_in
+from automl.engine.inference.encoder import told_apart
 
 MOST_LEVELS = 5_000
 # More than a code is told of columns that have so many.
@@ -23,7 +24,7 @@ LABELS_SHARE, WORDS_SHARE, LAST_SHARE = 0.5, 0.5, 0.25
 def level_counts(values: pd.Series) -> dict[str, int]:
     """Count how often each level occurs."""
     levels: dict[str, int] = {}
-    for value, count in values.value_counts().items():
+    for value, count in told_apart(values).value_counts().items():
         level = level_of(value)
         if level is not None:
             levels[level] = levels.get(level, 0) + int(count)

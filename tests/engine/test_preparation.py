@@ -207,6 +207,27 @@ def test_a_frame_may_have_columns_of_several_types_as_pandas_reads_long_files(tm
     assert np.isnan(X[:, 0]).tolist() == [False, False, False, False, True, False] * 15
 
 
+def test_a_truth_value_is_another_level_than_a_number_beside_it(tmp_path):
+    frame = pd.DataFrame({"rooms": ["1", "2", "3"] * 30, "size": [0.5, 1.5] * 45, "y": ["a", "b"] * 45})
+    prepared(tmp_path, frame, "y")
+    encode = encoder_of(tmp_path).transform
+
+    found = [encode(pd.DataFrame({"rooms": pd.Series(each, dtype=object), "size": 1.0}))[:, 0]
+             for each in ([True, 1, 2], [1, True, 2])]  # fmt: skip
+
+    assert np.isnan(found).tolist() == [[True, False, False], [False, True, False]]
+    assert found[0][1] == found[1][0]
+
+
+def test_a_number_beyond_any_range_in_a_category_is_answered(tmp_path):
+    frame = pd.DataFrame({"code": [f"{n}.5 kmpl" for n in range(90)], "y": ["a", "b"] * 45})
+    prepared(tmp_path, frame, "y")
+
+    found = encoder_of(tmp_path).transform(pd.DataFrame({"code": pd.Series([10**400, 7], dtype=object)}))
+
+    assert np.isfinite(found[:, 1]).all()
+
+
 def test_durations_of_a_frame_are_the_numbers_that_they_are_in_a_file(tmp_path):
     frame = pd.DataFrame({"took": pd.to_timedelta([1.5, 2, None] * 30, unit="s"), "y": ["a", "b"] * 45})
     prepared(tmp_path, frame, "y")

@@ -158,7 +158,7 @@ class Encoder:
         return "" if text in self._missing else text
 
     def _codes(self, values: pd.Series, column: dict[str, Any]) -> np.ndarray[Any, Any]:
-        codes, uniques = pd.factorize(values)
+        codes, uniques = pd.factorize(told_apart(values))
         # What factorize found nothing in is its last one.
         table = [self._told(cell, column) for cell in [*uniques, self.word_of_missing(column)]]
         return np.array(table, dtype=np.float32)[codes]
@@ -189,9 +189,12 @@ class Encoder:
         if level is None or (level in self._missing and level not in self._lookups[column["name"]]):
             return [float("nan")] * count, [""] * len(labels)
         is_number = isinstance(cell, int | float | np.number) and not isinstance(cell, bool)
-        found = [float(cell)] if is_number else numbers_in(level, self._decimal)
+        # A whole number may be larger than any other.
+        most = float(LARGEST)
+        found = [min(max(cell, -most), most)] if is_number else numbers_in(level, self._decimal)
         text = "" if is_number else level
-        numbers = np.clip(np.array(found[:count]), -LARGEST, LARGEST).astype(np.float32).tolist()
+        numbers = np.clip(np.array(found[:count], dtype=float), -LARGEST, LARGEST)
+        numbers = numbers.astype(np.float32).tolist()
         return [*numbers, *[float("nan")] * (count - len(numbers))], [LABELS[part](text) for part in labels]
 
     def word_of_missing(self, column: dict[str, Any]) -> str | None:
@@ -347,6 +350,15 @@ def _levels_of_number(text: str) -> list[str]:
             found.append(str(int(text)))
         found.append(level_of(float(text)))
     return [level for level in found if level is not None]
+
+
+def told_apart(values: pd.Series) -> pd.Series:
+    """Truth values as their levels where they stand beside others: to Python True is 1, and False 0."""
+    if values.dtype != object:
+        return values
+    cells = [str(cell) if isinstance(cell, bool | np.bool_) else cell for cell in values]
+    # Of no other type: whole numbers beside missing cells would be rounded.
+    return pd.Series(cells, index=values.index, dtype=object)
 
 
 def level_of(value: Any) -> str | None:

@@ -14,7 +14,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .encoder import Encoder, clean_texts, is_code, known_names, parse_dates, tells_lengths, with_known_names
+from .encoder import (
+    Encoder,
+    clean_texts,
+    is_code,
+    known_names,
+    parse_dates,
+    tells_lengths,
+    told_apart,
+    with_known_names,
+)
 from .errors import InputError, WrongVersion
 from .model import Model
 from .words import with_lengths
@@ -178,7 +187,7 @@ class _Column:
             return np.append(self._days(pd.Series(uniques)), np.nan)[codes].reshape(-1, 1)
         if self._kind == "text":
             return [self._encoder.text(text) for text in clean_texts(series)]
-        codes, uniques = pd.factorize(series)
+        codes, uniques = pd.factorize(told_apart(series))
         return self._levels([*uniques, None])[codes]
 
     def cells(self, cells: Sequence[Any]) -> np.ndarray[Any, Any] | list[str]:
