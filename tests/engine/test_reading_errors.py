@@ -94,8 +94,9 @@ def test_a_quote_that_is_open_for_long_is_not_said_to_be_never_closed(refusal, r
     )
 
 
-def test_a_cell_that_is_too_long_for_a_ragged_table_is_refused_as_that(refusal):
-    assert refusal(f"a,b\n1,x\n2,{'y' * 1_100_000}\n3\n") == (
+@pytest.mark.parametrize("before", ["2", '"Smith, J"'])
+def test_a_cell_that_is_too_long_for_a_ragged_table_is_refused_as_that(refusal, before):
+    assert refusal(f"a,b\n1,x\n{before},{'y' * 1_100_000}\n3\n") == (
         "Line 3: a cell of this row is longer than 1,048,576 signs. Shorten it."
     )
 
