@@ -5,10 +5,16 @@
   const ENOUGH = 3;
   const GONE = [404, 410];
   const failing = new Map();
+  const answered = new WeakMap();
+  const opened = new Date();
   let gone = "";
 
   const polls = (element) => /\bevery\b/.test(element.getAttribute("hx-trigger") || "");
-  const time = () => new Date().toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+  const time = (moment) => {
+    const shown = moment.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+    const day = moment.toLocaleDateString();
+    return day === new Date().toLocaleDateString() ? shown : `${day}, ${shown}`;
+  };
 
   // In the page before it has anything to say: only then do screen readers speak.
   const region = document.createElement("div");
@@ -19,7 +25,7 @@
   function text() {
     if (gone) return `This is gone: it was deleted. Shown as of ${gone}.`;
     const late = Array.from(failing.values()).find((each) => each.times >= ENOUGH);
-    return late ? `The service is not reachable; shown as of ${late.since}.` : "";
+    return late ? `The service does not answer; shown as of ${late.since}.` : "";
   }
 
   function tell() {
@@ -37,7 +43,9 @@
   function failed(event) {
     const asker = event.detail.elt;
     if (!polls(asker)) return;
-    const { times, since } = failing.get(asker) || { times: 0, since: time() };
+    const { times } = failing.get(asker) || { times: 0 };
+    // Of its last answer: a laptop may have slept since.
+    const since = time(answered.get(asker) || opened);
     failing.set(asker, { times: times + 1, since });
     if (event.detail.xhr && GONE.includes(event.detail.xhr.status)) {
       gone ||= since;
@@ -52,6 +60,8 @@
     document.addEventListener(name, failed);
   }
   document.addEventListener("htmx:afterRequest", function (event) {
-    if (event.detail.successful && failing.delete(event.detail.elt)) tell();
+    if (!event.detail.successful) return;
+    answered.set(event.detail.elt, new Date());
+    if (failing.delete(event.detail.elt)) tell();
   });
 })();

@@ -249,7 +249,7 @@ def test_watching_an_experiment_to_its_end(signed_in: Page, alice, picture):
 def test_a_page_without_answers_says_of_when_it_is(signed_in: Page, alice, watch):
     experiment = experiment_of(alice)
     go(signed_in, "experiment", experiment)
-    note = signed_in.get_by_role("status").filter(has_text="not reachable; shown as of")
+    note = signed_in.get_by_role("status").filter(has_text="does not answer; shown as of")
     signed_in.route("**/progress/**", lambda route: route.abort())
     expect(note).to_be_visible()
     signed_in.unroute("**/progress/**")
