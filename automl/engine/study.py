@@ -421,19 +421,19 @@ class Study:
         import numpy as np
 
         seed = self.next_seed(number)
-        rng = np.random.default_rng(seed)
-        sound = self.sound(told)
-        first = {key: get_learner(key).first(self.data) for key in sound}
-        affordable = {key: space for key, space in sound.items() if model.seconds(key, first[key]) <= limit}
         if isinstance(self.sampler, GridSampler):
             points = self.sampler.propose(
-                affordable,
+                self.first_layer,
                 told,
                 count=1,
                 seed=seed,
                 fits=lambda family, params: model.seconds(family, params) <= limit,
             )
             return points[0] if points else None
+        rng = np.random.default_rng(seed)
+        sound = self.sound(told)
+        first = {key: get_learner(key).first(self.data) for key in sound}
+        affordable = {key: space for key, space in sound.items() if model.seconds(key, first[key]) <= limit}
         charged = [self._charged(record, model) for record in told]
         for found in self.sampler.propose(affordable, charged, count=1, seed=seed) if affordable else []:
             if model.seconds(found.family, found.params) <= limit:

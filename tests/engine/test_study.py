@@ -260,6 +260,13 @@ def test_a_grid_passes_over_what_does_not_fit_and_ends_with_its_last_point() -> 
     assert all(left >= 0 for _, left in found)
 
 
+@pytest.mark.parametrize("family", ["lightgbm", "catboost", "extra_trees"])
+def test_a_grid_goes_on_where_its_family_has_cheaper_points_than_its_quick_start(family: str) -> None:
+    study = Study(LARGE, families=[family], search="grid", budget=Budget(seconds=600))
+    quick = study.predicted(family, study.spaces[family].validate(get_learner(family).first(LARGE)))
+    assert study.ask([], 1, 0.7 * quick)
+
+
 def test_of_a_large_grid_some_points_are_looked_at_for_one_that_fits() -> None:
     space = Study(LARGE, families=["neural_network"], search="grid").spaces["neural_network"]
     looked = []
