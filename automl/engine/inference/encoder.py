@@ -354,7 +354,7 @@ def _levels_of_number(text: str) -> list[str]:
 
 def told_apart(values: pd.Series) -> pd.Series:
     """Truth values as their levels where they stand beside others: to Python True is 1, and False 0."""
-    if values.dtype != object:
+    if values.dtype != object or pd.api.types.infer_dtype(values) == "string":
         return values
     cells = [str(cell) if isinstance(cell, bool | np.bool_) else cell for cell in values]
     # Of no other type: whole numbers beside missing cells would be rounded.
