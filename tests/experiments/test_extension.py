@@ -399,6 +399,70 @@ def test_a_search_goes_on_where_some_of_what_failed_may_fare_better():
     assert again(experiment).state == "running"
 
 
+def given_up(*, own_fault, **fields):
+    """An auto search of one family, of which three trials have failed."""
+    experiment = ExperimentFactory(spent=20.0, families=["kernel"], **fields)
+    for _ in range(3):
+        TrialFactory(experiment=experiment, state="failed", own_fault=own_fault, family="kernel")
+    return experiment
+
+
+def test_what_the_end_cut_short_may_still_come_to_a_score():
+    experiment = given_up(own_fault=True, state="failed")
+    last = TrialFactory(experiment=experiment, state="cancelled", cut_short=True, family="kernel", score=None)
+
+    extend_experiment(experiment, seconds=60)
+
+    assert again(last).state == "waiting"
+
+
+def test_a_search_that_was_opened_again_for_trials_by_hand_is_extended_as_what_it_is():
+    experiment = given_up(own_fault=False, state="complete", by_hand_only=True)
+
+    extend_experiment(experiment, seconds=60)
+
+    assert set(experiment.trials.values_list("state", flat=True)) == {"waiting"}
+
+
+def test_a_family_that_fails_by_itself_is_not_tried_again_for_one_that_ran_into_a_limit():
+    experiment = ExperimentFactory(spent=20.0, state="complete", families=["kernel", "lightgbm"])
+    TrialFactory(experiment=experiment)
+    for own_fault in (True, True, False):
+        TrialFactory(experiment=experiment, state="failed", own_fault=own_fault, family="kernel")
+
+    extend_experiment(experiment, seconds=60)
+
+    assert set(experiment.trials.filter(family="kernel").values_list("state", flat=True)) == {"failed"}
+
+
+def test_another_time_for_a_search_that_runs_revives_no_failures():
+    experiment = given_up(own_fault=False)
+
+    change_time(experiment, seconds=-10)
+    change_time(experiment, seconds=30)
+
+    assert set(experiment.trials.values_list("state", flat=True)) == {"failed"}
+
+
+def test_an_ensemble_that_could_not_be_packaged_is_no_answer_of_a_later_end(seat):
+    experiment = ExperimentFactory(state="stopping", spent=20.0)
+    for score in (0.8, 0.9):
+        TrialFactory(experiment=experiment, score=score)
+    seat.answers["package"] = outcome("error", error="A file is damaged.")
+    finish_experiment(experiment.id)
+    first = experiment.ensembles.get()
+    assert again(experiment).state == "failed"
+
+    extend_experiment(experiment, seconds=60)
+    TrialFactory(experiment=experiment, score=0.85)
+    del seat.answers["package"]
+    stop_experiment(again(experiment))
+    finish_experiment(experiment.id)
+
+    assert again(experiment).state == "complete"
+    assert not experiment.ensembles.filter(id=first.id).exists()
+
+
 def test_what_failed_long_ago_is_no_reason_to_extend_a_search_in_vain():
     experiment = failed_search(own_fault=True)
     TrialFactory(experiment=experiment, state="complete", number=100)

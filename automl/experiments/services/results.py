@@ -9,7 +9,7 @@ from uuid import UUID
 import structlog
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, QuerySet, Window
+from django.db.models import F, Q, QuerySet, Window
 from django.db.models.functions import RowNumber
 from django.utils import timezone
 from structlog.contextvars import bind_contextvars
@@ -185,7 +185,11 @@ def _blend(
             tied_with_best=False
         )
         experiment.trials.filter(id__in=found["tied"]).update(tied_with_best=True)
-        for unused in experiment.ensembles.filter(model=None):
+        no_answer = Q(model=None)
+        if experiment.phase != Phase.PACKAGING:
+            # What an earlier end could not package would be taken again, whatever became of its members.
+            no_answer |= Q(model__state=ModelState.FAILED, model__asked_for=False)
+        for unused in experiment.ensembles.filter(no_answer):
             storage.remove(unused.folder)
             unused.delete()
         if found["weights"]:

@@ -191,12 +191,14 @@ def extend_to(experiment: Experiment, **limits: Any) -> bool:
         }
         if (wanted["time_budget"], wanted["max_trials"]) == (row.time_budget, row.max_trials):
             return False
+        row.by_hand_only = False  # as the search that goes on is
         _refuse(limit_errors(**wanted, seats=None))
         _refuse(_why_in_vain(row, Budget(seconds=wanted["time_budget"], max_trials=wanted["max_trials"])))
         if row.state in FINAL:
             check_may_go_on(row)
         if row.state in ENDED:
             wanted.update(begin_again(row))
+            _take_up(_worth_another_try(row, study_of(row), history_of(row)))
         _take_up_again(row)
         Experiment.objects.filter(id=row.id).update(
             **{**wanted, "by_hand_only": False},
@@ -235,7 +237,7 @@ def _why_in_vain(row: Experiment, budget: Budget) -> dict[str, str]:
     if row.search == "manual":
         return {}
     history = history_of(row)
-    if row.prepared is not None and (error := _what_stays_in_the_way(row, study_of(row), history)):
+    if row.state in ENDED and (error := _what_stays_in_the_way(row, history)):
         return {
             "time_budget": "So many trials have failed by their own fault that the search would end at once, "
             f"the latest with: {error[:200]} Try settings by hand, or start another search."
@@ -258,11 +260,12 @@ def spent_of(row: Experiment) -> float:
 
 
 def _take_up_again(row: Experiment) -> None:
-    """Let what the end of the search cut short wait for a seat again, and what made it end by failing."""
-    again = row.trials.filter(state=TrialState.CANCELLED.value, cut_short=True)
-    if row.prepared is not None:
-        again |= _worth_another_try(row, study_of(row), history_of(row))
-    again.update(
+    """Let what the end of the search cut short wait for a seat again."""
+    _take_up(row.trials.filter(state=TrialState.CANCELLED.value, cut_short=True))
+
+
+def _take_up(trials: QuerySet[Trial]) -> None:
+    trials.update(
         state=TrialState.WAITING.value,
         cut_short=False,
         error="",
@@ -278,19 +281,23 @@ def _take_up_again(row: Experiment) -> None:
 
 
 def _worth_another_try(row: Experiment, study: Study, history: Sequence[TrialRecord]) -> QuerySet[Trial]:
-    """Of the failures in a row that a search ends for, and those of families that it has given up, what ran
-    into a limit, or died: once more it may fare better."""
+    """What ran into a limit, or died, and may fare better once more: of the failures in a row that a search
+    ends for, and of families that it has given up for nothing else."""
     numbers = [record.number for record in failures_in_a_row(study, history)]
-    given_up = study.first_layer.keys() - study.sound(history).keys()
     failed = row.trials.filter(state=TrialState.FAILED.value, origin__in=[o.value for o in SEARCHED])
+    given_up = study.first_layer.keys() - study.sound(history).keys()
+    given_up -= set(failed.filter(own_fault=True).values_list("family", flat=True))
     return failed.filter(Q(number__in=numbers) | Q(family__in=given_up), own_fault=False)
 
 
-def _what_stays_in_the_way(row: Experiment, study: Study, history: Sequence[TrialRecord]) -> str:
+def _what_stays_in_the_way(row: Experiment, history: Sequence[TrialRecord]) -> str:
     """The latest error, where a search that goes on would end at once for what it would not try again."""
+    study = study_of(row)
     again = set(_worth_another_try(row, study, history).values_list("number", flat=True))
     rest = [record for record in history if record.number not in again]
-    if study.first_layer and study.sound(rest) and not failures_in_a_row(study, rest):
+    if not failures_in_a_row(study, rest) and (
+        study.sound(rest) or row.trials.filter(cut_short=True).exists()
+    ):
         return ""
     failed = row.trials.filter(state=TrialState.FAILED.value, own_fault=True).order_by("-number")
     return failed.values_list("error", flat=True).first() or ""
