@@ -27,13 +27,11 @@ from automl.engine.profiling import folded
 from automl.engine.reading import check_table, read_frame
 from automl.engine.schema import MISSING_MARKS, ColumnKind, DataProfile
 from automl.engine.sealing import check_folder, seal_folder, sync_folder
-from automl.engine.splitting import USUAL_FOLDS, fold_plan, make_folds
+from automl.engine.splitting import fold_plan, make_folds
+from automl.engine.target import check_classes, encode_target, rare_classes, rarest, resolve_task_type
 from automl.engine.trial import TaskType
 
 LEAST_ROWS = 10
-MOST_CLASSES = 1_000
-# A number with few values may be a class; with more it is a quantity.
-CLASS_VALUES = 15
 # Of a text's words trees split by the first components; where words are many, sums of all say much more.
 TEXT_COMPONENTS, MOST_COMPONENTS = 16, 256
 # So many words for each of them, and so many cells at the most for all texts of a table together.
@@ -116,12 +114,12 @@ def prepare(request: Request, out: Path) -> dict[str, Any]:
         If there is nothing to learn, or nothing to learn from.
     """
     frame, warnings = _with_target(request)
-    task_type = _resolve_task_type(request, frame[request.target])
+    task_type = resolve_task_type(frame[request.target], request.target, request.task_type)
     y, classes = encode_target(frame[request.target], task_type, request.target)
     metric = _resolve_metric(request.metric, task_type)
     if classes is not None:
-        _check_classes(y, classes, request.target)
-        warnings += _rare_classes(y, classes)
+        check_classes(y, classes, request.target)
+        warnings += rare_classes(y, classes)
     schema, texts = _schema(request, frame)
     schema |= {"task_type": task_type.value, "target": request.target, "classes": classes, "metric": metric}
     X = Encoder(schema, texts).transform(frame)
@@ -131,7 +129,7 @@ def prepare(request: Request, out: Path) -> dict[str, Any]:
             "Correct the kinds of columns, or ignore fewer."
         )
     vocabularies = [len(transformer[0].vocabulary_) for transformer in texts]
-    folds, repeats = fold_plan(len(y), None if classes is None else _rarest(y), request.time_budget)
+    folds, repeats = fold_plan(len(y), None if classes is None else rarest(y), request.time_budget)
     meta = {
         "profile": asdict(_profile(X, y, schema, task_type, classes, metric, vocabularies)),
         "classes": classes,
@@ -179,28 +177,6 @@ def _with_target(request: Request) -> tuple[pd.DataFrame, list[str]]:
     return frame, warnings
 
 
-def _resolve_task_type(request: Request, target: pd.Series) -> TaskType:
-    distinct = target.nunique()
-    if distinct < 2:
-        raise UserError(
-            f"The target {request.target!r} has one value, {target.iloc[0]!r}: there is nothing to predict."
-        )
-    if request.task_type != "auto":
-        chosen = TaskType(request.task_type)
-        if chosen is TaskType.BINARY and distinct != 2:
-            raise UserError(
-                f"The target {request.target!r} has {distinct:,} values; binary needs two. Choose multiclass "
-                "or regression."
-            )
-        return chosen
-    if distinct == 2:
-        return TaskType.BINARY
-    if not pd.api.types.is_numeric_dtype(target.dtype):
-        return TaskType.MULTICLASS
-    whole = bool((target.to_numpy(dtype=float) % 1 == 0).all())
-    return TaskType.MULTICLASS if whole and distinct <= CLASS_VALUES else TaskType.REGRESSION
-
-
 def _resolve_metric(metric: str, task_type: TaskType) -> str:
     if metric == "auto":
         return default_metric(task_type).name
@@ -208,72 +184,6 @@ def _resolve_metric(metric: str, task_type: TaskType) -> str:
         fitting = [name for name, known in METRICS.items() if task_type in known.task_types]
         raise UserError(f"{metric!r} can't judge {task_type}. Choose one of: {', '.join(fitting)}.")
     return metric
-
-
-def encode_target(
-    values: pd.Series, task_type: TaskType, name: str
-) -> tuple[np.ndarray[Any, Any], list[Any] | None]:
-    if task_type is TaskType.REGRESSION:
-        numbers = pd.to_numeric(values, errors="coerce").astype(float)
-        if not np.isfinite(numbers).all():
-            example = values[~np.isfinite(numbers)].iloc[0]
-            raise UserError(f"Regression needs numbers; {name!r} holds {example!r}. Choose a classification.")
-        return numbers.to_numpy(dtype=np.float64), None
-    labels = sorted({_label(value) for value in values.unique()}, key=lambda label: (str(type(label)), label))
-    if len(labels) > MOST_CLASSES:
-        raise UserError(
-            f"The target {name!r} has {len(labels):,} classes; at most {MOST_CLASSES:,} can be told apart. "
-            "Choose regression if it is a quantity, or another column."
-        )
-    codes = {label: code for code, label in enumerate(labels)}
-    found, uniques = pd.factorize(values)
-    return np.array([codes[_label(unique)] for unique in uniques], dtype=np.int32)[found], labels
-
-
-def _label(value: Any) -> Any:
-    """A class as JSON holds it, of the type that pandas.read_csv gives."""
-    if isinstance(value, bool | np.bool_):
-        return bool(value)
-    if isinstance(value, int | np.integer):
-        return int(value)
-    if isinstance(value, float | np.floating):
-        return int(value) if float(value).is_integer() else float(value)
-    return str(value)
-
-
-def _rarest(y: np.ndarray[Any, Any]) -> int | None:
-    """Rows of the rarest class that can be divided; None if there is none.
-
-    Of three classes and more, those that not even the fewest folds can share do not count.
-    """
-    counts = np.bincount(y)
-    counts = counts[counts > 1]
-    shared = counts[counts >= USUAL_FOLDS]
-    return int((shared if len(shared) > 1 else counts).min()) if len(counts) else None
-
-
-def _check_classes(y: np.ndarray[Any, Any], classes: Sequence[Any], name: str) -> None:
-    """Refuse a target by which no model can be judged: who is the only row of a class only trains."""
-    counts = np.bincount(y, minlength=len(classes))
-    if np.count_nonzero(counts > 1) >= 2:
-        return
-    alone = classes[int(np.argmin(counts))]
-    raise UserError(
-        f"Of the {len(classes):,} classes of {name!r} fewer than two have more than one row ({alone!r} has "
-        "one): no model can be judged by rows that it has not seen. Add rows of the rare classes, or choose "
-        "another column."
-    )
-
-
-def _rare_classes(y: np.ndarray[Any, Any], classes: Sequence[Any]) -> list[str]:
-    counts = np.bincount(y, minlength=len(classes))
-    alone = [str(classes[int(code)]) for code in np.flatnonzero(counts == 1)]
-    if not alone:
-        return []
-    return [
-        f"{len(alone)} class(es) have a single row ({', '.join(alone[:5])}): it trains every model, "
-        "so how well such rows are predicted is not known."
-    ]
 
 
 def _schema(request: Request, frame: pd.DataFrame) -> tuple[dict[str, Any], list[Any]]:

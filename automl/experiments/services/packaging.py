@@ -64,12 +64,17 @@ def _request(experiment: Experiment, *, name: str, **of: Any) -> TrainedModel:
         model, made = TrainedModel.objects.get_or_create(experiment=experiment, **of, defaults={"name": name})
         if made or model.state == ModelState.FAILED:
             _raise_versions(Experiment.objects.filter(id=experiment.id))
-            failed = TrainedModel.objects.filter(id=model.id, state=ModelState.FAILED)
-            failed.update(state=ModelState.PACKAGING, losses=0, error="", version=F("version") + 1)
+            try_again(model)
             transaction.on_commit(lambda: dispatcher().package(model.id))
         TrainedModel.objects.filter(id=model.id, asked_for=False).update(asked_for=True)
         model.refresh_from_db()
     return model
+
+
+def try_again(model: TrainedModel) -> None:
+    """Let a model that failed be written anew."""
+    failed = TrainedModel.objects.filter(id=model.id, state=ModelState.FAILED)
+    failed.update(state=ModelState.PACKAGING, losses=0, error="", version=F("version") + 1)
 
 
 def _raise_versions(experiments: QuerySet[Experiment]) -> None:

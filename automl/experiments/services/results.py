@@ -32,7 +32,7 @@ from automl.experiments.models import (
 from automl.experiments.records import budget_of, candidate_of, study_of
 from automl.experiments.services.aside import wake_next
 from automl.experiments.services.lifecycle import STOPPED, fail_experiment
-from automl.experiments.services.packaging import write_bundle
+from automl.experiments.services.packaging import try_again, write_bundle
 from automl.experiments.states import advance_experiment, advance_trial
 
 log = structlog.get_logger(__name__)
@@ -250,8 +250,8 @@ def _begin_packaging(experiment: Experiment, held: QuerySet[Experiment]) -> Trai
         model = _best_model(experiment)
         if model.state == ModelState.FAILED and experiment.phase != Phase.PACKAGING:
             # Before this end began to package it: at another time, or for somebody who asked for it.
-            model.state, model.losses, model.error = ModelState.PACKAGING, 0, ""
-            model.save(update_fields=["state", "losses", "error"])
+            try_again(model)
+            model.refresh_from_db()
         return model
 
 
