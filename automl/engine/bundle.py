@@ -164,11 +164,11 @@ def _test_metrics(
         )
         # A missing cell is none, even where a class is called as nothing is.
         known = (y >= 0) & frame[target].notna().to_numpy()
-        wanted = f"one of the classes, such as {labels[0]!r}"
+        lacking = f"none of the classes (such as {labels[0]!r})"
     else:
         y = pd.to_numeric(frame[target], errors="coerce").to_numpy(dtype=float, na_value=np.nan)
-        known, wanted = np.isfinite(y), "a number"
-    left_out = _left_out(frame[target], known, wanted)
+        known, lacking = np.isfinite(y), "no number"
+    left_out = _left_out(frame[target], known, lacking)
     if not known.any():
         raise UserError(left_out)
     rows = frame[known]
@@ -176,7 +176,7 @@ def _test_metrics(
     return metrics_with_intervals(names, y[known], predicted), left_out
 
 
-def _left_out(target: pd.Series, known: NDArray[Any], wanted: str) -> str:
+def _left_out(target: pd.Series, known: NDArray[Any], lacking: str) -> str:
     """Say how many rows of a test table have no truth to judge by; nothing where all have."""
     if known.all():
         return ""
@@ -184,8 +184,8 @@ def _left_out(target: pd.Series, known: NDArray[Any], wanted: str) -> str:
     seen = f"it holds {str(odd.iloc[0])[:40]!r}" if len(odd) else "it is empty"
     count = int((~known).sum())
     return (
-        f"{count:,} of the {len(known):,} rows of the test dataset are left out, as {target.name!r} is not "
-        f"{wanted} there: {seen}."
+        f"{count:,} of the {len(known):,} rows of the test dataset are left out: their {target.name!r} is "
+        f"{lacking}; {seen}."
     )
 
 
