@@ -6,7 +6,7 @@ what they import is imported when they run, so that callers may read this module
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
@@ -325,9 +325,3 @@ def compare(args: CompareArgs, report: Report) -> dict[str, Any]:
     from automl.engine.comparing import compare_models
 
     return compare_models(args)
-
-
-def names(args: Mapping[str, Any], report: Report) -> dict[str, Any]:
-    """Answer at once; for measuring what isolation costs."""
-    jobs = ["profile", "prepare", "evaluate", "blend", "package", "predict", "diagnose", "compare"]
-    return {"jobs": jobs}

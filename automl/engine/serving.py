@@ -32,6 +32,8 @@ log = logging.getLogger("automl.engine.serving")
 
 MODELS_KEPT = 4
 CLOSE_SECONDS = 2.0
+# Of one server's callers no more wait than this, so that slow predictions don't take every thread of a web server.
+PLACES, PLACE_SECONDS = 4, 2.0
 OWNER_CHECK_MS = 1000
 # A row is a flat object: a request of this size is some hundred thousand of them.
 LONGEST_LINE = 256 << 20
@@ -77,6 +79,7 @@ class PredictionServer:
     def __init__(self, *, threads: int = 1) -> None:
         self._threads = threads
         self._lock = threading.Lock()
+        self._places = threading.BoundedSemaphore(PLACES)
         self._process: subprocess.Popen[bytes] | None = None
         self._talk: socket.socket | None = None
         self._owner = 0
@@ -116,7 +119,7 @@ class PredictionServer:
         UserError
             If the rows can't be used: a column is missing, a value of the wrong kind.
         Retryable
-            If there was no answer in time, or the process died twice.
+            If there was no answer in time, too many others wait for theirs, or the process died twice.
         """
         return cast(
             Prediction, self._answer({"bundle": str(bundle), "rows": list(rows), "level": level}, timeout)
@@ -143,12 +146,12 @@ class PredictionServer:
 
     def _answer(self, request: dict[str, Any], timeout: float) -> dict[str, Any]:
         stop = time.monotonic() + timeout
-        if not self._lock.acquire(timeout=timeout):
-            raise Retryable(f"Other predictions took over {timeout:.0f} s; try again, or send fewer rows.")
+        if not self._places.acquire(timeout=min(timeout, PLACE_SECONDS)):
+            raise Retryable(f"{PLACES} other predictions are under way; try again in some seconds.")
         try:
-            answer = self._ask(request, stop, timeout)
+            answer = self._in_turn(request, stop, timeout)
         finally:
-            self._lock.release()
+            self._places.release()
         if "error" in answer:
             if answer["user_error"]:
                 raise UserError(answer["error"])
@@ -160,6 +163,14 @@ class PredictionServer:
         """End the process."""
         with self._lock:
             self._drop(wait=CLOSE_SECONDS)
+
+    def _in_turn(self, request: dict[str, Any], stop: float, timeout: float) -> dict[str, Any]:
+        if not self._lock.acquire(timeout=max(stop - time.monotonic(), 0.0)):
+            raise Retryable(f"Other predictions took over {timeout:.0f} s; try again, or send fewer rows.")
+        try:
+            return self._ask(request, stop, timeout)
+        finally:
+            self._lock.release()
 
     def _ask(self, request: dict[str, Any], stop: float, timeout: float) -> dict[str, Any]:
         line = json.dumps(request).encode() + b"\n"

@@ -160,6 +160,33 @@ def test_threads_share_the_process_and_each_gets_its_own_answer(server, bundles)
     assert found == {n: ["small" if n % 2 else "large"] * (n + 1) for n in range(6)}
 
 
+def test_slow_predictions_leave_threads_for_others_who_are_told_to_come_again(bundles, monkeypatch):
+    monkeypatch.setattr(serving, "PLACE_SECONDS", 0.2)
+    server = PredictionServer()
+    server.predict(bundles["classes"], ROWS)
+    os.kill(pid_of(server), signal.SIGSTOP)
+    found: list[object] = []
+    waiting = [
+        threading.Thread(target=lambda: found.append(server.predict(bundles["classes"], ROWS)))
+        for _ in range(serving.PLACES)
+    ]
+    try:
+        for thread in waiting:
+            thread.start()
+        assert wait_until(lambda: server._places._value == 0, seconds=10)
+        began = time.monotonic()
+        with pytest.raises(Retryable, match="4 other predictions are under way; try again"):
+            server.predict(bundles["classes"], ROWS)
+        assert time.monotonic() - began < 5
+    finally:
+        os.kill(pid_of(server), signal.SIGCONT)
+        for thread in waiting:
+            thread.join()
+    assert len(found) == serving.PLACES
+    assert server.predict(bundles["classes"], ROWS)["predictions"][0] == "small"
+    server.close()
+
+
 def test_the_models_used_last_are_kept_and_a_rewritten_one_is_loaded_anew(tmp_path):
     loaded: list[str] = []
 
