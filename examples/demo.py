@@ -270,8 +270,7 @@ def clean_environment(bundle: Path, target: Path) -> Path:
         call([sys.executable, "-m", "venv", str(target)])
         install = [str(python), "-m", "pip", "install", "--quiet"]
     call([*install, "-r", str(requirements)])
-    count = len([line for line in requirements.read_text().splitlines() if "==" in line])
-    console.print(f"  a clean environment with the {count} packages of its requirements.txt")
+    console.print("  a clean environment with the packages of its requirements.txt")
     return python
 
 

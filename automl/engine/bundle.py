@@ -53,6 +53,8 @@ if TYPE_CHECKING:
 # What predict.py imports, and the library of each family; versions are those that trained.
 BASE_REQUIREMENTS = ("numpy", "pandas", "scikit-learn", "skops")
 FAMILY_REQUIREMENTS = {"lightgbm": "lightgbm", "xgboost": "xgboost-cpu", "catboost": "catboost"}
+# What there is not for macOS, and what holds the same there.
+ON_MACOS = {"xgboost-cpu": "xgboost"}
 # Files of the bundle that are there as they are; they import CODE, so they are no module of ours.
 BUNDLED = Path(__file__).with_name("bundled")
 # A higher level takes three times as long and saves a twentieth: for what is small only.
@@ -359,7 +361,16 @@ def _requirements(families: set[str], graph: Offer) -> list[str]:
         *sorted(FAMILY_REQUIREMENTS[f] for f in families if f in FAMILY_REQUIREMENTS),
         *(["onnxruntime"] if graph.model is not None else []),
     ]
-    return [f"{package}=={importlib.metadata.version(package)}" for package in packages]
+    return [line for package in packages for line in _pins(package, importlib.metadata.version(package))]
+
+
+def _pins(package: str, version: str) -> list[str]:
+    if package not in ON_MACOS:
+        return [f"{package}=={version}"]
+    return [
+        f'{package}=={version}; sys_platform != "darwin"',
+        f'{ON_MACOS[package]}=={version}; sys_platform == "darwin"',
+    ]
 
 
 def load_texts(path: Path) -> list[Any]:

@@ -5,9 +5,12 @@ import json
 
 import numpy as np
 import pandas as pd
+import pytest
 
+from automl.engine.bundle import _pins
+from automl.engine.inference import verify as verify_module
 from automl.engine.inference.command import main
-from automl.engine.inference.verify import IDENTICAL, compare, golden_frame, verify_bundle
+from automl.engine.inference.verify import IDENTICAL, compare, golden_frame, verify_bundle, version_mismatches
 from tests.engine.tables import people
 
 
@@ -80,6 +83,24 @@ def test_another_version_is_blamed_for_other_predictions(bundle, capsys, reseal)
     assert code == 3
     assert said.startswith("Verdict: wrong version.\n")
     assert "no-such-package is not installed, and 7.0 is wanted" in said
+
+
+@pytest.mark.parametrize(("system", "installed"), [("darwin", "xgboost"), ("linux", "xgboost-cpu")])
+def test_each_system_has_the_xgboost_that_there_is_for_it(tmp_path, monkeypatch, system, installed):
+    monkeypatch.setattr(verify_module.sys, "platform", system)
+    monkeypatch.setattr(verify_module, "_version", {installed: "3.2.0"}.get)
+    path = tmp_path / "requirements.txt"
+    path.write_text("\n".join(_pins("xgboost-cpu", "3.2.0")))
+    assert version_mismatches(path) == []
+
+    path.write_text("\n".join(_pins("xgboost-cpu", "3.3.0")))
+    assert [str(each) for each in version_mismatches(path)] == [f"{installed} is 3.2.0, and 3.3.0 is wanted"]
+
+
+def test_either_distribution_of_xgboost_will_do(tmp_path, monkeypatch):
+    monkeypatch.setattr(verify_module, "_version", {"xgboost": "3.2.0"}.get)
+    (tmp_path / "requirements.txt").write_text("xgboost-cpu==3.2.0\n")
+    assert version_mismatches(tmp_path / "requirements.txt") == []
 
 
 def test_checksums_come_before_everything_else(bundle, capsys):

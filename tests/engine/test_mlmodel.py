@@ -55,7 +55,7 @@ def test_its_example_can_be_predicted(made_bundle, model):
 
 def test_its_environments_pin_what_the_model_needs(made_bundle, model):
     environment = model["flavors"]["python_function"]["env"]
-    pinned = (made_bundle / "requirements.txt").read_text().split()
+    pinned = (made_bundle / "requirements.txt").read_text().splitlines()
     conda = yaml.safe_load((made_bundle / environment["conda"]).read_text())
     virtual = yaml.safe_load((made_bundle / environment["virtualenv"]).read_text())
     assert set(pinned) <= set(conda["dependencies"][-1]["pip"])

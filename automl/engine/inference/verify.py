@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,9 @@ from .seal import check_files
 IDENTICAL, WITHIN, DIFFERS, WRONG_VERSION = "identical", "within epsilon", "differs", "wrong version"
 # Of probabilities; of numbers, the share of their size where that is over 1.
 EPSILON = {"skops": 1e-6, "onnx": 1e-5}
+MARKER = re.compile(r'sys_platform (==|!=) "(\w+)"')
+# Distributions that hold the same library.
+SAME = {"xgboost": "xgboost-cpu", "xgboost-cpu": "xgboost"}
 
 
 @dataclass(frozen=True)
@@ -125,16 +130,30 @@ def version_mismatches(requirements: Path) -> list[Mismatch]:
     """Packages that are not of the version that a file of pinned requirements names."""
     found = []
     for line in requirements.read_text(encoding="utf-8").splitlines():
-        package, _, wanted = line.partition("==")
-        if not wanted:
+        if (pin := pinned(line)) is None:
             continue
-        try:
-            version: str | None = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            version = None
+        package, wanted = pin
+        version = _version(package) or _version(SAME.get(package, package))
         if version != wanted:
             found.append(Mismatch(package, wanted, version))
     return found
+
+
+def pinned(line: str) -> tuple[str, str] | None:
+    """The package and the version that a line of requirements pins; None where it pins none here."""
+    pin, _, marker = line.partition(";")
+    package, _, version = pin.strip().partition("==")
+    where = MARKER.fullmatch(marker.strip())
+    if not version or (where and (sys.platform == where[2]) != (where[1] == "==")):
+        return None
+    return package, version
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def report(finding: Finding, say: Callable[[str], Any]) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from automl.engine.inference.encoder import is_code
+from automl.engine.inference.verify import pinned
 from automl.engine.learners import LEARNERS
 from automl.engine.metrics import METRICS
 from automl.engine.model_card import certainty, figures
@@ -326,8 +327,8 @@ def _corrected(about: About) -> list[str]:
 
 def _packages(about: About) -> list[Block]:
     rows: list[list[Text]] = []
-    for pin in about.requirements:
-        name, _, version = pin.partition("==")
+    # Those of the system that trained.
+    for name, version in filter(None, map(pinned, about.requirements)):
         rows.append([Code(name), version, licence_of(name)])
     made = f"Made by Bakeoff {about.provenance.get('bakeoff')} with Python {about.provenance.get('python')}."
     return [Table(["Package", "Version", "Licence"], rows), Paragraph(made)]
