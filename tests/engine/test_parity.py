@@ -1,5 +1,6 @@
 """What a worker reads from an upload and what predict.py reads from the same file are the same numbers."""
 
+import io
 import json
 
 import numpy as np
@@ -9,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from automl.engine.bundle import load_texts
-from automl.engine.inference import Encoder
+from automl.engine.inference import Encoder, InputError
+from automl.engine.inference.encoder import known_names, names_as_trained, names_of_file
 from automl.engine.preparation import open_prepared, prepare_table
 from automl.engine.profiling import profile_table, table_profile_to_json
 from automl.engine.reading import ReadLimits, convert_table
@@ -217,3 +219,39 @@ def test_times_of_parquet_are_the_same_to_both(tmp_path):
 
     assert trained.shape == (80, 2)
     assert np.array_equal(trained, read)
+
+
+@pytest.mark.parametrize("header", [",a,a", "a,,a,,a", "a,,column", "x,x,y,y,y", ' a,," a"', "a,a_2,a,a"])
+def test_the_names_that_pandas_gives_are_known(header):
+    frame = pd.read_csv(io.StringIO(f"{header}\n" + ",".join(map(str, range(header.count(",") + 1)))))
+    trained = names_as_trained(header.replace('"', "").split(","))
+
+    assert known_names(trained, list(frame)) == trained
+    # What was written again is no other table.
+    assert names_of_file(trained, list(frame)) == trained
+
+
+def test_a_column_without_a_name_is_known_where_others_are_left_out():
+    assert known_names(["column_3"], ["b", "Unnamed: 2", "a.5"]) == ["b", "column_3", "a.5"]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [["a.1", "a.2"], ["a", "a.2", "a.3"], ["a", "a.2", "a.1"], ["a.1", "a"], ["a", "b.1"]],
+    ids=["no first", "one left out", "another order", "behind", "another"],
+)
+def test_names_that_pandas_would_not_give_stay_unknown(names):
+    with pytest.raises(InputError, match="lacks 1 of the 1 columns"):
+        known_names(["a_2"], names)
+
+
+def test_a_frame_of_the_training_file_is_encoded_as_the_file_was(tmp_path):
+    rows = [f"{n * 7 % 80},{n % 11},{n % 7},{'xy'[n % 3 == 0]}\n" for n in range(80)]
+    (tmp_path / "table.csv").write_text(",a,a,bought\n" + "".join(rows))
+
+    trained, read = read_by_both(tmp_path, "table.csv", column_1="numeric")
+
+    schema = json.loads((tmp_path / "prepared" / "schema.json").read_text())
+    assert trained.shape == (80, 3)
+    assert np.array_equal(trained, read)
+    assert np.array_equal(trained, Encoder(schema).transform(pd.read_csv(tmp_path / "table.csv")))

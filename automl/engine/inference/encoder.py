@@ -26,6 +26,8 @@ NUMBER_LEVEL = re.compile(r"-?\d+(\.\d+)?(e[+-]?\d+)?")
 TRUTH = (("True", "true", "TRUE", "1"), ("False", "false", "FALSE", "0"))
 # Words that pandas.read_csv takes for an empty cell, though they may be a category of their own.
 WORDS_READ_AS_MISSING = ("None", "NA", "N/A", "null", "NULL", "nan", "NaN", "n/a")
+# What pandas.read_csv calls a column without a name, by its place, and one with the name of another.
+UNNAMED, REPEATED = re.compile(r"Unnamed: ([0-9]{1,6})"), re.compile(r"(.+)\.[1-9][0-9]*")
 
 
 class Encoder:
@@ -270,6 +272,8 @@ def names_as_trained(names: Sequence[str]) -> list[str]:
 def known_names(needed: Sequence[str], names: Sequence[str]) -> list[str]:
     """Give the names of columns that were not read from a file as they are, or as training reads them.
 
+    Those that `pandas.read_csv` gave to columns without a name, or with that of another, are known too.
+
     Parameters
     ----------
     needed, names : sequence of str
@@ -286,7 +290,7 @@ def known_names(needed: Sequence[str], names: Sequence[str]) -> list[str]:
     """
     if _are_there_once(needed, names):
         return list(names)
-    found = names_as_trained(names)
+    found = _without_names_of_pandas(needed, names_as_trained(names))
     check_columns(needed, found)
     return found
 
@@ -300,8 +304,33 @@ def names_of_file(needed: Sequence[str], names: Sequence[str]) -> list[str]:
     wanted = set(needed)
     if not wanted <= set(found) and _are_there_once(needed, names):
         found = [raw if raw in wanted else name for raw, name in zip(names, found, strict=True)]
+    found = _without_names_of_pandas(needed, found)
     check_columns(needed, found)
     return found
+
+
+def _without_names_of_pandas(needed: Sequence[str], names: list[str]) -> list[str]:
+    """Give names as training gives them where pandas gave others before; as they are if that is no help."""
+    wanted, seen = set(needed), set[str]()
+    if wanted <= set(names):
+        return names
+    repeated: dict[str, list[str]] = {}
+    for name in names:
+        if name not in wanted and (found := REPEATED.fullmatch(name)) and found[1] in seen:
+            repeated.setdefault(found[1], []).append(name)
+        seen.add(name)
+    written = {
+        name: first
+        for first, several in repeated.items()
+        # Where one is left out, or was called so in the file, it is not clear which is which.
+        if several == [f"{first}.{number}" for number in range(1, len(several) + 1)]
+        for name in several
+    }
+    for name in seen - wanted:
+        if found := UNNAMED.fullmatch(name):
+            written[name] = f"column_{int(found[1]) + 1}"
+    undone = names_as_trained([written.get(name, name) for name in names])
+    return undone if wanted <= set(undone) else names
 
 
 def _are_there_once(needed: Sequence[str], names: Sequence[str]) -> bool:
