@@ -1,17 +1,17 @@
 """Predictions with packaged models, from a process that has no heavy library itself.
 
-`PredictionServer` is the caller's side and light; it starts ``python -m automl.engine.serving FD``,
+`PredictionServer` is the caller's side and light; it starts ``python -m automl.engine.serving FD FOLDER``,
 which keeps the models used last in memory and answers one request after the other.
 """
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import json
 import logging
 import os
 import select
+import shutil
 import socket
 import subprocess
 import sys
@@ -19,8 +19,10 @@ import tempfile
 import threading
 import time
 import traceback
+import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NotRequired, Protocol, TypedDict, cast
 
@@ -32,8 +34,10 @@ log = logging.getLogger("automl.engine.serving")
 
 MODELS_KEPT = 4
 CLOSE_SECONDS = 2.0
-# Of one server's callers no more wait than this, so that slow predictions don't take every thread of a web server.
+# Of one server's callers no more wait than this: slow predictions don't take every thread of a web server.
 PLACES, PLACE_SECONDS = 4, 2.0
+# With less than this of its time left a caller would end the process, models and all, for nothing.
+LEAST_SHARE = 1 / 6
 OWNER_CHECK_MS = 1000
 # A row is a flat object: a request of this size is some hundred thousand of them.
 LONGEST_LINE = 256 << 20
@@ -82,6 +86,7 @@ class PredictionServer:
         self._places = threading.BoundedSemaphore(PLACES)
         self._process: subprocess.Popen[bytes] | None = None
         self._talk: socket.socket | None = None
+        self._unpacked = Path()
         self._owner = 0
 
     def start(self) -> None:
@@ -165,8 +170,9 @@ class PredictionServer:
             self._drop(wait=CLOSE_SECONDS)
 
     def _in_turn(self, request: dict[str, Any], stop: float, timeout: float) -> dict[str, Any]:
-        if not self._lock.acquire(timeout=max(stop - time.monotonic(), 0.0)):
-            raise Retryable(f"Other predictions took over {timeout:.0f} s; try again, or send fewer rows.")
+        patience = stop - LEAST_SHARE * timeout - time.monotonic()
+        if patience < 0 or not self._lock.acquire(timeout=patience):
+            raise Retryable(f"Other predictions took most of {timeout:.0f} s; try again, or send fewer rows.")
         try:
             return self._ask(request, stop, timeout)
         finally:
@@ -195,10 +201,15 @@ class PredictionServer:
                 return self._talk
             self._drop()
         self._owner = os.getpid()
+        # Whoever ends the process knows where it was unpacking a bundle.
+        self._unpacked = Path(tempfile.gettempdir()) / f"bakeoff-{uuid.uuid4().hex}"
         self._talk, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603 - our own module
-                [sys.executable, "-P", "-m", "automl.engine.serving", str(theirs.fileno())],
+                [
+                    *(sys.executable, "-P", "-m", "automl.engine.serving"),
+                    *(str(theirs.fileno()), str(self._unpacked)),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(),),
@@ -214,11 +225,12 @@ class PredictionServer:
             talk.close()
         if process is None or self._owner != os.getpid():
             return  # a fork of the owner: the process is not ours
-        with contextlib.suppress(subprocess.TimeoutExpired):
+        try:
             process.wait(wait)
-            return
-        process.kill()
-        process.wait()
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        shutil.rmtree(self._unpacked, ignore_errors=True)
 
 
 def _exchange(talk: socket.socket, line: bytes, stop: float) -> bytes:
@@ -291,10 +303,13 @@ class Served:
         return {"rows": predict_table(self._model, source, [target], level=level)}
 
 
-def load_predictor(bundle: Path) -> Predictor:
-    """Load a bundle; every bundle holds a copy of the code."""
-    with tempfile.TemporaryDirectory(prefix="bakeoff-") as folder:
-        return Served(load_bundle(bundle, Path(folder)))
+def load_predictor(bundle: Path, folder: Path) -> Predictor:
+    """Load a bundle, unpacked for that moment into a new folder; every bundle holds a copy of the code."""
+    folder.mkdir(mode=0o700)
+    try:
+        return Served(load_bundle(bundle, folder))
+    finally:
+        shutil.rmtree(folder)
 
 
 def answer(shelf: ModelShelf, line: bytes) -> dict[str, Any]:
@@ -314,10 +329,10 @@ def answer(shelf: ModelShelf, line: bytes) -> dict[str, Any]:
         return {"error": text, "user_error": user_error, "detail": traceback.format_exc()}
 
 
-def serve(talk: socket.socket) -> None:
+def serve(talk: socket.socket, unpacked: Path) -> None:
     """Answer requests until the owner is gone."""
     owner = os.getppid()
-    shelf = ModelShelf(load_predictor)
+    shelf = ModelShelf(partial(load_predictor, folder=unpacked))
     # What pipelines need besides is imported with the first that has no graph.
     for module in ("automl.engine.inference", "onnxruntime"):
         importlib.import_module(module)  # now, while the first request may still be on its way
@@ -335,4 +350,4 @@ def serve(talk: socket.socket) -> None:
 
 
 if __name__ == "__main__":
-    serve(socket.socket(fileno=int(sys.argv[1])))
+    serve(socket.socket(fileno=int(sys.argv[1])), Path(sys.argv[2]))

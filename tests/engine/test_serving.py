@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -145,6 +146,36 @@ def test_a_prediction_that_takes_too_long_is_given_up_and_the_next_one_is_its_ow
     assert server.predict(bundles["classes"], ROWS[:1])["predictions"] == ["small"]
 
 
+def test_who_has_waited_too_long_leaves_the_process_as_it_is(server, bundles):
+    server.predict(bundles["classes"], ROWS)
+    before = pid_of(server)
+    other = threading.Timer(0.85, server._lock.release)
+    server._lock.acquire()
+    other.start()
+    with pytest.raises(Retryable, match="Other predictions took most of 1 s; try again"):
+        server.predict(bundles["classes"], ROWS, timeout=1.0)
+    other.join()
+    assert server.predict(bundles["classes"], ROWS)["predictions"][0] == "small"
+    assert pid_of(server) == before
+
+
+def test_a_process_that_is_ended_while_it_loads_leaves_nothing_unpacked(bundles, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    os.mkfifo(tmp_path / "endless.zip")
+    server = PredictionServer()
+    server.predict(bundles["classes"], ROWS)
+
+    def ask() -> None:
+        with pytest.raises(Retryable):
+            server.predict(tmp_path / "endless.zip", ROWS, timeout=1.0)
+
+    waiting = threading.Thread(target=ask)
+    waiting.start()
+    assert wait_until(lambda: any(tmp_path.glob("bakeoff-*")), seconds=5)
+    waiting.join()
+    assert list(tmp_path.iterdir()) == [tmp_path / "endless.zip"]
+
+
 def test_threads_share_the_process_and_each_gets_its_own_answer(server, bundles):
     found: dict[int, list[str]] = {}
 
@@ -205,8 +236,8 @@ def test_the_models_used_last_are_kept_and_a_rewritten_one_is_loaded_anew(tmp_pa
     assert loaded == ["a", "b", "c", "a", "a"]
 
 
-def test_a_request_that_is_no_json_is_answered_and_does_not_end_the_process():
-    found = answer(ModelShelf(serving.load_predictor), b"{")
+def test_a_request_that_is_no_json_is_answered_and_does_not_end_the_process(tmp_path):
+    found = answer(ModelShelf(lambda bundle: serving.load_predictor(bundle, tmp_path / "new")), b"{")
     assert found["user_error"] is False
     assert "JSONDecodeError" in found["error"]
 
