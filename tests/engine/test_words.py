@@ -17,7 +17,7 @@ from automl.engine.evaluation import evaluate, read_member
 from automl.engine.inference import Encoder, FittedModel, Member, Model, as_frame
 from automl.engine.inference import model as models_module
 from automl.engine.inference import onnx_model as onnx_module
-from automl.engine.inference.onnx_model import OnnxModel, session_of, split_texts
+from automl.engine.inference.onnx_model import MOST_WORDS, OnnxModel, narrow_parts, session_of, split_texts
 from automl.engine.inference.word_weights import WithWords
 from automl.engine.inference.words import places_of_words, with_lengths
 from automl.engine.learners import LEARNERS, families_for, get_learner
@@ -336,6 +336,31 @@ def test_a_graph_weighs_words_as_the_model_does(tmp_path, monkeypatch, target, t
     assert model.predict_raw(asked) == pytest.approx(expected, rel=1e-12, abs=1e-12)
     assert graph.predict_raw(asked) == pytest.approx(expected, rel=1e-9, abs=1e-9)
     assert max(most) <= 7
+
+    # Those that are long do not make the others wide.
+    padded = []
+    monkeypatch.setattr(onnx_module, "WORDS_CHUNK_ROWS", 1_000)
+    monkeypatch.setattr(onnx_module, "MOST_WORDS", 60)
+    monkeypatch.setattr(
+        onnx_module,
+        "split_texts",
+        lambda texts, **how: padded.append(split_texts(texts, **how)) or padded[-1],
+    )
+    assert graph.predict_raw(asked) == pytest.approx(expected, rel=1e-9, abs=1e-9)
+    assert max(cells.size for cells in padded if len(cells) > 1) <= 60 + 2 * 60
+
+
+def test_one_long_text_does_not_widen_the_rows_beside_it():
+    short, long = ["a word or two"] * 999, "word " * 50_000
+    assert [len(part) for part in narrow_parts([short])] == [999]
+
+    parts = narrow_parts([[*short[:500], long, *short[500:]], ["", *short]])
+
+    assert [part.tolist() for part in parts] == [[0, *range(1, 500), *range(501, 1000)], [500]]
+    many = narrow_parts([[long] * 100])
+    assert sorted(np.concatenate(many)) == list(range(100))
+    assert max(map(len, many)) * 50_000 <= MOST_WORDS
+    assert len(narrow_parts([[]])) == 1
 
 
 def test_a_table_that_an_earlier_release_prepared_is_read_as_then(tmp_path):

@@ -32,6 +32,8 @@ from .words import with_lengths
 MOST_CHUNK_ROWS, LEAST_CHUNK_ROWS, MOST_THREADS = 5_000, 500, 8
 # Where words are told one by one there are thousands of them.
 WORDS_CHUNK_ROWS = 1_000
+# Words are padded to those of the longest text: one of 50,000 words would make so many of each row.
+MOST_WORDS, LEAST_WORD_SIGNS = 2_000_000, 3
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 MOMENT = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d)?)?")
 WORD = re.compile(r"(?u)\b\w\w+\b")
@@ -147,7 +149,24 @@ class OnnxModel(Model):
         return self._answer(parts[0] if len(parts) == 1 else np.concatenate(parts))
 
     def _run(self, cells: Mapping[str, Any]) -> np.ndarray[Any, Any]:
-        # Texts are split here: a row is as wide as the longest text of its chunk.
+        texts = [values for values in cells.values() if isinstance(values, list)]
+        parts = narrow_parts(texts) if texts else []
+        if len(parts) < 2:
+            return self._run_part(cells)
+        found = [
+            self._run_part(
+                {
+                    name: [values[row] for row in rows] if isinstance(values, list) else values[rows]
+                    for name, values in cells.items()
+                }
+            )
+            for rows in parts
+        ]
+        result: np.ndarray[Any, Any] = np.concatenate(found)[np.argsort(np.concatenate(parts))]
+        return result
+
+    def _run_part(self, cells: Mapping[str, Any]) -> np.ndarray[Any, Any]:
+        # Texts are split here: a row is as wide as the longest text of its part.
         feed = {
             name: split_texts(values, lengths=name in self._with_lengths)
             if isinstance(values, list)
@@ -244,6 +263,34 @@ class _Column:
     def _days(self, values: pd.Series) -> np.ndarray[Any, Any]:
         dates: Any = pd.DatetimeIndex(parse_dates(values, self._column.get("format")))
         return np.asarray((dates - pd.Timestamp("1970-01-01")) / pd.Timedelta(days=1), dtype=np.float64)
+
+
+def narrow_parts(texts: Sequence[Sequence[str]]) -> list[np.ndarray[Any, Any]]:
+    """Part rows so that no part has too many words once they are padded; the longest texts come last.
+
+    Parameters
+    ----------
+    texts : sequence of sequence of str
+        By column.
+
+    Returns
+    -------
+    list of array
+        Places of rows; one array where nothing needs to be parted.
+    """
+    # At the most: a word has two signs, and one before the next.
+    words = np.array([[len(text) // LEAST_WORD_SIGNS + 1 for text in column] for column in texts])
+    count = words.shape[1]
+    if count * words.max(axis=1, initial=0).sum() <= MOST_WORDS:
+        return [np.arange(count)]
+    order = np.argsort(words.sum(axis=0), kind="stable")
+    starts, begun, widest = [], 0, np.zeros(len(texts), dtype=int)
+    for place, row in enumerate(order):
+        widest = np.maximum(widest, words[:, row])
+        if place > begun and (place + 1 - begun) * widest.sum() > MOST_WORDS:
+            starts.append(place)
+            begun, widest = place, words[:, row]
+    return np.split(order, starts)
 
 
 def split_texts(texts: Sequence[str], *, lengths: bool = False) -> np.ndarray[Any, Any]:
