@@ -124,6 +124,10 @@ WRITTEN = {
     "all_lines_end_with_a_delimiter": (b"a,a,\n1,2,\n3,4,\n", ["a", "a_2"], 2),
     "delimiter_is_named": (b"\r\nsep=|\r\na|b,c\r\n1|2,x\r\n3|4,x\r\n", ["a", "b,c"], 1),
     "delimiter_is_named_and_names_repeat": (b"sep=;\na;a\n1;2\n3;4\n", ["a", "a_2"], 2),
+    "rows_are_longer": (b'a,b\n1,x\n2,y,more\n3\n \n4,"z ""q"",\n",\n5,NA,,\n', ["a", "b"], 1),
+    "rows_are_longer_and_names_repeat": (b"sep=;\na;a\n1;2;3\n3;4\n", ["a", "a_2"], 2),
+    "named_rows_are_longer": (b"a,b\nr1,1,2\nr2,3,4\n" + b"r3,5,6\n" * 600 + b"r4,7,8,9\n", ["a", "b"], 2),
+    "rows_are_longer_and_no_text": (b"a, b\nna\xefve, 1\n\x81x,2,3\n", ["a", "b"], 1),
     "no_text": (b"a;b\nna\xefve;1\n\x81x;2\n", ["a", "b"], 1),
 }
 
@@ -143,6 +147,21 @@ def test_a_script_reads_repeated_names_of_every_format(tmp_path):
         assert read_by_script(tmp_path, path.read_bytes(), ["a_2", "column_3"], 2)
 
 
+@pytest.mark.parametrize(
+    ("sheets", "needed", "functions"),
+    [
+        ({"none": [], "data": [["a", "b"], ["1", "x"]]}, ["a", "b"], 1),
+        ({"data": [[None] * 4, [None, None, "a", "b"], [None, None, "1", "x"]]}, ["a", "b"], 1),
+        ({"data": [[None] * 4, [None, "a", "a", None], [None, "1", "x", "v"]]}, ["a_2", "column_3"], 2),
+        ({"none": [[None]], "data": [[None], [None, "a", "b"], [None, "1", "x"]]}, ["a", "b"], 1),
+    ],
+    ids=["second_sheet", "further_down", "further_down_and_names_repeat", "all"],
+)
+def test_a_script_reads_a_table_wherever_it_is_in_its_workbook(tmp_path, sheets, needed, functions):
+    book = workbook(tmp_path, sheets)
+    assert read_by_script(tmp_path, book.read_bytes(), needed, functions)
+
+
 def read_by_script(folder, content, needed, functions):
     """Whether a table's script reads the very cells that were stored of it."""
     source, stored = folder / "table", folder / "table.arrow"
@@ -152,8 +171,9 @@ def read_by_script(folder, content, needed, functions):
     told = schema(*({"name": name, "kind": "text"} for name in columns), dialect=dialect, target=target)
     sources = read_source(table_of(told))
     assert len(sources) == functions
+    assert max(map(len, "\n".join(sources).splitlines())) <= 110
     known = {"pd": pd, "pq": pyarrow.parquet, "Sequence": Sequence}
-    known |= {"COLUMNS": columns, "TARGET": target, "MISSING": [""]}
+    known |= {"COLUMNS": columns, "TARGET": target, "MISSING": ["", "NA"]}
     exec("\n".join(sources), known)
-    wanted = read_frame(stored)[needed].astype(str)
-    return known["read"](source).to_dict("list") == wanted.to_dict("list")
+    found, wanted = known["read"](source), read_frame(stored)[needed].astype("string")
+    return found.fillna("").to_dict("list") == wanted.fillna("").to_dict("list")

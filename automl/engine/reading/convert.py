@@ -64,7 +64,9 @@ class ReadReport:
     rows, columns : int
     dialect : dict
         `format`, `names` if any were repaired, and for text `encoding`, `delimiter`, `decimal`, `row_names`
-        if those have no header, and `skipped_lines`, how many there are up to one that names the delimiter.
+        if those have no header, `skipped_lines`, how many there are up to one that names the delimiter, and
+        `cut_at`, how many cells rows have that were longer, if any; for workbooks which `sheet`, how many
+        `rows_before` and `columns_before` the table and, if some are, `columns_end`: of these what is not 0.
     warnings : list of str
         What was repaired, for the user.
     """

@@ -46,9 +46,9 @@ def read(path: Path, folder: Path, limits: ReadLimits) -> tuple[pa.Table, ReadRe
             f"The table has {len(layout.header):,} columns; the limit is {limits.max_columns:,}. "
             "Leave some out."
         )
-    table = _quick(plain, layout)
+    table, has_long_rows = _quick(plain, layout), False
     if table is None:
-        table = _tolerant(plain, layout, limits, report)
+        table, has_long_rows = _tolerant(plain, layout, limits, report)
     report.dialect = {
         "format": "csv",
         "encoding": layout.dialect.encoding,
@@ -56,6 +56,7 @@ def read(path: Path, folder: Path, limits: ReadLimits) -> tuple[pa.Table, ReadRe
         "decimal": layout.dialect.decimal,
         **({"row_names": "without a header"} if layout.has_row_names else {}),
         **({"skipped_lines": str(layout.skipped)} if layout.skipped else {}),
+        **({"cut_at": str(len(layout.header))} if has_long_rows else {}),
     }
     return _named(_settled(table, layout.dialect.decimal), layout.header, report), report
 
@@ -182,10 +183,11 @@ class _Ragged:
         self.count += 1
 
 
-def _tolerant(path: Path, layout: Layout, limits: ReadLimits, report: ReadReport) -> pa.Table:
+def _tolerant(path: Path, layout: Layout, limits: ReadLimits, report: ReadReport) -> tuple[pa.Table, bool]:
+    """Row by row; also whether any of them was longer than the header, be it by empty cells."""
     batches: list[pa.RecordBatch] = []
     rows: list[list[str]] = []
-    width = len(layout.header)
+    width, has_long_rows = len(layout.header), False
     short = _Ragged("fewer cells than the header; the rest of them is missing")
     long = _Ragged("more cells than the header; the extra cells are left out")
     for line, _, row in rows_of(path, layout.dialect, skip=layout.lines):
@@ -193,6 +195,7 @@ def _tolerant(path: Path, layout: Layout, limits: ReadLimits, report: ReadReport
             short.note(line)
             row.extend([""] * (width - len(row)))
         elif len(row) > width:
+            has_long_rows = True
             if any(cell.strip() for cell in row[width:]):
                 long.note(line)
             del row[width:]
@@ -210,7 +213,7 @@ def _tolerant(path: Path, layout: Layout, limits: ReadLimits, report: ReadReport
         for ragged in (short, long)
         if ragged.count
     ]
-    return pa.Table.from_batches(batches)
+    return pa.Table.from_batches(batches), has_long_rows
 
 
 def _batch(rows: list[list[str]], width: int) -> Any:

@@ -32,16 +32,20 @@ def read(path: Path, filename: str, limits: ReadLimits) -> tuple[pa.Table, ReadR
     try:
         with path.open("rb") as file:
             workbook = CalamineWorkbook.from_filelike(file)
-            chosen, rows = _first_sheet(workbook)
+            sheet, rows, before = _first_sheet(workbook)
     except (CalamineError, OSError, ValueError) as error:
         raise UserError(
             f"The workbook is damaged or protected ({error}). Save it again, or as CSV."
         ) from error
     if not rows:
         raise UserError("The workbook holds no rows. Its first sheet needs a header line and rows.")
-    if len(workbook.sheet_names) > 1:
-        report.warnings.append(f"The workbook has {len(workbook.sheet_names)} sheets; {chosen!r} was read.")
+    sheets = workbook.sheet_names
+    if len(sheets) > 1:
+        report.warnings.append(f"The workbook has {len(sheets)} sheets; {sheets[sheet]!r} was read.")
     width = max(len(row) for row in rows)
+    top, left = before
+    told = {"sheet": sheet, "rows_before": top, "columns_before": left, "columns_end": left and left + width}
+    report.dialect |= {name: str(place) for name, place in told.items() if place}
     header = [_text(cell) for cell in rows[0]] + [""] * (width - len(rows[0]))
     names = unique_names(header, report)
     columns = [
@@ -66,17 +70,21 @@ def _check_archive(path: Path, filename: str, limits: ReadLimits) -> None:
         )
 
 
-def _first_sheet(workbook: Any) -> tuple[str, list[list[Any]]]:
-    for name in workbook.sheet_names:
+def _first_sheet(workbook: Any) -> tuple[int, list[list[Any]], tuple[int, int]]:
+    """Which sheet it is, its rows but those that are blank, and how many rows and columns are before them."""
+    for place, name in enumerate(workbook.sheet_names):
         sheet = workbook.get_sheet_by_name(name)
         if sheet.total_height * sheet.total_width > MOST_CELLS:
             raise UserError(
                 f"Sheet {name!r} has {sheet.total_height * sheet.total_width:,} cells; as a workbook at most "
                 f"{MOST_CELLS:,} are read. Save it as CSV."
             )
-        if rows := [row for row in sheet.to_python() if any(cell != "" for cell in row)]:
-            return name, rows
-    return "", []
+        found = sheet.to_python()
+        there = [number for number, row in enumerate(found) if any(cell != "" for cell in row)]
+        if there:
+            top, left = sheet.start
+            return place, [found[number] for number in there], (top + there[0], left)
+    return 0, [], (0, 0)
 
 
 def _column(cells: list[Any]) -> Any:

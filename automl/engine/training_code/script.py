@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from itertools import chain
 from typing import Any
 
@@ -179,6 +180,8 @@ class _Script:
             lines.append(f"Table: {source}.")
         if about.get("dataset_sha256"):
             lines.append(f"Its SHA-256 is {_plain(about['dataset_sha256'])}.")
+        if self.table.dialect.get("format") == "xlsx":
+            lines.append(f"Needs python-calamine=={version('python-calamine')} beside requirements.txt.")
         if self.subject.is_one_of_several:
             lines.append(self._share())
         lines += [

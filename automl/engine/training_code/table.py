@@ -300,12 +300,26 @@ def _settings(given: str, dialect: Mapping[str, Any]) -> str:
     odd = ', "encoding_errors": "replace"' if encoding == "cp1252" else ""
     if "skipped_lines" in dialect:
         odd += f', "skiprows": {int(dialect["skipped_lines"])}'
-    return (
+    source = (
         SETTINGS[given]
         .replace("{delimiter}", literal(str(dialect.get("delimiter") or ",")))
         .replace("{encoding}", literal("utf-8-sig" if encoding == "utf-8" else encoding))
         .replace("{odd}", odd)
     )
+    return source + _place(dialect)
+
+
+def _place(dialect: Mapping[str, Any]) -> str:
+    """What the reader is told of cells that are not of the table, and of where that is in a workbook."""
+    if "cut_at" in dialect:  # only this engine can
+        cut = int(dialect["cut_at"])
+        return f'    how |= {{"engine": "python", "on_bad_lines": lambda row: row[:{cut}]}}\n'
+    told = {"sheet": "sheet_name", "rows_before": "skiprows"}
+    parts = [f'"{there}": {int(dialect[name])}' for name, there in told.items() if name in dialect]
+    if "columns_before" in dialect:
+        columns = f"{int(dialect['columns_before'])}, {int(dialect['columns_end'])}"
+        parts.append(f'"usecols": list(range({columns}))')
+    return f"    how |= {{{', '.join(parts)}}}\n" if parts else ""
 
 
 def prepare_source(table: Table, *, target: str) -> list[str]:
