@@ -9,7 +9,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from automl.engine.space import Choice, Space, same_value
-from automl.engine.trial import Params, TrialRecord, TrialState
+from automl.engine.stopped import Comparison
+from automl.engine.trial import Params, TrialRecord
 
 if TYPE_CHECKING:
     import numpy as np
@@ -205,45 +206,15 @@ def _tuned(columns: tuple[str, ...], xs: bytes, ys: bytes) -> tuple[tuple[float,
 
 
 def usable(space: Space, records: Sequence[TrialRecord]) -> list[tuple[Params, float]]:
-    """Give the configurations of a family whose scores can be compared, in order of their numbers.
-
-    A trial that was stopped early counts by its first folds, moved by what complete trials gained or
-    lost between these folds and all of them.
-    """
-    complete = [r for r in records if r.state is TrialState.COMPLETE and _is_score(r.score)]
+    """Give the configurations of a family whose scores can be compared, in order of their numbers."""
+    comparison = Comparison(records)
     known = set(space.dimensions)
-    moves: dict[int, float | None] = {}
-    points: list[tuple[Params, float]] = []
-    for record in sorted(records, key=lambda record: record.number):
-        done = record.state is TrialState.COMPLETE
-        score = record.score if done else _by_first_folds(record, complete, moves)
-        if _is_score(score) and known.issuperset(record.params):
-            points.append((record.params, float(score or 0.0)))
-    return points
-
-
-def _is_score(score: float | None) -> bool:
-    return score is not None and math.isfinite(score)
-
-
-def _by_first_folds(
-    record: TrialRecord, complete: Sequence[TrialRecord], moves: dict[int, float | None]
-) -> float | None:
-    """What it would have got; `moves` remembers, by their number, how far first folds were off."""
-    folds = len(record.fold_scores)
-    if record.state is not TrialState.PRUNED or not folds:
-        return None
-    if folds not in moves:
-        moves[folds] = _move(folds, complete)
-    move = moves[folds]
-    return None if move is None else sum(record.fold_scores) / folds + move
-
-
-def _move(folds: int, complete: Sequence[TrialRecord]) -> float | None:
-    """What complete trials gained or lost between so many first folds and all of them."""
-    known = [each for each in complete if len(each.fold_scores) >= folds]
-    moves = [(each.score or 0.0) - sum(each.fold_scores[:folds]) / folds for each in known]
-    return sum(moves) / len(moves) if moves else None
+    found = [
+        (record.params, comparison.score(record))
+        for record in sorted(records, key=lambda record: record.number)
+        if known.issuperset(record.params)
+    ]
+    return [(params, score) for params, score in found if score is not None]
 
 
 def student(freedom: int) -> float:

@@ -83,6 +83,25 @@ def test_tpe_finds_more_than_random() -> None:
     assert np.mean(found) > np.mean(blind) / 2  # scores are negative: at most half the distance
 
 
+def test_what_was_stopped_after_easy_folds_is_not_taken_for_the_best() -> None:
+    space = {"f": Space({"rate": Float(0.0, 1.0, 0.5)})}
+    # Errors of numbers to predict: of the first fold half of what all rows come to together.
+    complete = [
+        TrialRecord(
+            n, "f", {"rate": 0.02 * n}, Origin.SEARCH, TrialState.COMPLETE, -2_000.0 - n, (-1_000.0, -2_500.0)
+        )
+        for n in range(10)
+    ]
+    stopped = [
+        TrialRecord(n, "f", {"rate": 0.5 + 0.02 * n}, Origin.SEARCH, TrialState.PRUNED, None, (-1_500.0,))
+        for n in range(10, 20)
+    ]
+    (near,) = TPESampler().propose(space, complete + stopped, count=1, seed=0)
+    assert near.params["rate"] < 0.5
+    guessed = [TPESampler().propose(space, complete + stopped[:9], count=1, seed=n)[0] for n in range(8)]
+    assert sum(proposal.params["rate"] < 0.5 for proposal in guessed) >= 6
+
+
 def test_a_proposal_takes_less_than_50_ms_with_a_thousand_records() -> None:
     data = DataProfile(5_000, 10, TaskType.BINARY, 2)
     spaces = {key: LEARNERS[key].space(data) for key in ("lightgbm", "linear")}

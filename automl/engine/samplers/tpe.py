@@ -11,6 +11,7 @@ from automl.engine.learners import LEARNERS, stacks
 from automl.engine.samplers.allocation import next_family
 from automl.engine.samplers.base import fresh, nearby, signature, tried
 from automl.engine.space import Choice, Dimension, Float, Space
+from automl.engine.stopped import Comparison
 from automl.engine.trial import Params, ParamValue, Proposal, TrialRecord, TrialState
 
 if TYPE_CHECKING:
@@ -22,6 +23,10 @@ STARTUP = 8
 MOST_RECORDS = 150
 # One proposal in so many is a small step from the family's best: TPE rarely refines.
 REFINE_EVERY = 4
+
+
+# A trial and what it comes to, that of a stopped one guessed from its folds.
+Scored = tuple[TrialRecord, float]
 
 
 class Guess(StrEnum):
@@ -74,7 +79,8 @@ class TPESampler:
         while len(proposals) < count and families:
             family = next_family(families, told)
             own = [record for record in told if record.family == family]
-            params = self._params(spaces[family], family, own, seen, rng)
+            known = own if any(record.state is TrialState.COMPLETE for record in own) else told
+            params = self._params(spaces[family], family, own, Comparison(known), seen, rng)
             if params is None:
                 families.remove(family)
                 continue
@@ -84,16 +90,25 @@ class TPESampler:
         return proposals
 
     def _params(
-        self, space: Space, family: str, own: list[TrialRecord], seen: set[str], rng: np.random.Generator
+        self,
+        space: Space,
+        family: str,
+        own: list[TrialRecord],
+        comparison: Comparison,
+        seen: set[str],
+        rng: np.random.Generator,
     ) -> dict[str, ParamValue] | None:
         if not space.dimensions:
             return fresh(space, family, seen, rng)
-        usable = [record for record in own if _value(record) is not None and _inside(space, record.params)]
+        scored = [(record, comparison.score(record)) for record in own if _inside(space, record.params)]
+        usable = [(record, score) for record, score in scored if score is not None]
         guess = next_guess(len(own), len(usable))
         if guess is Guess.DEFAULTS:
             default = space.default()
             return default if signature(family, default) not in seen else fresh(space, family, seen, rng)
-        best = max(usable, key=lambda record: (_value(record) or 0.0, -record.number))
+        best, _ = max(
+            usable, key=lambda pair: (pair[0].state is TrialState.COMPLETE, pair[1], -pair[0].number)
+        )
         if guess is Guess.NEAR_WIDELY:
             params = nearby(space, best.params, rng, scale=0.2)
         elif guess is Guess.ANYWHERE:
@@ -118,15 +133,6 @@ def _pending(family: str, params: Params, told: Sequence[TrialRecord]) -> TrialR
     return TrialRecord(number, family, params, seconds=sum(times) / len(times) if times else 0.0)
 
 
-def _value(record: TrialRecord) -> float | None:
-    """Give what TPE is told of a trial: a pruned one counts with the folds that it had."""
-    if record.state is TrialState.COMPLETE:
-        return record.score
-    if record.state is TrialState.PRUNED and record.fold_scores:
-        return sum(record.fold_scores) / len(record.fold_scores)
-    return None
-
-
 def _inside(space: Space, params: Params) -> bool:
     try:
         return space.validate(params) == dict(params)
@@ -134,16 +140,16 @@ def _inside(space: Space, params: Params) -> bool:
         return False
 
 
-def _kept(records: list[TrialRecord]) -> list[TrialRecord]:
+def _kept(records: list[Scored]) -> list[Scored]:
     if len(records) <= MOST_RECORDS:
         return records
     half = MOST_RECORDS // 2
     latest = records[-half:]
-    rest = sorted(records[:-half], key=lambda record: -(_value(record) or 0.0))[:half]
-    return sorted(rest + latest, key=lambda record: record.number)
+    rest = sorted(records[:-half], key=lambda pair: -pair[1])[:half]
+    return sorted(rest + latest, key=lambda pair: pair[0].number)
 
 
-def _ask_optuna(space: Space, records: Sequence[TrialRecord], *, seed: int) -> dict[str, ParamValue]:
+def _ask_optuna(space: Space, records: Sequence[Scored], *, seed: int) -> dict[str, ParamValue]:
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -158,9 +164,9 @@ def _ask_optuna(space: Space, records: Sequence[TrialRecord], *, seed: int) -> d
                 optuna.create_trial(
                     params=dict(record.params),
                     distributions={name: distributions[name] for name in record.params},
-                    value=_value(record),
+                    value=score,
                 )
-                for record in records
+                for record, score in records
             ]
         )
         trial = study.ask()
