@@ -86,6 +86,34 @@ def test_boosting_keeps_the_best_round_only(family: str) -> None:
     assert fit.learned["rounds"] == best
 
 
+@pytest.mark.parametrize("family", ["lightgbm", "xgboost", "catboost"])
+def test_few_rows_are_not_left_after_the_round_that_ranks_them_by_luck(family: str) -> None:
+    rng = np.random.default_rng(0)
+    table = make_table(TaskType.BINARY)
+    data = replace(table.data, rows=150, numeric=6, cardinalities=(), categorical=(), missing_share=0.0)
+    X = rng.normal(size=(150, 6)).astype(np.float32)
+    y = (X[:, 0] + X[:, 1] > 0).astype(np.int32)
+    table = replace(table, data=data, X=X[:135], y=y[:135], X_valid=X[135:], y_valid=y[135:])
+    learner = LEARNERS[family]
+    learned = fit_fold(learner, table, learner.first(data)).fit.learned
+    assert learned["rounds"] > 20
+
+
+def test_lightgbm_splits_few_rows_by_category() -> None:
+    rng = np.random.default_rng(0)
+    table = make_table(TaskType.REGRESSION)
+    data = replace(
+        table.data, rows=150, numeric=0, cardinalities=(12,), categorical=(0,), missing_share=0.0, skew=0.0
+    )
+    codes = rng.integers(0, 12, 150)
+    y = rng.normal(size=12)[codes] + 0.1 * rng.normal(size=150)
+    X = codes[:, None].astype(np.float32)
+    table = replace(table, data=data, X=X[:120], y=y[:120], X_valid=X[120:], y_valid=y[120:])
+    learner = LEARNERS["lightgbm"]
+    found = fit_fold(learner, table, learner.portfolio(data)[0]).predict(data)
+    assert np.sqrt(np.mean((found - y[120:]) ** 2)) < 0.5 * np.std(y[120:])
+
+
 @pytest.mark.parametrize("family", ["hist_boosting", "lightgbm", "xgboost", "catboost", "neural_network"])
 def test_a_curve_can_be_stored_where_validation_has_one_class(family: str) -> None:
     table = make_table(TaskType.BINARY)

@@ -24,6 +24,9 @@ STOPPING_METRICS = {
     TaskType.REGRESSION: ("rmse", "mae"),
 }
 
+# With fewer rows a fold ranks so few of them that the best AUC is luck, often after a round or two.
+FEW_RANKED = 1_000
+
 # How many rounds a fit takes, as a multiple of what a class of two takes: a number has no ceiling.
 ROUNDS = {TaskType.BINARY: 1.0, TaskType.MULTICLASS: 1.2, TaskType.REGRESSION: 3.0}
 
@@ -37,7 +40,7 @@ TRAINING_ROWS = 1_000
 def stopping_metric(data: DataProfile) -> str:
     """Name the metric by which rounds are chosen: the experiment's own where the libraries have it."""
     known = STOPPING_METRICS[data.task_type]
-    if data.metric in known:
+    if data.metric in known and not (data.metric == "roc_auc" and data.rows < FEW_RANKED):
         return data.metric
     return "rmse" if data.task_type is TaskType.REGRESSION else "log_loss"
 
