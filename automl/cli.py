@@ -219,7 +219,7 @@ def remote_predict(
     context: typer.Context,
     model: Annotated[str, typer.Argument(help="The id of a model, or of an experiment: then its best.")],
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="CSV, also gzipped, or Parquet.")],
-    out: Annotated[Path, typer.Argument(help="Where the predictions go: CSV, or Parquet by its name.")],
+    out: Annotated[Path, typer.Argument(help="Where the predictions go: .csv, .csv.gz or .parquet.")],
     level: Level = None,
 ) -> None:
     """Predict the rows of a file there, whatever its size."""

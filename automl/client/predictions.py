@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal, cast
@@ -12,6 +15,7 @@ from automl.client.files import Progress, download, upload_form
 from automl.client.shapes import FilePrediction
 from automl.client.transport import Transport
 
+PARQUET_NAMES = (".parquet", ".pq")
 UNFINISHED = frozenset({"waiting", "running"})
 Change = Callable[[FilePrediction], None]
 
@@ -97,8 +101,23 @@ class Predictions:
         level: float | None = None,
         on_change: Change | None = None,
     ) -> FilePrediction:
-        """Have a file predicted and save what comes of it; Parquet where `out` ends so, else CSV."""
+        """Have a file predicted and save what comes of it.
+
+        Parquet where `out` ends in `.parquet` or `.pq`, gzipped CSV where it ends in `.gz`, else CSV.
+        """
         found = self.wait(self.start(model, path, level=level)["id"], on_change=on_change)
-        form: Literal["csv", "parquet"] = "parquet" if Path(out).suffix in (".parquet", ".pq") else "csv"
-        self.download(found["id"], out, form=form)
+        out = Path(out)
+        suffix = out.suffix.lower()
+        if suffix == ".gz" and not out.is_dir():
+            self._download_packed(found["id"], out)
+        else:
+            self.download(found["id"], out, form="parquet" if suffix in PARQUET_NAMES else "csv")
         return found
+
+    def _download_packed(self, id: str, out: Path) -> None:
+        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
+            plain, packed = Path(folder, "plain"), Path(folder, "packed")
+            self.download(id, plain)
+            with plain.open("rb") as source, gzip.open(packed, "wb") as target:
+                shutil.copyfileobj(source, target)
+            packed.replace(out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 
 import httpx
@@ -322,18 +323,16 @@ def test_a_file_is_sent_with_the_level_that_is_asked_for(client, model, tmp_path
         client.predictions.start(str(model.id), tmp_path / "new.csv", level=0.5)
 
 
-@pytest.mark.parametrize(("out", "content"), [("out.csv", b"prediction\n1\n"), ("out.parquet", b"PAR1")])
-def test_a_file_is_predicted_waited_for_and_saved(client, model, tmp_path, monkeypatch, out, content):
+@pytest.mark.parametrize("out", ["out.csv", "out.PQ", "out.csv.GZ"])
+def test_a_file_is_predicted_waited_for_and_saved(client, model, tmp_path, monkeypatch, out):
     (tmp_path / "new.csv").write_bytes(b"age\n39\n")
     monkeypatch.setattr(transport_module.time, "sleep", predicted())
     seen = []
     done = client.predictions.predict_file(
-        str(model.id),
-        tmp_path / "new.csv",
-        tmp_path / out,
-        on_change=lambda found: seen.append(found["status"]),
+        str(model.id), tmp_path / "new.csv", tmp_path / out, on_change=lambda new: seen.append(new["status"])
     )
-    assert (tmp_path / out).read_bytes() == content
+    unpacked = gzip.decompress if out.endswith("GZ") else bytes
+    assert unpacked((tmp_path / out).read_bytes()) == (b"PAR1" if out == "out.PQ" else b"prediction\n1\n")
     assert (done["rows"], seen) == (1, ["waiting", "complete"])
     assert [each["id"] for each in client.predictions.list(str(model.id))] == [done["id"]]
 
