@@ -145,6 +145,19 @@ class Encoder:
         # A point that is not between groups is a decimal sign all the same.
         return text.replace(",", ".") if self._decimal == "," else text
 
+    def largest(self, frame: pd.DataFrame) -> tuple[str, Any] | None:
+        """Give the column that has the number of the largest size, and its cell; None if there is none."""
+        frame = with_known_names(frame, self.columns)
+        found: tuple[str, Any] | None = None
+        most = 0.0
+        for column in self.schema["columns"]:
+            if column["kind"] != "numeric":
+                continue
+            sizes = np.nan_to_num(np.abs(self.numbers(frame[column["name"]])))
+            if (size := sizes.max(initial=0.0)) > most:
+                most, found = size, (column["name"], frame[column["name"]].iloc[int(sizes.argmax())])
+        return found
+
     def level(self, value: Any, column: str) -> str | None:
         """The level of a cell, see `level_of`; of numbers that of the number, however it is written."""
         level = level_of(value)

@@ -269,7 +269,18 @@ class Model:
         count = len(self.encoder.schema.get("classes") or [])
         if not len(frame):
             return np.empty((0, count) if count else 0)
-        return self._combine_matrix(self.encoder.transform(frame))
+        X = self.encoder.transform(frame)
+        try:
+            return self._combine_matrix(X)
+        except ValueError as error:
+            largest = self.encoder.largest(frame)
+            # By a small spread of training a number is scaled to one that no matrix can hold.
+            if "infinity" not in str(error) or largest is None:
+                raise
+            raise InputError(
+                f"A number is too large for this model. The largest is {largest[1]!r}, in the column "
+                f"{largest[0]!r}. Mend it, or leave the cell empty."
+            ) from error
 
     def _combine_matrix(self, X: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         count = len(self.encoder.schema.get("classes") or [])
