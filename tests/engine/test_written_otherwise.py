@@ -1,5 +1,9 @@
 """Files to predict that are written otherwise than the training table: read all the same, or refused."""
 
+import gzip
+import io
+import os
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +11,8 @@ from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
 from automl.engine.inference import Encoder, FittedModel, InputError, Member, Model
-from tests.engine.tables import read_whole
+from automl.engine.inference.command import main
+from tests.engine.tables import people, read_whole
 
 
 def schema_of(*names, decimal=".", delimiter=",", **columns):
@@ -48,3 +53,52 @@ def test_a_number_that_is_too_large_once_it_is_scaled_is_named():
         model.predict(pd.DataFrame({"y": ["1e9", "3"], "x": ["1", "9.96921e36"]}))
     with pytest.raises(ValueError, match="NaN"):  # which is no matter of a table
         model.predict(pd.DataFrame({"y": ["1e9"], "x": [""]}))
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzipped"])
+def test_an_input_that_can_only_be_read_once_is_read(made_bundle, tmp_path, pack):
+    given, into = os.pipe()
+    os.write(into, pack(people(5).to_csv(index=False).encode()))
+    os.close(into)
+
+    assert main([f"/dev/fd/{given}", str(tmp_path / "out.csv")], folder=made_bundle) == 0
+
+    os.close(given)
+    assert len(pd.read_csv(tmp_path / "out.csv")) == 5
+
+
+def test_a_link_stays_one_and_its_target_gets_the_predictions(made_bundle, tmp_path):
+    people(5).to_csv(tmp_path / "rows.csv", index=False)
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "of-today").write_text("of yesterday")
+    (tmp_path / "out.csv.gz").symlink_to(tmp_path / "real" / "of-today")
+
+    assert main([str(tmp_path / "rows.csv"), str(tmp_path / "out.csv.gz")], folder=made_bundle) == 0
+
+    assert (tmp_path / "out.csv.gz").is_symlink()
+    assert len(pd.read_csv(tmp_path / "real" / "of-today", compression="gzip")) == 5
+    assert [path.name for path in (tmp_path / "real").iterdir()] == ["of-today"]
+
+
+def test_a_pipe_is_written_into_and_stays_one(made_bundle, tmp_path):
+    people(5).to_csv(tmp_path / "rows.csv", index=False)
+    os.mkfifo(tmp_path / "pipe")
+    got = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+
+    assert main([str(tmp_path / "rows.csv"), str(tmp_path / "pipe")], folder=made_bundle) == 0
+
+    assert len(pd.read_csv(io.BytesIO(os.read(got, 1 << 16)))) == 5
+    os.close(got)
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_a_folder_is_no_output(made_bundle, tmp_path, capsys):
+    people(5).to_csv(tmp_path / "rows.csv", index=False)
+    assert main([str(tmp_path / "rows.csv"), str(tmp_path)], folder=made_bundle) == 2
+    assert "Is a directory" in capsys.readouterr().err
+
+
+def test_the_standard_output_has_a_name_too(made_bundle, tmp_path, capfdbinary):
+    people(5).to_csv(tmp_path / "rows.csv", index=False)
+    assert main([str(tmp_path / "rows.csv"), "/dev/stdout"], folder=made_bundle) == 0
+    assert len(pd.read_csv(io.BytesIO(capfdbinary.readouterr().out))) == 5

@@ -17,6 +17,7 @@ from .model import Model
 from .tables import NO_PARQUET, STANDARD, Source, predictions_frame
 
 PARQUET_NAMES = (".parquet", ".pq")
+STANDARD_OUTPUTS = (STANDARD, Path("/dev/stdout"))
 
 
 def predict_file(
@@ -68,7 +69,8 @@ class Writer(Protocol):
 def writing(path: Path) -> Iterator[Writer]:
     """Write predictions to a file that appears when all are there, or to the standard output (`-`).
 
-    The name says the format: `.parquet` and `.pq` are Parquet, `.gz` a gzipped CSV, all others CSV.
+    The name says the format: `.parquet` and `.pq` are Parquet, `.gz` a gzipped CSV, all others CSV. A link
+    stays one: its target is written. What is there and no file, such as a pipe, is written as rows come.
 
     Raises
     ------
@@ -77,18 +79,23 @@ def writing(path: Path) -> Iterator[Writer]:
     WrongVersion
         If Parquet is asked for and pyarrow is not installed.
     """
-    if path == STANDARD:
+    if path in STANDARD_OUTPUTS:
         with _csv(sys.stdout.buffer) as write:
             yield write
         return
-    if not path.parent.is_dir():
-        raise InputError(f"There is no folder {path.parent} to write {path.name} into. Make it first.")
+    if path.exists() and not path.is_file():
+        with _format(path, path) as write:
+            yield write
+        return
+    target = path.resolve()
+    if not target.parent.is_dir():
+        raise InputError(f"There is no folder {target.parent} to write {target.name} into. Make it first.")
     # The draft lies where the file will, so that the last step is a rename.
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         with _format(path, draft) as write:
             yield write
-        draft.replace(path)
+        draft.replace(target)
     finally:
         draft.unlink(missing_ok=True)
 

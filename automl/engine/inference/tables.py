@@ -122,10 +122,11 @@ class Source:
         return self._parquet() if start == PARQUET else self._csv(packed=start[:2] == GZIP)
 
     def _open(self, path: Path) -> IO[bytes]:
-        if path != STANDARD:
-            return self._stack.enter_context(path.open("rb"))
+        given = sys.stdin.buffer if path == STANDARD else self._stack.enter_context(path.open("rb"))
+        if path != STANDARD and given.seekable():
+            return given
         spool: IO[bytes] = self._stack.enter_context(tempfile.TemporaryFile(prefix="bakeoff-"))  # noqa: SIM115 - the stack is one
-        shutil.copyfileobj(sys.stdin.buffer, spool)
+        shutil.copyfileobj(given, spool)
         return spool
 
     def _csv(self, *, packed: bool) -> Iterator[pd.DataFrame]:
