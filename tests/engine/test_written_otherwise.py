@@ -12,6 +12,7 @@ from sklearn.preprocessing import StandardScaler
 
 from automl.engine.inference import Encoder, FittedModel, InputError, Member, Model
 from automl.engine.inference.command import main
+from automl.engine.inference.tables import Source
 from tests.engine.tables import people, read_whole
 
 
@@ -41,6 +42,21 @@ def read(tmp_path):
 
 POINTS = schema_of("x", "y")
 COMMAS = schema_of("x", "y", decimal=",", delimiter=";")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("rows", [1, 2, 100])
+def test_a_blank_line_of_a_file_of_one_column_is_a_row(tmp_path, end, rows):
+    text = '\nx\n1\n\n3\n""\n\n \n'.replace("\n", end)
+    (tmp_path / "rows.csv").write_bytes(text.encode())
+    with Source(tmp_path / "rows.csv", schema_of("x"), rows) as source:
+        found = pd.concat(list(source.chunks()))
+
+    assert found["x"].fillna("none").tolist() == ["1", "none", "3", "none"]
+
+
+def test_a_blank_line_beside_other_columns_is_none(read):
+    assert read("x,y\n1,2\n\n3,4\n", POINTS) == [[1, 2], [3, 4]]
 
 
 def test_a_number_that_is_too_large_once_it_is_scaled_is_named():

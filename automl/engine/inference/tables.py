@@ -15,7 +15,7 @@ import shutil
 import sys
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -41,6 +41,7 @@ AS_TEXT: dict[str, Any] = {
     "skipinitialspace": True,
 }
 SCANNED = 1 << 20
+LINES_AT_ONCE = 10_000
 DELIMITERS = ",;\t|"
 # Excel writes, and honours, a first line that names the delimiter.
 DECLARED = re.compile(r'^"?sep=([,;|\t])"?$', re.IGNORECASE)
@@ -154,6 +155,9 @@ class Source:
     def _csv_chunks(self, text: Any, layout: _Layout) -> Iterator[pd.DataFrame]:
         settings: dict[str, Any] = {"index_col": False, "names": layout.names, "header": 0, **AS_TEXT}
         rows = self._rows_at_once(len(layout.names))
+        if len(layout.names) == 1:
+            # A line with nothing in it is a row whose cell is missing.
+            text, settings["skip_blank_lines"] = _WithoutLastBlanks(text), False
         try:
             with pd.read_csv(text, sep=layout.delimiter, chunksize=rows, **settings) as reader:
                 yield from reader
@@ -264,6 +268,27 @@ def _layout_by(start: str, delimiter: str, before: int, *, may_name_rows: bool) 
         header = ["", *header]
     names = [name.replace("\ufeff", "").strip() for name in header]
     return _Layout(delimiter, names, before, following[0] if following else [])
+
+
+class _WithoutLastBlanks:
+    """Lines to read, but for blank ones at the end."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self._lines = self._there(lines)
+
+    def _there(self, lines: Iterable[str]) -> Iterator[str]:
+        blank: list[str] = []
+        for line in lines:
+            blank.append(line)
+            if line.strip():
+                yield from blank
+                blank.clear()
+
+    def __iter__(self) -> Iterator[str]:
+        return self._lines
+
+    def read(self, _size: int = -1) -> str:
+        return "".join(islice(self._lines, LINES_AT_ONCE))
 
 
 class _KeptOpen(io.RawIOBase):
