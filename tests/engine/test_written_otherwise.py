@@ -12,6 +12,7 @@ from sklearn.preprocessing import StandardScaler
 
 from automl.engine.inference import Encoder, FittedModel, InputError, Member, Model
 from automl.engine.inference.command import main
+from automl.engine.inference.quotes import fault_in_quotes
 from automl.engine.inference.tables import Source
 from tests.engine.tables import people, read_whole
 
@@ -42,6 +43,47 @@ def read(tmp_path):
 
 POINTS = schema_of("x", "y")
 COMMAS = schema_of("x", "y", decimal=",", delimiter=";")
+
+
+SWALLOWED = 'x,y,note\n1,5,"hello\n2,6,fine\n3,7,"good day"\n4,8,bye\n5,9,end\n'
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzipped"])
+def test_rows_that_a_quote_would_swallow_are_refused_with_both_lines(read, encoding, pack):
+    with pytest.raises(InputError, match=r"Line 2: a quote is opened in this row.* on line 4"):
+        read(pack(SWALLOWED.encode(encoding)), POINTS)
+
+
+def test_the_line_is_told_of_the_whole_file(read):
+    with pytest.raises(InputError, match="Line 4: a quote is opened"):
+        read("sep=,\n\n" + SWALLOWED, POINTS)
+    with pytest.raises(InputError, match="Line 3: a quote is opened in this row and never closed"):
+        read('x,y,note\n1,2,fine\n3,4,"so\n5,6,\n', POINTS)
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        '"two\nlines"',
+        '"a ""word""\n\nand ""more"""',
+        ' "after\nblanks" ',
+        '5" pipe',
+        '"""\n"',
+        '"a"b "c',
+        '"a,\n"',
+    ],
+)
+def test_cells_on_several_lines_and_quotes_within_words_are_fine(read, cell):
+    text = f"x,y,note\n1,5,{cell}\n2,6,{cell}\n3,7,\n"
+    for end in ("\n", "\r\n", "\r"):
+        assert read(text.replace("\n", end), POINTS) == [[1, 5], [2, 6], [3, 7]]
+
+
+def test_a_blank_before_a_quote_says_something_only_where_cells_are_spaced():
+    lines = ['1; "a\n', "2;b\n"]
+    assert fault_in_quotes(lines, ";", spaced=False) is None
+    assert fault_in_quotes(lines, ";", 8).startswith("Line 8")
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])

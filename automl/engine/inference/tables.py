@@ -18,6 +18,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any, cast
@@ -27,6 +28,7 @@ import pandas as pd
 from .encoder import names_as_trained, names_of_file
 from .errors import InputError, WrongVersion
 from .model import Model
+from .quotes import fault_in_quotes
 
 SEPARATOR = " | "
 STANDARD = Path("-")
@@ -142,6 +144,10 @@ class Source:
             encoding = _encoding(plain, self._schema.get("dialect", {}).get("encoding"))
             with io.TextIOWrapper(plain(), encoding, errors="replace", newline="") as text:
                 layout = self._layout(text.read(SCANNED))
+            if any(b'"' in block for block in _blocks(plain())):
+                with io.TextIOWrapper(plain(), encoding, errors="replace", newline="") as text:
+                    if fault := fault_in_quotes(text, layout.delimiter):
+                        raise InputError(fault)
             with io.TextIOWrapper(plain(), encoding, errors="replace", newline="") as text:
                 for _ in range(layout.before):
                     text.readline()
@@ -309,6 +315,10 @@ def _kept_open(file: IO[bytes]) -> io.BufferedReader:
     return io.BufferedReader(_KeptOpen(file), SCANNED)
 
 
+def _blocks(file: IO[bytes]) -> Iterator[bytes]:
+    return iter(partial(file.read, SCANNED), b"")
+
+
 def _encoding(open_again: Callable[[], IO[bytes]], known: str | None) -> str:
     """The first encoding in which the whole file makes sense, or else Windows-1252, as training reads it."""
     start = open_again().read(SCANNED)
@@ -324,7 +334,7 @@ def _encoding(open_again: Callable[[], IO[bytes]], known: str | None) -> str:
 def _makes_sense(file: IO[bytes], encoding: str) -> bool:
     decoder = codecs.getincrementaldecoder(encoding)()
     try:
-        while data := file.read(SCANNED):
+        for data in _blocks(file):
             decoder.decode(data)
         decoder.decode(b"", final=True)
     except UnicodeDecodeError:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from automl.engine.errors import UserError
+from automl.engine.inference.quotes import fault_in_quotes
 from automl.engine.inference.tables import DECLARED, DELIMITERS
 
 CHUNK = 1 << 20
@@ -209,27 +210,13 @@ def _noted(file: Iterable[str], written: list[str]) -> Iterator[str]:
         yield line
 
 
-def _reader(lines: Iterable[str], dialect: Dialect, *, strict: bool = False) -> Any:
-    return csv.reader(lines, delimiter=dialect.delimiter, skipinitialspace=dialect.spaced, strict=strict)
+def _reader(lines: Iterable[str], dialect: Dialect) -> Any:
+    return csv.reader(lines, delimiter=dialect.delimiter, skipinitialspace=dialect.spaced)
 
 
 def _check_quotes(lines: list[str], dialect: Dialect, begun: int) -> None:
-    """A row on several lines is meant to be, or one of its quotes is missing."""
-    try:
-        for _ in _reader(lines, dialect, strict=True):
-            pass
-    except csv.Error as error:
-        if "expected after" not in str(error):
-            raise UserError(_never_closed(begun)) from error
-        if len(lines) > 1:
-            raise UserError(
-                f"Line {begun:,}: a quote is opened in this row, and text follows where it is closed, on "
-                f"line {begun + len(lines) - 1:,}. Close it earlier, or double the quotes inside a cell."
-            ) from error
-
-
-def _never_closed(line: int) -> str:
-    return f"Line {line:,}: a quote is opened in this row and never closed. Close it, or double the quote."
+    if fault := fault_in_quotes(lines, dialect.delimiter, begun, spaced=dialect.spaced):
+        raise UserError(fault)
 
 
 def _too_long(line: int, written: Sequence[str]) -> str:
