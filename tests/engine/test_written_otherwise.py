@@ -45,6 +45,40 @@ POINTS = schema_of("x", "y")
 COMMAS = schema_of("x", "y", decimal=",", delimiter=";")
 
 
+@pytest.mark.parametrize(
+    ("schema", "text", "wanted"),
+    [
+        (POINTS, "x;y\n1,5;12,25\n", [[1.5, 12.25]]),
+        (POINTS, 'x;y\n1.234,5;1.250\n"7";\n', [[1234.5, 1250], [7, np.nan]]),
+        (COMMAS, "x,y\n12.345,1.250\n", [[12.345, 1.25]]),
+        (COMMAS, 'x,y\n1.5,"2,000"\n2.345,1e3\n', [[1.5, 2000], [2.345, 1000]]),
+        # What stands in columns that are no numbers of the model says nothing.
+        (POINTS, "x;y;version\n1.5;2;1,1\n3;4;1,2\n5;6;1,3\n", [[1.5, 2], [3, 4], [5, 6]]),
+        # As training had it where cells are unclear, and the same program wrote them, or say nothing.
+        (COMMAS, "x;y\n1.250;12.345\n", [[1250, 12345]]),
+        (POINTS, 'x,y\n"1,250","12,345"\n', [[1250, 12345]]),
+        (COMMAS, "x\ty\n1.250\t12.345\n", [[1250, 12345]]),
+        (POINTS, "x;y\n1,250;12,345\n", [[1.25, 12.345]]),
+        (COMMAS, "x,y\n1,2\n", [[1, 2]]),
+    ],
+)
+def test_a_file_has_a_decimal_sign_of_its_own(read, schema, text, wanted):
+    assert np.array_equal(np.float32(read(text, schema)), np.float32(wanted), equal_nan=True)
+
+
+@pytest.mark.parametrize("decimal", [",", "."])
+def test_levels_that_are_numbers_are_known_with_either_decimal_sign(read, decimal):
+    size = {"kind": "categorical", "categories": ["0.5", "1.5", "1500", "12.345"], "missing": 0}
+    cells = {",": ["0,5", "1,50", "1.500", "12,345", "NA"], ".": ["0.5", "1.50", "1500", "12.345", "NA"]}
+
+    for trained in (",", "."):
+        found = read(
+            "size;z\n" + "".join(f"{cell};\n" for cell in cells[decimal]),
+            schema_of(size=size, decimal=trained, delimiter=";"),
+        )
+        assert [cell for (cell,) in found][:4] == [0, 1, 2, 3]
+
+
 SWALLOWED = 'x,y,note\n1,5,"hello\n2,6,fine\n3,7,"good day"\n4,8,bye\n5,9,end\n'
 
 

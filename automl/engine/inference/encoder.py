@@ -61,9 +61,7 @@ class Encoder:
         self._decimal = "," if schema.get("decimal") == "," else "."
         # Training read them as numbers, so that 01, 1.0 and 1 are the same to it.
         self._numbered = {
-            column["name"]
-            for column in schema["columns"]
-            if column.get("categories") and all(map(NUMBER_LEVEL.fullmatch, column["categories"]))
+            column["name"] for column in schema["columns"] if "categories" in column and has_numbers(column)
         }
 
     @property
@@ -130,20 +128,12 @@ class Encoder:
         if self._decimal == ",":
             # Whole numbers too: those of hundreds of digits are none otherwise.
             return values.map(
-                lambda cell: self._number_as_in_code(str(cell)) if isinstance(cell, str | int) else cell
+                lambda cell: number_as_in_code(str(cell), ",") if isinstance(cell, str | int) else cell
             )
         texts = values.astype("string").str.strip()
         number, between = GROUPED["."]
         grouped = texts.str.fullmatch(number, na=False)
         return texts.mask(grouped, texts.str.replace(between, "", regex=True)) if grouped.any() else texts
-
-    def _number_as_in_code(self, text: str) -> str:
-        text = text.strip()
-        number, between = GROUPED[self._decimal]
-        if re.fullmatch(number, text):
-            text = re.sub(between, "", text)
-        # A point that is not between groups is a decimal sign all the same.
-        return text.replace(",", ".") if self._decimal == "," else text
 
     def largest(self, frame: pd.DataFrame) -> tuple[str, Any] | None:
         """Give the column that has the number of the largest size, and its cell; None if there is none."""
@@ -164,7 +154,7 @@ class Encoder:
         lookup = self._lookups[column]
         if level is None or level in lookup or column not in self._numbered:
             return level
-        found = _levels_of_number(self._number_as_in_code(level))
+        found = _levels_of_number(number_as_in_code(level, self._decimal))
         return next((name for name in found if name in lookup), level)
 
     def text(self, value: str) -> str:
@@ -245,6 +235,22 @@ class Encoder:
         if slots:
             found[:, count + 2 :] = places_of_words(told, self.texts[column["text"]][0], slots)
         return found
+
+
+def has_numbers(column: Mapping[str, Any]) -> bool:
+    """Whether training read the cells of a column as numbers."""
+    levels = column.get("categories")
+    return column["kind"] == "numeric" or bool(levels and all(map(NUMBER_LEVEL.fullmatch, levels)))
+
+
+def number_as_in_code(text: str, decimal: str) -> str:
+    """Give a number that is written with a decimal sign as programs write it; other text as it is."""
+    text = text.strip()
+    number, between = GROUPED[decimal]
+    if re.fullmatch(number, text):
+        text = re.sub(between, "", text)
+    # A point that is not between groups is a decimal sign all the same.
+    return text.replace(",", ".") if decimal == "," else text
 
 
 def is_code(column: Mapping[str, Any]) -> bool:

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -25,10 +25,11 @@ from typing import IO, Any, cast
 
 import pandas as pd
 
-from .encoder import names_as_trained, names_of_file
+from .encoder import has_numbers, names_as_trained, names_of_file, number_as_in_code
 from .errors import InputError, WrongVersion
 from .model import Model
 from .quotes import fault_in_quotes
+from .signs import decimal_sign
 
 SEPARATOR = " | "
 STANDARD = Path("-")
@@ -49,6 +50,8 @@ DELIMITERS = ",;\t|"
 DECLARED = re.compile(r'^"?sep=([,;|\t])"?$', re.IGNORECASE)
 # So many rows say whether rows have names that have no header; what training calls those.
 SAMPLE_ROWS, FIRST_UNNAMED = 20, "column_1"
+# And so many which decimal sign it has.
+DECIMAL_ROWS = 500
 GZIP, PARQUET, ZIP, OLE = b"\x1f\x8b", b"PAR1", b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
 NO_PARQUET = (
     "Parquet needs pyarrow, which is not installed. Run: pip install -r requirements-parquet.txt; or use CSV."
@@ -68,12 +71,14 @@ class _Layout:
         Lines before that of the names.
     first : list of str
         The cells of the first row.
+    decimal : str
     """
 
     delimiter: str
     names: list[str]
     before: int
     first: list[str]
+    decimal: str = "."
 
 
 class Source:
@@ -96,6 +101,8 @@ class Source:
     def __init__(self, path: Path, schema: dict[str, Any], chunk_rows: int | None = None) -> None:
         self._schema, self._chunk_rows = schema, chunk_rows
         self._needed = [column["name"] for column in schema["columns"]]
+        self._of_numbers = {column["name"] for column in schema["columns"] if has_numbers(column)}
+        self._decimal = "," if schema.get("decimal") == "," else "."
         self._stack = ExitStack()
         self._done: Callable[[], float] = lambda: 0.0
         self._file = self._open(path)
@@ -166,9 +173,25 @@ class Source:
             text, settings["skip_blank_lines"] = _WithoutLastBlanks(text), False
         try:
             with pd.read_csv(text, sep=layout.delimiter, chunksize=rows, **settings) as reader:
-                yield from reader
+                for chunk in reader:
+                    yield self._with_sign_of_training(chunk, layout.decimal)
         except pd.errors.ParserError as error:
             raise InputError(f"The CSV file can't be read: {error}. Mend or remove that line.") from error
+
+    def _with_sign_of_training(self, chunk: pd.DataFrame, decimal: str) -> pd.DataFrame:
+        def written(cell: str) -> str:
+            return number_as_in_code(cell, decimal).replace(".", self._decimal)
+
+        for name in self._of_numbers if decimal != self._decimal else ():
+            chunk[name] = chunk[name].map(written, na_action="ignore")
+        return chunk
+
+    def _decimal_of(self, start: str, layout: _Layout) -> str:
+        places = [place for place, name in enumerate(layout.names) if name in self._of_numbers]
+        rows = _first_rows(start, layout)
+        cells = (row[place] for row in rows for place in places if place < len(row))
+        known = str(self._schema.get("dialect", {}).get("delimiter") or ",")
+        return decimal_sign(cells, layout.delimiter, known=self._decimal, known_delimiter=known)
 
     def _layout(self, start: str) -> _Layout:
         """The layout that gives all needed columns, or else that of the training table."""
@@ -193,7 +216,8 @@ class Source:
                 f"The first row has more cells than there are column names ({len(names)}). Name every "
                 "column, or remove the cells that have none."
             )
-        return replace(layouts[0], names=names)
+        layout = replace(layouts[0], names=names)
+        return replace(layout, decimal=self._decimal_of(start, layout))
 
     def _parquet(self) -> Iterator[pd.DataFrame]:
         try:
@@ -274,6 +298,15 @@ def _layout_by(start: str, delimiter: str, before: int, *, may_name_rows: bool) 
         header = ["", *header]
     names = [name.replace("\ufeff", "").strip() for name in header]
     return _Layout(delimiter, names, before, following[0] if following else [])
+
+
+def _first_rows(start: str, layout: _Layout) -> Iterator[list[str]]:
+    text = io.StringIO(start, newline="")
+    for _ in range(layout.before):
+        text.readline()
+    reader = csv.reader(text, delimiter=layout.delimiter, skipinitialspace=True)
+    with suppress(csv.Error):  # what is longer may still be read
+        yield from islice(reader, 1, DECIMAL_ROWS)
 
 
 class _WithoutLastBlanks:

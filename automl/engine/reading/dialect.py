@@ -15,6 +15,7 @@ from typing import Any
 
 from automl.engine.errors import UserError
 from automl.engine.inference.quotes import fault_in_quotes
+from automl.engine.inference.signs import count_signs
 from automl.engine.inference.tables import DECLARED, DELIMITERS
 
 CHUNK = 1 << 20
@@ -22,10 +23,6 @@ SAMPLE = 256 * 1024
 SAMPLE_ROWS = 500
 LONGEST_CELL = 1 << 20
 CONTROL = re.compile(rb"[\x01-\x08\x0e-\x19\x1c-\x1f\x7f]")
-# Could be a thousand or a fraction: only clearer cells decide.
-UNCLEAR = re.compile(r"[1-9]\d{0,2}[.,]\d{3}")
-COMMA_NUMBER = re.compile(r"(\d+|\d{1,3}(\.\d{3})+),\d+")
-POINT_NUMBER = re.compile(r"(\d+|\d{1,3}(,\d{3})+)\.\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,16 +292,8 @@ def _is_spaced(sample: str, delimiter: str) -> bool:
 
 def _decimal(sample: str, delimiter: str) -> str:
     """A comma, if more cells are numbers that only have sense with one."""
-    commas = points = unclear = 0
-    for row in _sample_rows(sample, delimiter):
-        for cell in row:
-            digits = cell.strip().lstrip("+-")
-            if UNCLEAR.fullmatch(digits):
-                unclear += 1 if "," in digits else -1
-            elif COMMA_NUMBER.fullmatch(digits):
-                commas += 1
-            elif POINT_NUMBER.fullmatch(digits):
-                points += 1
+    cells = (cell for row in _sample_rows(sample, delimiter) for cell in row)
+    commas, points, unclear = count_signs(cells)
     if commas == points == 0 and delimiter == ";":
         return "," if unclear > 0 else "."
     return "," if commas > points else "."
