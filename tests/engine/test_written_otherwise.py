@@ -79,6 +79,57 @@ def test_levels_that_are_numbers_are_known_with_either_decimal_sign(read, decima
         assert [cell for (cell,) in found][:4] == [0, 1, 2, 3]
 
 
+@pytest.mark.parametrize(
+    ("column", "cells", "words"),
+    [
+        (
+            {"kind": "numeric"},
+            ["", "12 kg", "7 kg", "1 kg", "2 kg", "unknown", "3 kg"],
+            "'v'.*number.*'12 kg'",
+        ),
+        (
+            {"kind": "datetime", "format": "%Y/%m/%d", "parts": ["days"]},
+            [f"0{day}.12.2024" for day in range(1, 6)],
+            "'v'.*date.*'01.12.2024'.*such as 2024/12/31",
+        ),
+    ],
+)
+def test_a_column_of_which_no_cell_can_be_read_is_refused(read, column, cells, words):
+    text = "v,w\n" + "".join(f"{cell},\n" for cell in cells)
+    with pytest.raises(InputError, match=words):
+        read(text, schema_of(v=column))
+
+    right = "2024/12/31" if "format" in column else "5"
+    assert len(read(f"{text}{right},\n", schema_of(v=column))) == len(cells) + 1
+
+
+@pytest.mark.parametrize(
+    ("column", "cells"),
+    [
+        ({"kind": "numeric"}, ["unknown"] * 9),
+        ({"kind": "numeric"}, ["#DIV/0!"] * 9),
+        ({"kind": "numeric"}, ["12 kg"] * 4),
+        ({"kind": "datetime", "format": None, "parts": ["days"]}, ["0000-00-00"] * 9),
+    ],
+)
+def test_words_zeros_and_a_few_cells_that_can_not_be_read_are_missing(read, column, cells):
+    found = read("v,w\n" + "".join(f"{cell},\n" for cell in cells), schema_of(v=column))
+    assert np.isnan(found).all()
+
+
+def test_a_column_may_be_unreadable_for_long(tmp_path):
+    (tmp_path / "rows.csv").write_text("v\n" + "1 kg\n" * 9 + "2\n")
+    with Source(tmp_path / "rows.csv", schema_of("v"), chunk_rows=2) as source:
+        assert sum(len(chunk) for chunk in source.chunks()) == 10
+
+    (tmp_path / "rows.csv").write_text("v\n" + "1 kg\n" * 9)
+    with (
+        Source(tmp_path / "rows.csv", schema_of("v"), chunk_rows=2) as source,
+        pytest.raises(InputError, match="'v'"),
+    ):
+        list(source.chunks())
+
+
 SWALLOWED = 'x,y,note\n1,5,"hello\n2,6,fine\n3,7,"good day"\n4,8,bye\n5,9,end\n'
 
 

@@ -30,6 +30,7 @@ from .errors import InputError, WrongVersion
 from .model import Model
 from .quotes import fault_in_quotes
 from .signs import decimal_sign
+from .unread import Unread
 
 SEPARATOR = " | "
 STANDARD = Path("-")
@@ -129,7 +130,14 @@ class Source:
             raise InputError(
                 "This is an Excel file or an archive. Save the table as CSV, gzipped or not, or as Parquet."
             )
-        return self._parquet() if start == PARQUET else self._csv(packed=start[:2] == GZIP)
+        return self._checked(self._parquet() if start == PARQUET else self._csv(packed=start[:2] == GZIP))
+
+    def _checked(self, chunks: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+        unread = Unread(self._schema)
+        for chunk in chunks:
+            unread.look_at(chunk)
+            yield chunk
+        unread.check()
 
     def _open(self, path: Path) -> IO[bytes]:
         given = sys.stdin.buffer if path == STANDARD else self._stack.enter_context(path.open("rb"))
