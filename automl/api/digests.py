@@ -10,6 +10,7 @@ from uuid import UUID
 
 from django.db.models import Count
 
+from automl.engine.metrics import Metric
 from automl.experiments import clock, selectors
 from automl.experiments.models import Experiment, ModelState, TrainedModel, Trial
 from automl.experiments.selectors import LeaderboardRow
@@ -59,11 +60,11 @@ def _counts(ids: list[UUID]) -> dict[UUID, dict[str, int]]:
 def shown_trials(experiment: Experiment, trials: Iterable[Trial]) -> list[Shown]:
     """Trials of one experiment, with their places on its leaderboard."""
     shown = list(trials)
-    board = selectors.rows_of(experiment, shown)
-    return [_shown_trial(trial, board.get(trial.id)) for trial in shown]
+    board, metric = selectors.rows_of(experiment, shown), selectors.metric_of(experiment)
+    return [_shown_trial(trial, board.get(trial.id), metric) for trial in shown]
 
 
-def _shown_trial(trial: Trial, row: LeaderboardRow | None) -> Shown:
+def _shown_trial(trial: Trial, row: LeaderboardRow | None, metric: Metric | None) -> Shown:
     found: dict[str, Any] = (
         asdict(row)
         if row
@@ -81,4 +82,6 @@ def _shown_trial(trial: Trial, row: LeaderboardRow | None) -> Shown:
         trial,
         **{**found, "trial": trial.id, "status": trial.state, "attempts": trial.attempts},
         experiment=trial.experiment_id,
+        # They are kept so that higher is better.
+        fold_scores=[metric.score_of(score) if metric else score for score in trial.fold_scores],
     )

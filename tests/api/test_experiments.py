@@ -238,6 +238,17 @@ def test_a_trial_shows_its_place_and_how_it_went(api, world):
     assert body["model"] == str(world.model.id)
 
 
+@pytest.mark.parametrize(("metric", "folds"), [("rmse", [0.65, 0.63]), ("r2", [-0.65, -0.63])])
+def test_scores_of_folds_are_in_the_unit_of_the_score(api, world, metric, folds):
+    Experiment.objects.update(task_type="regression", metric=metric)
+    Trial.objects.update(score=-0.64, value=sum(folds) / 2, fold_scores=[-0.65, -0.63])
+    for state in ("complete", "pruned"):
+        Trial.objects.update(state=state)
+        body = api.get(f"trials/{world.trial.id}/").json()
+        assert body["fold_scores"] == folds
+        assert api.get(f"experiments/{world.experiment.id}/trials/").json()["results"] == [body]
+
+
 @pytest.mark.parametrize("state", ["waiting", "running", "pruned", "failed", "cancelled"])
 def test_a_trial_that_is_not_complete_has_no_rank(api, world, state):
     trial = TrialFactory(experiment=world.experiment, state=state)
