@@ -54,6 +54,17 @@ def test_rows_are_predicted_as_the_model_does(ask, server):
         assert answer["probabilities"] == pytest.approx(server.model.predict_proba(people(3)))
 
 
+@pytest.mark.parametrize("runtime", ["skops", "onnx"])
+@pytest.mark.parametrize("column", ["age", "city", "joined", "note", "nothing to the model"])
+def test_half_an_emoji_in_a_cell_costs_no_row_its_prediction(made_bundle, runtime, column):
+    model, (one, other) = load(made_bundle, runtime=runtime), rows(2)
+    found, wanted = (
+        model.predict_rows([{**one, column: f"nice {end}"}, other]) for end in ("\ud83d", "\ufffd")
+    )
+    assert found == wanted
+    assert model.predict_rows([{**one, "\ud83d": 1}, other]) == model.predict_rows([one, other])
+
+
 def test_a_csv_is_answered_with_a_csv(ask, server):
     status, answer = ask(
         "POST", "/predict", people(30).to_csv(index=False).encode(), kind="text/csv; charset=utf-8"

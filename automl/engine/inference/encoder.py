@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,7 @@ GROUPED = {
     ".": (r"[+-]?[1-9]\d{0,2}([,\xa0 ]\d{3})+(\.\d+)?", r"[,\xa0 ]"),
     ",": (r"[+-]?[1-9]\d{0,2}([.\xa0 ]\d{3})+(,\d+)?", r"[.\xa0 ]"),
 }
+HALF_CHARACTER = re.compile(r"[\ud800-\udfff]")
 NUMBER_LEVEL = re.compile(r"-?\d+(\.\d+)?(e[+-]?\d+)?")
 # How truth values are written, and what they are as numbers.
 TRUTH = (("True", "true", "TRUE", "1"), ("False", "false", "FALSE", "0"))
@@ -424,6 +426,12 @@ def level_of(value: Any) -> str | None:
 def clean_texts(values: pd.Series) -> list[str]:
     """Texts with nothing missing: an empty cell is an empty text."""
     return [str(text) for text in values.astype("string").fillna("")]
+
+
+def whole_characters(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row as UTF-8 can tell it: JSON may hold half an emoji, which becomes U+FFFD."""
+    mend = functools.partial(HALF_CHARACTER.sub, "\ufffd")
+    return {mend(name): mend(cell) if isinstance(cell, str) else cell for name, cell in row.items()}
 
 
 def parse_dates(values: pd.Series, date_format: str | None) -> pd.Series:

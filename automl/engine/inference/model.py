@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .encoder import LARGEST, Encoder
+from .encoder import LARGEST, Encoder, whole_characters
 from .errors import InputError
 from .uncertainty import Uncertainty
 
@@ -195,7 +195,29 @@ class Model:
         return self._finished(self._combine_matrix(X))
 
     def predict_rows(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """Predict rows as JSON has them: `predictions`; of labels also `classes` and `probabilities`."""
+        """Predict rows as JSON has them.
+
+        Parameters
+        ----------
+        rows : sequence of mapping
+            By column; None is a missing cell.
+
+        Returns
+        -------
+        dict
+            `predictions`, and for classification `classes` and `probabilities`.
+
+        Raises
+        ------
+        InputError
+            If a column is in no row.
+        """
+        try:
+            return self._predict_rows(rows)
+        except UnicodeEncodeError:  # to look at every text before would be felt
+            return self._predict_rows([whole_characters(row) for row in rows])
+
+    def _predict_rows(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         # As they come: beside a missing cell a long whole number would be rounded, and be another level.
         return self._answer(self.predict_raw(pd.DataFrame([dict(row) for row in rows], dtype=object)))
 

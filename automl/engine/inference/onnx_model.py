@@ -110,24 +110,8 @@ class OnnxModel(Model):
         with ThreadPoolExecutor(self._threads) as pool:
             return np.concatenate(list(pool.map(self._run, chunks)))
 
-    def predict_rows(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """Predict rows as JSON has them; quick for a few, as no frame is made.
-
-        Parameters
-        ----------
-        rows : sequence of mapping
-            By column; None is a missing cell.
-
-        Returns
-        -------
-        dict
-            `predictions`, and for classification `classes` and `probabilities`.
-
-        Raises
-        ------
-        InputError
-            If a column is in no row.
-        """
+    def _predict_rows(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Quick for a few, as no frame is made."""
         if not rows:
             return self._answer(self.predict_raw(pd.DataFrame(columns=self.feature_names_in_)))
         if len(rows) > 1 or not all(name in rows[0] for name in self.feature_names_in_):
