@@ -9,11 +9,11 @@ from django.http import HttpRequest
 
 
 def page_of(request: HttpRequest, rows: QuerySet[Any] | Sequence[Any], size: int) -> Page[Any]:
-    """The page that `?page=` names; the nearest one if there is no such page.
+    """The page that `?page=` names, or the form that was sent; the nearest one if there is no such page.
 
     How many rows of a query there are comes with them, so that the table is read once.
     """
-    asked = request.GET.get("page", "1")
+    asked = request.GET.get("page") or request.POST.get("page", "1")
     if not isinstance(rows, QuerySet):
         return Paginator(rows, size).get_page(asked)
     number = min(max(int(asked[:7]), 1), 10**6) if asked.isdecimal() else 1

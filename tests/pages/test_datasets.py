@@ -135,6 +135,21 @@ def test_a_wide_table_is_shown_a_page_of_columns_at_a_time(browser_client, alice
     assert dataset.columns[0]["kind"] == "numeric"
 
 
+def test_a_kind_that_is_refused_is_shown_on_its_page_of_a_wide_table(browser_client, alice):
+    columns = [{**COLUMNS[1], "name": f"c{number}"} for number in range(130)]
+    dataset = DatasetFactory(owner=alice, columns=columns)
+    write_table(dataset)
+    answer = correct(browser_client, dataset, page="2", **{"kind-128": "text", "kind-129": "numeric"})
+    assert answer.status_code == 422
+    entries = {entry["position"]: entry for entry in answer.context["columns"]}
+    assert min(entries) == 100
+    assert (entries[128]["kind"], entries[129]["kind"]) == ("text", "numeric")
+    assert "can't be numeric" in entries[129]["error"]
+    # The address is one that a form is sent to: a page number alone would lead nowhere.
+    first = f"{reverse('pages:dataset', args=[dataset.id])}?page=1#columns"
+    assert f'href="{first}" rel="prev"' in answer.content.decode()
+
+
 def test_deleting_asks_first_and_takes_the_experiments_along(browser_client, dataset):
     experiment = ExperimentFactory(owner=dataset.owner, dataset=dataset)
     address = reverse("pages:delete_dataset", args=[dataset.id])
