@@ -7,9 +7,12 @@
   let pressed = false;
 
   // What is pressed while a poll comes in is left alone: the next one brings the news.
-  document.addEventListener("pointerdown", () => (pressed = true));
-  for (const name of ["pointerup", "pointercancel"]) {
-    document.addEventListener(name, () => setTimeout(() => (pressed = false)));
+  document.addEventListener("pointerdown", function (event) {
+    if (event.isPrimary && event.button === 0) pressed = true;
+  });
+  // A menu, a drag and another window take the pointer away without a word.
+  for (const name of ["pointerup", "pointercancel", "contextmenu", "dragend", "blur"]) {
+    window.addEventListener(name, () => setTimeout(() => (pressed = false)));
   }
   document.addEventListener("htmx:beforeSwap", function (event) {
     const asker = event.detail.requestConfig && event.detail.requestConfig.elt;

@@ -246,6 +246,16 @@ def test_watching_an_experiment_to_its_end(signed_in: Page, alice, picture):
     assert model.sha256 == hashlib.sha256(BUNDLE).hexdigest()
 
 
+def test_a_menu_leaves_an_experiment_live(signed_in: Page, alice):
+    experiment = experiment_of(alice, trials=2)
+    go(signed_in, "experiment", experiment)
+    signed_in.mouse.move(5, 5)
+    signed_in.mouse.down(button="right")  # that it goes up is the menu's secret
+    TrialFactory(experiment=experiment, number=40, score=0.9401)
+    Experiment.objects.filter(id=experiment.id).update(version=5)
+    expect(signed_in.locator(".leaderboard tbody tr").first).to_contain_text("0.9401")
+
+
 def test_a_page_without_answers_says_of_when_it_is(signed_in: Page, alice, watch):
     experiment = experiment_of(alice)
     go(signed_in, "experiment", experiment)
