@@ -92,3 +92,41 @@ def test_a_bundle_that_is_written_anew_is_shown_and_what_was_entered_stays(signe
     expect(told).to_be_hidden()
     expect(page.get_by_text("cd" * 32)).to_be_visible()
     expect(page.get_by_label("age")).to_have_value("75")
+
+
+def test_the_form_that_comes_with_the_packaged_model_takes_one_file_and_tells_it(signed_in, model, says):
+    TrainedModel.objects.update(state="packaging")
+    page: Page = signed_in
+    page.goto(reverse("pages:model", args=[model.id]))
+    expect(page.get_by_text("is being packaged")).to_be_visible()
+    TrainedModel.objects.update(state="ready", version=1)
+    expect(page.get_by_label("Choose a file")).to_be_attached()
+    drop_files(page, "new.csv", "other.csv")
+    expect(page.locator("#upload-error")).to_have_text("Those were 2 files. Drop one at a time.")
+    expect(page.locator("#chosen")).to_contain_text("Choose a file")
+    drop_files(page, "new.csv")
+    expect(page.locator("#chosen")).to_have_text("new.csv, 1 kB")
+    expect(page.locator("#upload-error")).to_be_hidden()
+
+
+def test_who_comes_back_after_sending_may_send_again(signed_in, model, says):
+    page: Page = signed_in
+    page.goto(reverse("pages:model", args=[model.id]))
+    page.route("**/predict/", lambda route: None)  # on its way for ever
+    drop_files(page, "new.csv")
+    button = page.get_by_role("button", name="Predict the file")
+    button.click()
+    expect(page.locator("#sending")).to_be_visible()
+    expect(button).to_be_disabled()
+    page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
+    expect(page.locator("#sending")).to_be_hidden()
+    expect(button).to_be_enabled()
+
+
+def drop_files(page: Page, *names: str) -> None:
+    held = page.evaluate_handle(
+        "(names) => names.reduce((held, name) => (held.items.add(new File(['a'], name)), held),"
+        " new DataTransfer())",
+        list(names),
+    )
+    page.dispatch_event("#drop", "drop", {"dataTransfer": held})
