@@ -89,6 +89,13 @@ def entered(**fields):
 # --- The form -----------------------------------------------------------------------------------
 
 
+def test_a_level_is_sent_with_all_its_blanks(browser_client, model, says):
+    model.schema["columns"][1]["categories"] = ["Paris", "San  Marino"]
+    model.save()
+    page = browser_client.get(reverse("pages:model", args=[model.id])).content.decode()
+    assert '<option value="San  Marino">San  Marino</option>' in page
+
+
 def test_the_form_is_made_of_the_columns_and_begins_with_typical_values(browser_client, model, says):
     answer = browser_client.get(reverse("pages:model", args=[model.id]))
     check(answer)
