@@ -34,7 +34,8 @@ app = typer.Typer(
 )
 remote = typer.Typer(no_args_is_help=True)
 app.add_typer(remote, name="remote")
-console = Console(highlight=False, soft_wrap=True)
+# Names and paths are printed as they are: [final] is no style, and :x: no picture.
+console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 File = Annotated[
     Path, typer.Argument(exists=True, dir_okay=False, help="A table: CSV, TSV, Parquet or XLSX.")

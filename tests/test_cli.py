@@ -286,6 +286,16 @@ def test_remote_experiments_lists_them(service):
     assert all(word in done.output for word in ("e1", "people", "income", "complete", "0.91235"))
 
 
+@pytest.mark.parametrize("name", ["sales [final].csv", "[/x]", "a :x: b"])
+def test_names_are_printed_as_they_are(service, name):
+    fake = service(FakeService())
+    fake._experiment["name"] = name
+    for command in (["experiments"], ["stop", "e1"]):
+        done = run("remote", "--token", "t", *command)
+        assert done.exit_code == 0, done.output
+        assert name in done.output
+
+
 @pytest.mark.parametrize("action", ["pause", "resume", "stop", "cancel"])
 def test_remote_steers_a_search(service, action):
     fake = service(FakeService())
