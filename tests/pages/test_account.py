@@ -89,6 +89,14 @@ def test_a_token_is_shown_once_and_works(browser_client, alice):
     assert program.get("/api/v1/me/").status_code == 200
 
 
+def test_times_of_tokens_are_told_without_a_zone(browser_client, alice):
+    services.create_token(alice)
+    (entry,) = services.list_tokens(alice)
+    page = browser_client.get(reverse("pages:account")).content.decode()
+    assert f'<time datetime="{entry.created_at:%Y-%m-%dT%H:%M}' in page
+    assert re.search(r"<time [^>]+>(now|\d+\s\w+ ago)</time>", page)
+
+
 def test_a_revoked_token_is_refused(browser_client, alice):
     token = services.create_token(alice)
     entry = services.list_tokens(alice)[0]
