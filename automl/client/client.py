@@ -20,8 +20,8 @@ class Client:
     timeout : float
         Seconds to wait for each part of an answer.
     retries : int
-        How often a request is repeated when the service is away or busy. A POST carries an
-        Idempotency-Key, so that its work is done once.
+        How often a request is repeated when the service is away or busy, a download from its start. A
+        POST carries an Idempotency-Key, so that its work is done once.
 
     Examples
     --------

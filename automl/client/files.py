@@ -10,8 +10,8 @@ from typing import IO, Any
 
 import httpx
 
-from automl.client.errors import DownloadDamaged, error_of
-from automl.client.transport import Transport, unreachable
+from automl.client.errors import DownloadDamaged
+from automl.client.transport import Transport
 
 CHUNK = 1 << 16
 Progress = Callable[[int, int], None]
@@ -32,17 +32,11 @@ def download(
     transport: Transport, address: str, path: Path, *, fallback: str, on_progress: Progress | None
 ) -> Path:
     """Save what is at an address; only a whole and undamaged file takes the name."""
-    http = transport.http
-    try:
-        with http.stream("GET", address) as response:
-            if response.is_error:
-                response.read()
-                raise error_of(response)
-            target = target_of(path, response, fallback=fallback)
-            save(response, target, on_progress)
-            return target
-    except httpx.TransportError as error:
-        raise unreachable(http, error) from error
+
+    def take(response: httpx.Response) -> None:
+        save(response, target_of(path, response, fallback=fallback), on_progress)
+
+    return target_of(path, transport.call("GET", address, take=take), fallback=fallback)
 
 
 def target_of(path: Path, response: httpx.Response, *, fallback: str) -> Path:

@@ -90,7 +90,8 @@ class Predictions:
 
     def delete(self, id: str) -> None:
         """Cancel one that waits or runs; remove one that has ended, with its files."""
-        self._transport.call("DELETE", f"predictions/{id}/")
+        # The second one would remove what the first has only cancelled.
+        self._transport.call("DELETE", f"predictions/{id}/", again=False)
 
     def predict_file(
         self,

@@ -68,6 +68,8 @@ class Transport:
         *,
         make: Callable[[], dict[str, Any]] | None = None,
         changes: bool = True,
+        again: bool = True,
+        take: Callable[[httpx.Response], None] | None = None,
         **request: Any,
     ) -> httpx.Response:
         """Send a request and give the answer, or raise what it stands for.
@@ -78,16 +80,24 @@ class Transport:
             Gives the body anew for each try: a file has to be read from its start.
         changes : bool
             Whether a POST changes something; one that only asks needs no key to be repeated.
+        again : bool
+            False for what must not be repeated, though its method may be.
+        take : callable, optional
+            Reads the body of a good answer while it comes; anew for each try.
         """
         headers = dict(request.pop("headers", {}))
         if method == "POST" and changes:
             headers["Idempotency-Key"] = uuid.uuid4().hex
-        may_repeat = method in IDEMPOTENT or not changes or "Idempotency-Key" in headers
+        may_repeat = again and (method in IDEMPOTENT or not changes or "Idempotency-Key" in headers)
         for attempt in range(self.retries + 1):
             last = attempt == self.retries or not may_repeat
             try:
                 body = make() if make else {}
-                response = self.http.request(method, path, headers=headers, **request, **body)
+                with self.http.stream(method, path, headers=headers, **request, **body) as response:
+                    if take is None or response.is_error:
+                        response.read()
+                    else:
+                        take(response)
             except httpx.TransportError as error:
                 if last:
                     raise unreachable(self.http, error) from error
@@ -95,6 +105,8 @@ class Transport:
                 continue
             if not response.is_error:
                 return response
+            if method == "DELETE" and attempt and response.status_code == 404:
+                return response  # by the first try, whose answer was lost
             refusal = error_of(response)
             if last or refusal.status not in PASSING or isinstance(refusal, QuotaExceeded):
                 raise refusal

@@ -22,11 +22,12 @@ from automl.client import (
     WorkFailed,
 )
 from automl.client import transport as transport_module
-from automl.client.errors import ApiError, error_of
+from automl.client.errors import error_of
 from automl.core import storage
 from automl.core.models import IdempotentAnswer
 from automl.datasets.models import Dataset
 from automl.experiments.models import Diagnosis, Experiment, Prediction, TrainedModel
+from tests.client.test_repeats import answering
 from tests.factories import (
     DatasetFactory,
     EnsembleFactory,
@@ -49,14 +50,6 @@ def owner(transactional_db):
 def client(live_server, owner):
     with Client(live_server.url, create_token(owner), retries=1) as client:
         yield client
-
-
-@pytest.fixture
-def naps(monkeypatch):
-    """Time does not pass; how long one would have waited is kept."""
-    naps: list[float] = []
-    monkeypatch.setattr(transport_module.time, "sleep", naps.append)
-    return naps
 
 
 @pytest.fixture
@@ -383,53 +376,6 @@ def test_a_service_that_is_away_is_told(naps):
     assert naps == [0.25, 0.5]
 
 
-def answering(client: Client, *answers: httpx.Response | Exception) -> list[httpx.Request]:
-    """Let a script answer in place of the service; gives the requests as they come."""
-    seen: list[httpx.Request] = []
-    left = list(answers)
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        request.read()
-        seen.append(request)
-        found = left.pop(0)
-        if isinstance(found, Exception):
-            raise found
-        return found
-
-    http = client._transport.http
-    client._transport.http = httpx.Client(
-        transport=httpx.MockTransport(answer), base_url=http.base_url, headers=http.headers
-    )
-    http.close()
-    return seen
-
-
-def test_a_post_is_repeated_under_the_same_key(naps):
-    client = Client("http://service", "token", retries=2)
-    lost = httpx.ReadError("gone")
-    seen = answering(client, lost, httpx.Response(503), httpx.Response(201, json={"id": "1"}))
-    assert client.experiments.create("d", "t") == {"id": "1"}
-    assert len({request.headers["Idempotency-Key"] for request in seen}) == 1
-    assert len({request.content for request in seen}) == 1
-
-
-def test_an_upload_is_repeated_from_its_start(naps, tmp_path):
-    path = tmp_path / "t.csv"
-    path.write_bytes(b"a,b\n1,2\n")
-    client = Client("http://service", "token", retries=1)
-    seen = answering(client, httpx.Response(502), httpx.Response(201, json={"id": "1"}))
-    assert client.datasets.upload(path) == {"id": "1"}
-    assert all(b"a,b\n1,2\n" in request.content for request in seen)
-
-
-def test_a_busy_service_is_asked_again_when_it_says(naps):
-    client = Client("http://service", "token", retries=1)
-    busy = httpx.Response(429, headers={"Retry-After": "7"})
-    answering(client, busy, httpx.Response(200, json={"user": {}}))
-    assert client.me() == {"user": {}}
-    assert naps == [7.0]
-
-
 def test_an_upload_over_the_quota_is_told_at_once(client, owner, naps, tmp_path, settings):
     settings.MAX_DATASETS = 0
     path = tmp_path / "t.csv"
@@ -437,14 +383,6 @@ def test_an_upload_over_the_quota_is_told_at_once(client, owner, naps, tmp_path,
     with pytest.raises(QuotaExceeded, match="the most allowed"):
         client.datasets.upload(path)
     assert naps == []
-
-
-def test_a_patch_is_not_repeated(naps):
-    client = Client("http://service", "token", retries=3)
-    seen = answering(client, httpx.Response(503))
-    with pytest.raises(ApiError):
-        client.datasets.change("1", name="x")
-    assert len(seen) == 1
 
 
 def test_an_answer_that_is_not_ours_is_still_told():
