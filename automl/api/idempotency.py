@@ -13,6 +13,7 @@ from typing import Any
 
 from django.core.files.uploadedfile import UploadedFile
 from django.db import IntegrityError, transaction
+from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils import timezone
 from rest_framework.request import Request
@@ -133,7 +134,8 @@ def _keep(row: IdempotentAnswer, response: HttpResponseBase) -> None:
         IdempotentAnswer.objects.filter(pk=row.pk).delete()
         return
     row.status = response.status_code
-    row.headers = {name: response.headers[name] for name in KEPT_HEADERS if name in response.headers}
+    kept = KEPT_HEADERS if isinstance(response, Response) else (*KEPT_HEADERS, "Content-Type")
+    row.headers = {name: response.headers[name] for name in kept if name in response.headers}
     row.body = _body(response)
     row.save(update_fields=["status", "headers", "body"])
 
@@ -141,11 +143,14 @@ def _keep(row: IdempotentAnswer, response: HttpResponseBase) -> None:
 def _body(response: HttpResponseBase) -> Any:
     if isinstance(response, Response):
         return json.loads(FiniteJSONRenderer().render(response.data))
-    assert isinstance(response, ProblemResponse)
-    return json.loads(response.content)
+    assert isinstance(response, HttpResponse)
+    text = response.content.decode()
+    return json.loads(text) if isinstance(response, ProblemResponse) else text
 
 
 def _replay(row: IdempotentAnswer) -> HttpResponseBase:
-    content_type = MEDIA_TYPE if row.status >= 400 else None
     headers = {**row.headers, "Idempotent-Replay": "true"}
+    if isinstance(row.body, str):  # no JSON: a table
+        return HttpResponse(row.body, status=row.status, headers=headers)
+    content_type = MEDIA_TYPE if row.status >= 400 else None
     return Response(row.body, status=row.status, headers=headers, content_type=content_type)

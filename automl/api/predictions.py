@@ -114,8 +114,7 @@ class Predict(Resource):
         form = services.form_of(file)
         small = form == "csv" and (file.size or 0) <= settings.PREDICT_AT_ONCE_BYTES
         if small and not _wants_background(request):
-            found = serving.predict_table(model, file, level=level)
-            return HttpResponse(found, content_type=f"{CSV}; charset=utf-8")
+            return self._table(request, model, file, level)
         return self._file(request, model, file, level)
 
     # Each of these has nothing to do twice, so that a key costs its two writes only where one is sent.
@@ -124,6 +123,13 @@ class Predict(Resource):
         asked = self.valid(PredictionRequest)
         level = _one_level(level, asked["level"])
         return Response(serving.predict_rows(model, asked["rows"], level=level))
+
+    @idempotent(atomic=False)
+    def _table(
+        self, request: Request, model: TrainedModel, file: UploadedFile[Any], level: float | None
+    ) -> HttpResponseBase:
+        found = serving.predict_table(model, file, level=level)
+        return HttpResponse(found, content_type=f"{CSV}; charset=utf-8")
 
     @idempotent(atomic=False)
     def _file(

@@ -75,10 +75,20 @@ def test_rows_that_were_cut_off_are_not_taken_for_all(api, address, server):
     assert not Prediction.objects.exists()
 
 
-def test_so_is_one_in_a_form_also_with_an_idempotency_key(api, address, server):
+def test_so_is_one_in_a_form(api, address, server):
+    response = api.post(address, form(), format="multipart")
+    assert (response.status_code, response.content) == (200, ANSWER)
+
+
+def test_a_key_stands_for_one_table_that_is_predicted_once(api, address, server):
+    key = {"HTTP_IDEMPOTENCY_KEY": "one"}
     for _ in range(2):
-        response = api.post(address, form(), format="multipart", HTTP_IDEMPOTENCY_KEY="one")
+        response = send(api, address, **key)
         assert (response.status_code, response.content) == (200, ANSWER)
+        assert response["Content-Type"] == "text/csv; charset=utf-8"
+    assert response["Idempotent-Replay"] == "true"
+    assert server.asked == [CSV]
+    assert send(api, address, CSV + b"41,Rome\n", **key).status_code == 422
 
 
 def test_a_larger_file_goes_to_a_worker(
