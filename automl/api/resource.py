@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.http import Http404
 from django.http.response import HttpResponseBase
+from rest_framework.exceptions import APIException
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -23,6 +24,13 @@ from automl.api.schema import ProblemSchema
 from automl.core.downloads import has_it, not_modified
 
 POLL_SECONDS = 1
+
+
+class LengthRequired(APIException):
+    """A body that comes in chunks would be taken for none (HTTP 411)."""
+
+    status_code = 411
+    default_detail = "The body comes without its length. Send it whole, with Content-Length, not in chunks."
 
 
 class Resource(ViewSet):
@@ -43,6 +51,12 @@ class Resource(ViewSet):
     def user(self) -> User:
         assert isinstance(self.request.user, User)
         return self.request.user
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        is_in_chunks = "Transfer-Encoding" in request.headers and not request.META.get("CONTENT_LENGTH")
+        if is_in_chunks and request.method in ("POST", "PATCH"):
+            raise LengthRequired
 
     def finalize_response(  # type: ignore[override]
         self, request: Request, response: HttpResponseBase, *args: Any, **kwargs: Any

@@ -17,6 +17,7 @@ PROBLEMS = {
     "403": "A browser's request without its CSRF token.",
     "404": "There is no such object, or it is somebody else's.",
     "409": "The object's state does not allow this now.",
+    "411": "The body comes in chunks, without a `Content-Length`.",
     "413": "The body is over the limit.",
     "416": "The range begins after the file's end.",
     "415": "The body has a content type that is not taken here.",
@@ -62,7 +63,7 @@ class ProblemSchema(AutoSchema):
         else:
             found |= {"403", "409"}
         if self.method in ("POST", "PATCH"):
-            found |= {"400", "413", "415", "422", "503"}
+            found |= {"400", "411", "413", "415", "422", "503"}
         found |= set(getattr(self.view, "problems", {}).get(getattr(self.view, "action", ""), ()))
         return sorted(found)
 

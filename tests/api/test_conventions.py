@@ -237,6 +237,14 @@ def test_a_body_that_is_no_object_is_a_problem(api, body):
     assert_problem(response, 422)
 
 
+@pytest.mark.parametrize("path", ["experiments/{w.experiment.id}/", "datasets/{w.dataset.id}/"])
+def test_a_body_without_its_length_is_a_problem(api, world, path):
+    chunked = {"CONTENT_LENGTH": "", "HTTP_TRANSFER_ENCODING": "chunked"}
+    response = api.patch(path.format(w=world), {"seats": 1, "name": "other"}, **chunked)
+    assert "Content-Length" in assert_problem(response, 411)["detail"]
+    assert api.get("me/", **chunked).status_code == 200
+
+
 @pytest.mark.parametrize("charset", ["hex", "utf-16"])
 def test_a_charset_that_is_not_the_bodys_is_a_problem(api, charset):
     type_ = f"application/json; charset={charset}"
