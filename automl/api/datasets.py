@@ -29,7 +29,7 @@ MOST_PREVIEW_ROWS = 1000
 
 
 class Datasets(Paged, Resource):
-    problems = {"preview": ["409"]}
+    problems = {"preview": ["409"], "create": ["507"]}
 
     def get_parsers(self) -> list[Any]:
         uploads = getattr(self, "action", None) == "create" or getattr(self.request, "method", "") == "POST"

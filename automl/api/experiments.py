@@ -35,7 +35,7 @@ from automl.experiments.states import FINAL
 
 
 class Experiments(Paged, Resource):
-    problems = {"create": ["404"]}
+    problems = {"create": ["404", "507"]}
 
     @extend_schema(operation_id="list_experiments", responses=ExperimentSerializer(many=True))
     def list(self, request: Request) -> HttpResponseBase:

@@ -69,6 +69,7 @@ class AnyParser(BodyParser):
 class Predict(Resource):
     """What a model says about rows."""
 
+    problems = {"create": ["507"]}
     parser_classes = [RowsParser, CSVParser, ParquetParser, GzipParser, AnyParser, UploadParser]
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:

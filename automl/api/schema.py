@@ -24,6 +24,7 @@ PROBLEMS = {
     "422": "Something in the request can't be used; `errors` names the fields.",
     "429": "Too many requests, or a quota is used up; see `Retry-After`.",
     "503": "A part of the service is not there just now.",
+    "507": "The disk has no room for this just now.",
 }
 TEXT = {"schema": {"type": "string"}}
 SECONDS = {"schema": {"type": "integer", "minimum": 0}}
@@ -41,7 +42,7 @@ class ProblemSchema(AutoSchema):
         content = {MEDIA_TYPE: {"schema": self.resolve_serializer(ProblemSerializer, "response").ref}}
         for status in self._statuses():
             problem: dict[str, Any] = {"description": PROBLEMS[status], "content": content}
-            if status in ("429", "503"):
+            if status in ("429", "503", "507"):
                 problem["headers"] = {"Retry-After": SECONDS}
             if status == "401":
                 problem["headers"] = {"WWW-Authenticate": TEXT}

@@ -132,6 +132,12 @@ def test_every_operation_names_its_problems_and_headers():
                 assert "404" in operation["responses"], where
 
 
+@pytest.mark.parametrize("path", ["datasets/", "experiments/", "models/{id}/predict/"])
+def test_what_needs_room_on_the_disk_says_that_there_may_be_none(path):
+    answers = about.document()["paths"][f"/api/v1/{path}"]["post"]["responses"]
+    assert "Retry-After" in answers["507"]["headers"]
+
+
 def test_the_page_for_people_has_no_inline_script_or_style(api):
     response = api.get("docs/")
     html = response.content.decode()
