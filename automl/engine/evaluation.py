@@ -317,6 +317,8 @@ def _whole(out: Path) -> Iterator[Path]:
         draft.mkdir(parents=True, exist_ok=True)
         yield draft
         seal_folder(draft)
+        # A row that was taken back, by a backup or a loss of power, may have had a folder of that name.
+        shutil.rmtree(out, ignore_errors=True)
         draft.rename(out)
         sync_folder(out.parent)
     except BaseException:

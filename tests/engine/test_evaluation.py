@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from automl.engine.errors import Pruned
-from automl.engine.evaluation import read_member, read_predictions
+from automl.engine.evaluation import read_member, read_predictions, write_predictions
 from automl.engine.learners import get_learner
 from automl.engine.metrics import METRICS
 from automl.engine.preparation import open_prepared
@@ -24,6 +24,13 @@ def test_the_score_is_that_of_predictions_by_models_that_had_not_seen_the_row(tm
     assert [event["fold"] for event in told] == list(range(10))
     assert len(result["fold_scores"]) == len(read_member(result["dir"]).models) == 10
     assert result["value"] > 0.85
+
+
+def test_what_a_trial_of_the_same_name_has_left_is_replaced(tmp_path):
+    """A backup, or a loss of power, takes rows back whose folders are there."""
+    for value in (0.25, 0.75):
+        write_predictions(tmp_path / "00001-1", np.full(3, value))
+    assert read_predictions(tmp_path / "00001-1").tolist() == [0.75] * 3
 
 
 def test_a_learning_curve_says_whether_it_is_of_logarithms(tmp_path):
