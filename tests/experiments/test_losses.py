@@ -14,8 +14,9 @@ from automl.core.holdings import Holding
 from automl.datasets.services import profile_dataset
 from automl.engine.isolation import Outcome
 from automl.experiments.models import Trial
-from automl.experiments.services import trials
+from automl.experiments.services import losses, trials
 from automl.experiments.services.lifecycle import prepare_experiment
+from automl.experiments.services.losses import reap_trials
 from automl.experiments.services.packaging import reap_models
 from automl.experiments.services.results import finish_experiment, reap_results
 from automl.experiments.services.sweep import take_over
@@ -309,3 +310,36 @@ def test_a_process_notes_what_it_holds_only_while_it_holds_it(tmp_path, seat, mo
 
     assert seen == [(0, Holding("experiments.trial", trial.id, 1))]
     assert holdings.left_behind(here=True) == []
+
+
+@pytest.fixture
+def lying(monkeypatch):
+    """How many messages lie on the queue of trials."""
+    found = {"evaluate": 0}
+    monkeypatch.setattr(losses, "queue_lengths", lambda: found)
+    return found
+
+
+def forgotten(*, count: int) -> list[Trial]:
+    """Trials that have waited for long since the last message for them."""
+    long_ago, experiment = timezone.now() - timedelta(seconds=30), ExperimentFactory()
+    return [TrialFactory(experiment=experiment, state="waiting", nudged_at=long_ago) for _ in range(count)]
+
+
+def test_a_waiting_trial_whose_message_was_lost_is_nudged_but_not_all_the_time(sent, lying):
+    (trial,) = forgotten(count=1)
+
+    reap_trials()
+    reap_trials()
+
+    assert sent.count(("evaluate", trial.id)) == 1
+
+
+@pytest.mark.parametrize(("there", "more"), [(0, 10), (7, 3), (10, 0), (500, 0), (None, 0)])
+def test_messages_do_not_pile_up_behind_long_fits(sent, lying, there, more):
+    forgotten(count=15)
+    lying["evaluate"] = there
+
+    reap_trials()
+
+    assert len([job for job, _ in sent if job == "evaluate"]) == more

@@ -352,15 +352,6 @@ def test_a_trial_lost_three_times_fails_with_a_reason_and_the_search_goes_on(sen
     assert ("plan", trial.experiment_id) in sent
 
 
-def test_a_waiting_trial_whose_message_was_lost_is_nudged_but_not_all_the_time(sent):
-    trial = TrialFactory(state="waiting", nudged_at=timezone.now() - timedelta(seconds=30))
-
-    reap_trials()
-    reap_trials()
-
-    assert sent.count(("evaluate", trial.id)) == 1
-
-
 def test_a_trial_by_hand_is_checked_filled_up_and_waits(sent, django_capture_on_commit_callbacks):
     experiment = ExperimentFactory()
     TrialFactory(experiment=experiment, number=4)

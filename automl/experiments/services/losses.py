@@ -14,6 +14,8 @@ from django.utils import timezone
 
 from automl.core import storage, tallies
 from automl.core.dispatch import dispatcher
+from automl.core.health import live_workers
+from automl.core.queues import queue_lengths
 from automl.engine.trial import TrialState
 from automl.experiments.models import Experiment, ExperimentState, Phase, Trial
 from automl.experiments.states import advance_trial
@@ -21,6 +23,9 @@ from automl.experiments.states import advance_trial
 log = structlog.get_logger(__name__)
 # A message for a waiting trial may have been lost: after this long another is sent.
 NUDGE_SECONDS = 5
+# Messages that may lie on the queue for each seat: enough for short fits until the next sweep. Any of them
+# has any trial taken up, so more would only be a heap that grows while the seats are busy.
+MESSAGES_PER_SEAT = 10
 
 
 def lose_trial(trial: Trial, **still: Any) -> bool:
@@ -84,13 +89,22 @@ def reap_trials() -> None:
     _nudge()
 
 
+def _room_for_messages() -> int:
+    """How many more messages may lie on the queue of trials; none while the broker does not answer."""
+    lying = queue_lengths()["evaluate"]
+    if lying is None:
+        return 0
+    there = sum(live_workers("evaluate").values_list("seats", flat=True))
+    return max(MESSAGES_PER_SEAT * max(there, 1) - lying, 0)
+
+
 def _nudge() -> None:
     now = timezone.now()
     old = now - timedelta(seconds=NUDGE_SECONDS)
     stuck = Trial.objects.filter(
         Q(nudged_at__lt=old), state=TrialState.WAITING.value, experiment__state=ExperimentState.RUNNING
     )
-    for trial_id in list(stuck.values_list("id", flat=True)[:200]):
+    for trial_id in list(stuck.values_list("id", flat=True)[: _room_for_messages()]):
         Trial.objects.filter(id=trial_id).update(nudged_at=now)
         dispatcher().evaluate(trial_id)
     running = Experiment.objects.filter(state=ExperimentState.RUNNING, phase=Phase.SEARCHING)

@@ -14,6 +14,7 @@ from automl.core import leases, pulses
 from automl.core.dispatch import dispatcher
 from automl.core.holdings import Holding
 from automl.core.models import IdempotentAnswer, Worker
+from automl.core.queues import queue_lengths
 from automl.datasets.models import Dataset
 from automl.datasets.services import purge_datasets, reap_datasets
 from automl.engine.trial import TrialState
@@ -52,7 +53,9 @@ def sweep() -> None:
             return
         reap()
     pulses.beat(pulses.SWEEP)
-    dispatcher().ring()
+    # A message that lies there is as good as a ring; behind long fits those would grow to a heap.
+    if not queue_lengths()["evaluate"]:
+        dispatcher().ring()
 
 
 def take_over(left: Iterable[Holding]) -> None:
