@@ -222,7 +222,13 @@ class _Child:
                 f"{delay:g} s. Its log: {self.log.path}\n{self.log.tail()}"
             )
         if now >= self._due:
-            self._process, self._due = self._start(), None
+            try:
+                self._process, self._due = self._start(), None
+            except OSError as error:
+                # A full disk, or no process to be had: neither need last.
+                self._due, delay = now + self._delay, self._delay
+                self._delay = min(2 * self._delay, LONGEST_DELAY)
+                return f"could not be started ({error}); trying again in {delay:g} s"
         return ""
 
     def stopping(self) -> Iterator[None]:
@@ -257,8 +263,10 @@ class _Child:
         self.tidy()
         scratch = {}
         if self.program.scratch is not None:
-            self.program.scratch.mkdir(parents=True, mode=0o700)
+            self.program.scratch.mkdir(parents=True, mode=0o700, exist_ok=True)
             scratch = {"TMPDIR": str(self.program.scratch)}
+        self.log.path.parent.mkdir(parents=True, exist_ok=True)
+        # To append: what the log holds is taken out under the program that writes it.
         with self.log.path.open("ab") as output:
             return subprocess.Popen(  # noqa: S603 - the programs of this service
                 list(self.program.command),
@@ -275,21 +283,23 @@ class _Child:
 
 
 class _Log:
-    """A program's log file: turned over at the start when it is long, then read as it grows."""
+    """A program's log file: read as it grows, and turned over when it is long."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        if path.exists() and path.stat().st_size > LOG_BYTES:
-            for number in range(LOGS_KEPT - 1, 0, -1):
-                older = path.with_suffix(f".log.{number}")
-                if older.exists():
-                    older.replace(path.with_suffix(f".log.{number + 1}"))
-            path.replace(path.with_suffix(".log.1"))
         path.touch()
         self._read_to = path.stat().st_size
+        self._turn_over()
 
     def news(self) -> list[str]:
-        """The whole lines written since the last call."""
+        """The whole lines written since the last call; none while the file can't be read."""
+        try:
+            return self._news()
+        except OSError:
+            # Somebody has moved it; the program writes on where it is now.
+            return []
+
+    def _news(self) -> list[str]:
         size = self.path.stat().st_size
         if size == self._read_to:
             return []
@@ -298,14 +308,32 @@ class _Log:
             data = file.read(2**20)
             whole = data.rfind(b"\n") + 1
             self._read_to = file.tell() - len(data) + whole
+        self._turn_over()
         return data[:whole].decode(errors="replace").splitlines()
 
     def tail(self, lines: int = 8) -> str:
         """The last lines, to show why a program ended."""
-        with self.path.open("rb") as file:
-            file.seek(max(self.path.stat().st_size - 8192, 0))
-            last = file.read().decode(errors="replace").splitlines()[-lines:]
+        try:
+            with self.path.open("rb") as file:
+                file.seek(max(self.path.stat().st_size - 8192, 0))
+                last = file.read().decode(errors="replace").splitlines()[-lines:]
+        except OSError as error:
+            return f"    The log can't be read: {error}"
         return "\n".join(f"    {line}" for line in last)
+
+    def _turn_over(self) -> None:
+        """Set the log aside once it is long, and keep some; the program keeps its open file."""
+        if self.path.stat().st_size <= LOG_BYTES:
+            return
+        # On a full disk the log is lost, and its room won.
+        with contextlib.suppress(OSError):
+            for number in range(LOGS_KEPT - 1, 0, -1):
+                older = self.path.with_suffix(f".log.{number}")
+                if older.exists():
+                    older.replace(self.path.with_suffix(f".log.{number + 1}"))
+            shutil.copyfile(self.path, self.path.with_suffix(".log.1"))
+        os.truncate(self.path, 0)
+        self._read_to = 0
 
 
 def is_worth_showing(line: str) -> bool:

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from automl.core import processes
-from automl.core.supervisor import LOG_BYTES, _Log, is_worth_showing
+from automl.core import processes, supervisor
+from automl.core.supervisor import LOG_BYTES, Program, Supervisor, _Log, is_worth_showing
 
 STUB = Path(__file__).with_name("supervised.py")
 SLEEP = "import time; time.sleep(600)"
@@ -225,6 +225,50 @@ def test_a_log_gives_whole_lines_only(tmp_path):
     assert log.news() == []
 
 
+def test_a_log_that_grows_while_its_program_runs_is_turned_over(tmp_path, monkeypatch):
+    monkeypatch.setattr(supervisor, "LOG_BYTES", 20)
+    path = tmp_path / "web.log"
+    log = _Log(path)
+    with path.open("ab") as file:
+        for text in ("the first of many\n", "the second of many\n", "the third of many\n"):
+            file.write(text.encode())
+            file.flush()
+            assert log.news() == [text.strip()]
+    assert path.read_text() == "the third of many\n"
+    assert (tmp_path / "web.log.1").read_text() == "the first of many\nthe second of many\n"
+
+
+def test_a_log_that_somebody_moved_ends_nothing(tmp_path):
+    path = tmp_path / "web.log"
+    log = _Log(path)
+    path.rename(tmp_path / "elsewhere")
+    assert log.news() == []
+    assert "can't be read" in log.tail()
+    path.write_text("one\n")
+    assert log.news() == ["one"]
+
+
+def test_a_program_that_can_not_be_started_again_is_tried_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(supervisor, "FIRST_DELAY", 0.01)
+    said = []
+    with Supervisor(folder=tmp_path, say=said.append) as running:
+        running.start(Program("a", [sys.executable, "-c", SLEEP]))
+        start = subprocess.Popen
+        full = iter([OSError(28, "No space left on device")])
+
+        def popen(*arguments, **named):
+            for error in full:
+                raise error
+            return start(*arguments, **named)
+
+        monkeypatch.setattr(supervisor.subprocess, "Popen", popen)
+        (process,) = processes.find(running.mark)
+        process.kill()
+        assert running.wait(lambda: len(said) == 2, seconds=5)
+        assert running.wait(lambda: running.is_running("a"), seconds=5)
+    assert "could not be started ([Errno 28] No space left on device); trying again in" in said[1]
+
+
 def test_a_child_without_the_mark_is_found_by_its_parent():
     bare = PARENT.replace("start_new_session=True", "start_new_session=True, env={}")
     mark = f"test-{time.monotonic_ns()}:"
@@ -239,8 +283,6 @@ def test_a_child_without_the_mark_is_found_by_its_parent():
 
 
 def test_what_a_killed_program_left_in_its_scratch_folder_is_gone_at_the_next_start(tmp_path):
-    from automl.core.supervisor import Program, Supervisor
-
     scratch = tmp_path / "scratch"
     code = (
         "import os, sys, tempfile, time; from pathlib import Path; "
@@ -248,13 +290,13 @@ def test_what_a_killed_program_left_in_its_scratch_folder_is_gone_at_the_next_st
         "time.sleep(600)"
     )
     before = signal.getsignal(signal.SIGINT)
-    with Supervisor(folder=tmp_path / "home", say=print) as supervisor:
-        supervisor.start(Program("a", [sys.executable, "-c", code], scratch=scratch))
-        supervisor.wait(lambda: any(scratch.glob("left-*")), seconds=10)
+    with Supervisor(folder=tmp_path / "home", say=print) as running:
+        running.start(Program("a", [sys.executable, "-c", code], scratch=scratch))
+        running.wait(lambda: any(scratch.glob("left-*")), seconds=10)
         first = next(scratch.glob("left-*"))
-        for process in processes.find(supervisor.mark):
+        for process in processes.find(running.mark):
             process.kill()
-        assert supervisor.wait(lambda: any(scratch.glob("left-*")) and not first.exists(), seconds=10)
+        assert running.wait(lambda: any(scratch.glob("left-*")) and not first.exists(), seconds=10)
     assert signal.getsignal(signal.SIGINT) is before
     assert not scratch.exists()
     assert (tmp_path / "home" / "logs" / "a.log").read_text().splitlines() == ["[]", "[]"]
