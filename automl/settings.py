@@ -336,6 +336,11 @@ LOGGING = {
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
     "loggers": {
         "django_structlog": {"level": "WARNING"},
+        # They tell of each message that it was sent, taken and done: three lines a sweep.
+        **{
+            name: {"level": "DEBUG" if LOG_LEVEL == "DEBUG" else "WARNING"}
+            for name in ("celery.beat", "celery.worker.strategy", "celery.app.trace")
+        },
         "automl": {"level": LOG_LEVEL},
         "workers": {"level": LOG_LEVEL},
     },
