@@ -11,7 +11,7 @@ from kombu.exceptions import OperationalError
 
 from workers import tasks
 from workers.app import app
-from workers.schedule import SWEEP_SECONDS
+from workers.schedule import SWEEP_EXPIRES
 
 log = structlog.get_logger(__name__)
 # A broker that does not answer must not hold up a request: the sweep sends the message again.
@@ -53,7 +53,7 @@ class CeleryDispatcher:
 
     def ring(self) -> None:
         # Seats that are busy need not find a heap of these afterwards.
-        _send(tasks.evaluate_trial, expires=SWEEP_SECONDS * 2)
+        _send(tasks.evaluate_trial, expires=SWEEP_EXPIRES)
 
 
 def _send(task: Task, *ids: UUID, **options: Any) -> None:  # type: ignore[type-arg]

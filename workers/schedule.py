@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 SWEEP_SECONDS = 2.0
+# Whoever sends and whoever takes a message may have clocks that differ by a few seconds.
+SWEEP_EXPIRES = 10.0
 CLEAN_UP_SECONDS = 30.0
 
 SCHEDULE = {
     "sweep": {
         "task": "workers.tasks.sweep",
         "schedule": SWEEP_SECONDS,
-        "options": {"queue": "short", "expires": SWEEP_SECONDS * 2},
+        "options": {"queue": "short", "expires": SWEEP_EXPIRES},
     },
     "clean_up": {
         "task": "workers.tasks.clean_up",

@@ -14,7 +14,6 @@ from automl.core.supervisor import Program, Stop
 from automl.engine.errors import UserError
 
 WEB_THREADS = 8
-SCHEDULE_FILE = "scheduler.db"
 # A worker gives its leases back on SIGTERM, and ends; SIGQUIT ends one that does not.
 WORKER_STOP: Stop = ((signal.SIGTERM, 3.0), (signal.SIGQUIT, 2.0))
 
@@ -70,7 +69,8 @@ def worker(queue: str, seats: int) -> Program:
 
 def scheduler() -> Program:
     """Celery's beat, which sends the periodic tasks."""
-    line = celery("beat", "-s", str(settings.HOME / SCHEDULE_FILE), "--pidfile=", "-l", settings.LOG_LEVEL)
+    # In memory: from a file it would read times of before the clock was set back, and wait for them.
+    line = celery("beat", "-S", "celery.beat:Scheduler", "--pidfile=", "-l", settings.LOG_LEVEL)
     return Program("scheduler", line)
 
 

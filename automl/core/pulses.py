@@ -16,6 +16,8 @@ SWEEP = "sweep"
 SWEEPS_AGAIN = "sweeps_again"
 # Often enough to tell the deaf from the busy, seldom enough to cost nothing.
 EVERY_SECONDS = 3.0
+# Clocks of machines may differ by less. A pulse further ahead was written before the clock was set back.
+MOST_AHEAD = 5.0
 
 
 class _Mine:
@@ -33,9 +35,10 @@ def beat(name: str) -> None:
 
 
 def age(name: str) -> float | None:
-    """Seconds since it last happened; None if it never did."""
+    """Seconds since it last happened; None if it never did, or nobody can say."""
     last = Pulse.objects.filter(name=name).values_list("beat_at", flat=True).first()
-    return None if last is None else (timezone.now() - last).total_seconds()
+    seconds = None if last is None else (timezone.now() - last).total_seconds()
+    return None if seconds is None or seconds < -MOST_AHEAD else seconds
 
 
 def take_up(queue: str) -> None:

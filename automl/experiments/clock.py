@@ -14,13 +14,15 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from automl.experiments.models import Experiment
 
 # Longer than this nobody has looked after the search: the time is not the user's loss.
 MOST_SILENCE = 20.0
+# Clocks of machines may differ by less. What is further ahead was written before the clock was set back.
+MOST_AHEAD = 10.0
 # Seats need not do it while sweeps do.
 SEAT_SECONDS = 5.0
 
@@ -52,8 +54,10 @@ def going_on(experiment: Experiment) -> dict[str, Any]:
 def move_on(experiments: QuerySet[Experiment], *, after: float = 1.0) -> None:
     """Write down what the running clocks show, where that was not done for so many seconds."""
     now = timezone.now()
-    behind = experiments.filter(clock_at__lt=now - timedelta(seconds=after))
-    for experiment in behind.only("spent", "clock_at"):
+    moved = Q(clock_at__lt=now - timedelta(seconds=after)) | Q(
+        clock_at__gt=now + timedelta(seconds=MOST_AHEAD)
+    )
+    for experiment in experiments.filter(moved).only("spent", "clock_at"):
         # Somebody who stopped, or moved, this clock meanwhile was first.
         Experiment.objects.filter(id=experiment.id, clock_at=experiment.clock_at).update(
             spent=elapsed(experiment, now), clock_at=now

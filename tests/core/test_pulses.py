@@ -1,5 +1,8 @@
+from datetime import timedelta
+
 import pytest
 from django.db import DatabaseError
+from django.utils import timezone
 
 from automl.core import pulses
 from automl.core.models import Pulse
@@ -20,6 +23,13 @@ def test_a_beat_is_as_old_as_the_last_one():
     pulses.beat("sweep")
     assert pulses.age("sweep") < 1
     assert Pulse.objects.count() == 1
+
+
+@pytest.mark.parametrize(("ahead", "is_known"), [(3600, False), (2, True)])
+def test_how_old_a_beat_from_the_future_is_nobody_can_say(ahead, is_known):
+    """The clock was set back; a machine whose clock goes a few seconds before is not meant."""
+    Pulse.objects.create(name="sweep", beat_at=timezone.now() + timedelta(seconds=ahead))
+    assert (pulses.age("sweep") is not None) is is_known
 
 
 def test_a_process_that_took_no_message_has_no_pulse():

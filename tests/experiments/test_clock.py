@@ -79,3 +79,14 @@ def test_a_heartbeat_asks_for_the_clock_only_every_few_seconds(search, django_as
     with django_assert_num_queries(2):
         for _ in range(5):
             ask()
+
+
+@pytest.mark.parametrize(("ahead", "moved"), [(3600, True), (3, False)])
+def test_a_clock_that_was_set_back_does_not_stand_still_for_as_long(search, ahead, moved):
+    """A machine whose clock goes a few seconds before is not meant."""
+    future = timezone.now() + timedelta(seconds=ahead)
+    type(search).objects.update(clock_at=future)
+    clock.move_on(type(search).objects.all())
+    search.refresh_from_db()
+    assert (search.clock_at < future) is moved
+    assert search.spent == 45.0
