@@ -12,7 +12,7 @@ from automl.experiments import clock
 from automl.experiments.models import Experiment, TrainedModel
 from automl.experiments.selectors import leaderboard
 from automl.experiments.services.lifecycle import fail_experiment, stop_experiment
-from automl.experiments.services.packaging import package_model, package_trial
+from automl.experiments.services.packaging import package_model, package_trial, reap_models
 from automl.experiments.services.results import finish_experiment
 from automl.experiments.services.steering import (
     change_experiment,
@@ -188,11 +188,12 @@ def test_an_end_is_void_even_if_the_search_was_stopped_again_meanwhile(seat):
     finish_experiment(experiment.id)
     assert again(experiment).state == "stopping"
 
+    del seat.answers["package"]
     finish_experiment(experiment.id)
     assert again(experiment).state == "complete"
 
 
-def test_a_packaging_that_an_extension_ends_is_no_lost_attempt(seat, settings):
+def test_a_packaging_that_an_extension_ends_leaves_no_model_behind(seat, settings):
     settings.HEARTBEAT_SECONDS = 0.0
     experiment = ExperimentFactory(state="stopping")
     TrialFactory(experiment=experiment)
@@ -205,9 +206,18 @@ def test_a_packaging_that_an_extension_ends_is_no_lost_attempt(seat, settings):
     seat.answers["package"] = extended_in_the_middle
     finish_experiment(experiment.id)
 
-    model = TrainedModel.objects.get()
-    assert (model.state, model.losses, model.lease_expires_at) == ("packaging", 0, None)
     assert again(experiment).state == "running"
+    assert not TrainedModel.objects.exists()
+
+
+def test_a_model_that_somebody_asked_for_is_packaged_in_spite_of_an_extension(sent):
+    experiment = ExperimentFactory(state="stopping")
+    asked = package_trial(TrialFactory(experiment=experiment))
+
+    extend_experiment(experiment, seconds=60)
+    reap_models()
+
+    assert sent == [("package", asked.id)]
 
 
 def test_what_was_decided_before_an_extension_does_not_end_it():

@@ -214,7 +214,9 @@ def reap_models() -> None:
     """Have written what nobody writes any more. `wake_next` sends for graphs that are due."""
     models = selectors.unwritten_models().filter(leases.free_or_expired())
     _give_up(models.filter(leases.worn_out()), f"Packaging was cut off {settings.MAX_ATTEMPTS} times.")
-    asked = models.filter(state=ModelState.PACKAGING).exclude(experiment__state=ExperimentState.STOPPING)
+    # The answer of a search is written by its end.
+    asked = models.filter(state=ModelState.PACKAGING, asked_for=True)
+    asked = asked.exclude(experiment__state=ExperimentState.STOPPING)
     for model_id in asked.values_list("id", flat=True):
         dispatcher().package(model_id)
 

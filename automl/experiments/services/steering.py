@@ -22,7 +22,7 @@ from automl.engine.sealing import SEAL
 from automl.engine.study import Study
 from automl.engine.trial import TrialRecord, TrialState
 from automl.experiments import clock
-from automl.experiments.models import Experiment, ExperimentState, Phase, Trial
+from automl.experiments.models import Experiment, ExperimentState, ModelState, Phase, Trial
 from automl.experiments.records import history_of, study_of
 from automl.experiments.services.lifecycle import (
     cancel_experiment,
@@ -306,6 +306,8 @@ def _what_stays_in_the_way(row: Experiment, history: Sequence[TrialRecord]) -> s
 def begin_again(row: Experiment) -> dict[str, Any]:
     """The columns of a search that goes on after its end; whoever was finishing it has lost its lease."""
     assert row.prepared is not None
+    # The answer of the end that is void now; its new end packages its own.
+    row.models.filter(state=ModelState.PACKAGING, asked_for=False).delete()
     return {
         "state": ExperimentState.RUNNING,
         "phase": Phase.SEARCHING,
