@@ -2,12 +2,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from django.test import Client
 
 from automl.accounts.models import User
-from automl.core import dispatch, health
+from automl.core import dispatch, health, store
 from tests.dispatchers import Recorder
 from tests.factories import UserFactory
 from tests.seats import FakeSeat
@@ -17,6 +18,9 @@ from tests.seats import FakeSeat
 def private_files(tmp_path: Path, settings) -> Path:
     """Each test has a private folder of its own."""
     settings.FILES_ROOT = tmp_path / "files"
+    settings.FILES_ROOT.mkdir()
+    # Rows of tests have no folders, as a rule: without it they would be taken for lost.
+    (settings.FILES_ROOT / store.MARK).write_text(str(uuid4()))
     return settings.FILES_ROOT
 
 

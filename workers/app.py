@@ -28,8 +28,10 @@ django.setup()
 
 from django.conf import settings  # noqa: E402 - the services need the apps to be ready
 from django.core.exceptions import ImproperlyConfigured  # noqa: E402
+from django.db import DatabaseError, connections  # noqa: E402
 
-from automl.core import leaving, pulses, seats  # noqa: E402
+from automl.core import leaving, pulses, seats, store  # noqa: E402
+from automl.engine.errors import UserError  # noqa: E402
 from workers import recovery  # noqa: E402
 from workers.schedule import SCHEDULE  # noqa: E402
 from workers.steps import BoundedEnd, Heartbeat, LostAcknowledgements  # noqa: E402
@@ -101,6 +103,18 @@ def check_configuration(conf: Any) -> None:
         )
 
 
+def check_files() -> None:
+    """Raise `StorageUnavailable` where the files are not those of the database."""
+    try:
+        store.check()
+    except (DatabaseError, OSError) as error:
+        # Each claim asks again.
+        log.warning("files_not_checked", error=str(error))
+    finally:
+        # None may be open when the pool processes are forked.
+        connections.close_all()
+
+
 app.steps["consumer"].update((Heartbeat, LostAcknowledgements))
 app.steps["worker"].add(BoundedEnd)
 
@@ -126,8 +140,14 @@ if settings.LOG_JSON:
 @celeryd_init.connect
 def begin(sender: str, conf: Any, **_: Any) -> None:
     """Check the configuration in effect, whatever it came from, and read what a dead predecessor held."""
-    check_configuration(conf)
-    seats.refuse_too_much()
+    try:
+        check_configuration(conf)
+        seats.refuse_too_much()
+        check_files()
+    except (ImproperlyConfigured, UserError) as error:
+        log.error("worker_refuses_to_start", worker=sender, error=str(error))
+        # Celery would log any other exception, and go on.
+        raise SystemExit(1) from error
     log.info("worker_begins", worker=sender, seats=seats.described())
     recovery.open_notes(sender)
 

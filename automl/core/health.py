@@ -16,7 +16,7 @@ from django.db import DatabaseError, InterfaceError, connection, connections
 from django.db.models import Min, QuerySet
 from django.utils import timezone
 
-from automl.core import pulses, storage
+from automl.core import pulses, storage, store
 from automl.core.models import Worker
 from automl.engine.errors import UserError
 
@@ -150,6 +150,9 @@ def _broker() -> None:
 def _storage() -> None:
     storage.probe()
     storage.require_space()
+    # That the database is away is for its own part to tell.
+    with contextlib.suppress(DatabaseError, InterfaceError):
+        store.check()
 
 
 def _workers() -> None:

@@ -14,7 +14,7 @@ from django.db import DatabaseError, InterfaceError, close_old_connections
 from django.db.models import Case, F, Q, QuerySet, When
 from django.utils import timezone
 
-from automl.core import holdings, leaving, pulses
+from automl.core import holdings, leaving, pulses, store
 from automl.engine.isolation import Outcome
 
 log = structlog.get_logger(__name__)
@@ -35,8 +35,11 @@ def free_or_expired() -> Q:
 def claim(rows: QuerySet[Any], **fields: Any) -> bool:
     """Take the lease of the one row, if nobody holds it and it was not lost too often; raise its attempt.
 
-    A lease that has run out was lost with whoever held it, which is counted here.
+    A lease that has run out was lost with whoever held it, which is counted here. Nobody can work on files
+    that are not there, or another database's.
     """
+    if not store.is_ours():
+        return False
     ran_out = Case(When(lease_expires_at=None, then=0), default=1)
     return (
         rows.filter(free_or_expired())

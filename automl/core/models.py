@@ -72,3 +72,13 @@ class Tally(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Store(models.Model):
+    """The one row that says which folder of files belongs to this database: see `automl.core.store`."""
+
+    number = models.PositiveSmallIntegerField(primary_key=True, default=1)
+    identifier = models.UUIDField(default=uuid.uuid4)
+
+    def __str__(self) -> str:
+        return str(self.identifier)

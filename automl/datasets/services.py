@@ -18,7 +18,7 @@ from django.utils import timezone
 from structlog.contextvars import bind_contextvars
 
 from automl.accounts.models import User
-from automl.core import leases, seats, storage
+from automl.core import leases, seats, storage, store
 from automl.core.dispatch import dispatcher
 from automl.core.errors import Conflict, InvalidInput, QuotaExceeded, TooLarge
 from automl.core.patience import patiently
@@ -37,12 +37,13 @@ def create_dataset(*, owner: User, file: UploadedFile[Any], name: str = "") -> D
     ------
     UserError
         If the file is empty.
-    TooLarge, QuotaExceeded, StorageFull
+    TooLarge, QuotaExceeded, StorageFull, StorageUnavailable
         If a limit, or the disk, does not allow it.
     """
     _check_size(file)
     _check_quota(owner, file.size or 0)
     storage.require_space(file.size or 0)
+    store.check()
     filename = PurePath((file.name or "table").replace("\\", "/")).name[:255]
     dataset = Dataset(owner=owner, filename=filename, name=(name.strip() or filename)[:200], bytes=0)
     digest = hashlib.sha256()

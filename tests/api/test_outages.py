@@ -7,6 +7,7 @@ from django.db import InterfaceError, OperationalError
 from django.urls import reverse
 from structlog.testing import capture_logs
 
+from automl.core import store
 from tests.factories import DatasetFactory
 
 pytestmark = pytest.mark.django_db
@@ -80,7 +81,7 @@ def test_an_upload_for_which_there_is_no_room_is_refused_before_it_is_taken(api,
     answer = upload(api)
     assert answer.status_code == 507
     assert "MB are needed" in answer.json()["detail"]
-    assert not list(private_files.rglob("*")) if private_files.exists() else True
+    assert [path.name for path in private_files.rglob("*")] == [store.MARK]
 
 
 def test_an_upload_that_fills_the_disk_is_told_and_leaves_nothing(api, monkeypatch, private_files):
@@ -90,7 +91,7 @@ def test_an_upload_that_fills_the_disk_is_told_and_leaves_nothing(api, monkeypat
     answer = upload(api)
     assert answer.status_code == 507
     assert "disk of this service is full" in answer.json()["detail"]
-    assert [path for path in private_files.rglob("*") if path.is_file()] == []
+    assert [path.name for path in private_files.rglob("*") if path.is_file()] == [store.MARK]
 
 
 def test_a_page_says_so_in_its_form(browser_client, settings):

@@ -13,8 +13,9 @@ from django.utils import timezone
 
 from automl.accounts.models import User
 from automl.accounts.services import create_token
-from automl.core import pulses, storage
+from automl.core import pulses, storage, store
 from automl.core.archives import ArchiveWriter
+from automl.core.models import Store
 from automl.datasets.models import Dataset
 from automl.engine.errors import UserError
 from automl.experiments.models import Experiment, Trial
@@ -103,6 +104,20 @@ def test_what_was_backed_up_is_there_again(running, client, settings, tmp_path, 
     assert (settings.HOME / "secret_key").read_text() == "the old key"
     answer = client.get("/api/v1/me/", headers={"Authorization": f"Bearer {token}"})
     assert answer.json()["user"]["username"] == "alice"
+
+
+@pytest.mark.parametrize("had_other_files", [True, False])
+def test_what_was_restored_belongs_to_its_database(alice, settings, tmp_path, had_other_files):
+    """Also where the backup has no folder by which the database could know it."""
+    DatasetFactory(owner=alice)
+    store.check()
+    make_backup(tmp_path / "backup.tar")
+    empty(settings, tmp_path)
+    if not had_other_files:
+        Store.objects.all().delete()
+    restore_backup(tmp_path / "backup.tar")
+    store.check()
+    assert (settings.FILES_ROOT / store.MARK).read_text().strip() == str(Store.objects.get())
 
 
 def test_trials_at_work_are_given_back_without_a_loss(running, settings, tmp_path):

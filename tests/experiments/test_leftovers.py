@@ -11,9 +11,9 @@ from uuid import uuid4
 import pytest
 from django.utils import timezone
 
-from automl.core import holdings, storage
+from automl.core import holdings, storage, store
 from automl.core.holdings import Holding
-from automl.core.models import Pulse
+from automl.core.models import Pulse, Store
 from automl.experiments.services import backups
 from automl.experiments.services.sweep import clean_up, take_over
 from tests.factories import DatasetFactory, TrialFactory
@@ -27,6 +27,7 @@ def home(settings, tmp_path: Path) -> Path:
     settings.HOME = tmp_path / "home"
     settings.FILE_UPLOAD_TEMP_DIR = str(tmp_path / "home" / "uploads")
     Path(settings.FILE_UPLOAD_TEMP_DIR).mkdir(parents=True)
+    store.check()
     return settings.HOME
 
 
@@ -58,6 +59,18 @@ def test_folders_without_a_row_are_removed_once_they_are_old(kind):
     age(old, hours=2)
     clean_up()
     assert (old.exists(), new.exists()) == (False, True)
+
+
+@pytest.mark.parametrize("identifier", [None, uuid4()], ids=["new", "another"])
+def test_beside_the_files_of_another_database_nothing_is_removed(identifier):
+    Store.objects.all().delete()
+    if identifier:
+        Store.objects.create(identifier=identifier)
+    folder = storage.path_of(f"datasets/{uuid4()}")
+    written(folder / "original", hours=2)
+    age(folder, hours=2)
+    clean_up()
+    assert folder.exists()
 
 
 def test_folders_with_a_row_stay_and_lose_only_old_drafts():

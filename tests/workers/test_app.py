@@ -2,10 +2,11 @@ import threading
 
 import pytest
 from celery.platforms import EX_FAILURE
+from celery.signals import celeryd_init
 from django.core.exceptions import ImproperlyConfigured
 from kombu.exceptions import OperationalError
 
-from automl.core import leaving
+from automl.core import leaving, store
 from tests.factories import DatasetFactory
 from workers import tasks
 from workers.app import app, check_configuration
@@ -38,6 +39,15 @@ def test_the_configuration_in_effect_is_the_safe_one():
 def test_a_worker_refuses_a_setting_that_could_lose_work(name, value):
     with pytest.raises(ImproperlyConfigured, match=r"needs|safe|rise"):
         check_configuration(changed(**{name: value}))
+
+
+@pytest.mark.django_db
+def test_a_worker_without_the_files_of_its_database_does_not_start(private_files):
+    (private_files / store.MARK).unlink()
+    DatasetFactory()
+    # No other exception gets through Celery's signals.
+    with pytest.raises(SystemExit):
+        celeryd_init.send(sender="evaluate@here", conf=app.conf)
 
 
 def test_a_worker_that_stops_has_all_given_back_and_is_gone_soon_whatever_it_waits_for(monkeypatch):

@@ -30,9 +30,9 @@ from django.utils import timezone
 
 import automl
 from automl.accounts.models import User
-from automl.core import storage
+from automl.core import storage, store
 from automl.core.archives import ArchiveWriter, Manifest, unpack, writing_archive
-from automl.core.models import Pulse, Worker
+from automl.core.models import Pulse, Store, Worker
 from automl.core.patience import is_away
 from automl.datasets.models import Dataset
 from automl.engine.errors import UserError
@@ -47,9 +47,9 @@ ROWS = "rows.jsonl"
 FILES = "files"
 SECRET = "secret_key"  # noqa: S105 - the name of its file
 # In an order in which each model comes after those it points at. What is not here is made anew: permissions,
-# sessions, which worker was heard from when.
+# sessions, which worker was heard from when, and what ties the files to the database.
 APPS = ("accounts", "account", "knox", "core", "datasets", "experiments")
-NOT_KEPT = (Worker, Pulse)
+NOT_KEPT = (Worker, Pulse, Store)
 FOLDERS = ("datasets", "experiments", "models")
 CHUNK = 500
 
@@ -193,6 +193,7 @@ def restore_backup(source: Path) -> Manifest:
                 _place_files(Path(scratch), placed)
         except BaseException:
             # The rows are not there, so neither may the files be.
+                store.adopt()
             for folder in placed:
                 shutil.rmtree(folder, ignore_errors=True)
             raise

@@ -10,7 +10,7 @@ import structlog
 from django.apps import apps
 from django.utils import timezone
 
-from automl.core import leases, pulses
+from automl.core import leases, pulses, store
 from automl.core.dispatch import dispatcher
 from automl.core.holdings import Holding
 from automl.core.models import IdempotentAnswer, Worker
@@ -90,10 +90,12 @@ def _lose_attempt(trial: Trial, attempt: int) -> None:
 def clean_up() -> None:
     """Remove what nobody needs any more."""
     now = timezone.now()
+    IdempotentAnswer.objects.filter(created_at__lt=now - timedelta(days=1)).delete()
+    Worker.objects.filter(seen_at__lt=now - timedelta(hours=1)).delete()
+    if not store.is_ours():
+        return
     purge_experiments()
     purge_datasets()
     purge_predictions()
     purge_bundles()
-    IdempotentAnswer.objects.filter(created_at__lt=now - timedelta(days=1)).delete()
-    Worker.objects.filter(seen_at__lt=now - timedelta(hours=1)).delete()
     remove_leftovers()

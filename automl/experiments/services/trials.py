@@ -18,7 +18,7 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from automl.accounts.models import User
-from automl.core import holdings, leases, leaving, seats, storage
+from automl.core import holdings, leases, leaving, seats, storage, store
 from automl.core.dispatch import dispatcher
 from automl.core.health import live_workers
 from automl.core.patience import patiently
@@ -225,7 +225,7 @@ def evaluate_trial(worker: str) -> bool:
     if leaving.is_asked():
         pass_on()
         return False
-    trial = claim_trial(worker)
+    trial = claim_trial(worker) if store.is_ours() else None
     if trial is None:
         return False
     with (

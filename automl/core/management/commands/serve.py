@@ -20,7 +20,7 @@ from django.db import connection, connections
 from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
-from automl.core import broker, programs, seats, static_files
+from automl.core import broker, programs, seats, static_files, store
 from automl.core.models import Worker
 from automl.core.supervisor import Stopped, Supervisor
 from automl.engine.errors import UserError
@@ -59,6 +59,7 @@ class Command(BaseCommand):
         if settings.BROKER_IS_EMBEDDED:
             supervisor.start(programs.broker_program())
         _prepare_database()
+        store.check()
         static_files.collect()
         supervisor.start(programs.web(listener))
         if settings.BROKER_IS_EMBEDDED:
