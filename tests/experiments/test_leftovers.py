@@ -73,6 +73,14 @@ def test_beside_the_files_of_another_database_nothing_is_removed(identifier):
     assert folder.exists()
 
 
+def test_a_clock_that_was_set_back_stops_no_tidying(home):
+    clean_up()
+    Pulse.objects.update(beat_at=timezone.now() + timedelta(hours=5))
+    old = written(home / "uploads" / "tmp1.upload", hours=2)
+    clean_up()
+    assert not old.exists()
+
+
 def test_folders_with_a_row_stay_and_lose_only_old_drafts():
     dataset = DatasetFactory()
     folder = storage.path_of(dataset.folder)
