@@ -236,8 +236,9 @@ def delete_dataset(dataset: Dataset) -> None:
     Dataset.objects.filter(id=dataset.id).update(deleted_at=timezone.now(), version=F("version") + 1)
 
 
-def purge_datasets() -> None:
-    """Remove the files and rows of deleted datasets that nothing points at any more."""
-    for dataset in Dataset.objects.exclude(deleted_at=None).filter(experiments=None)[:100]:
+def purge_datasets(*, in_use: QuerySet[Any]) -> None:
+    """Remove the files and rows of deleted datasets that nothing points at any more, nor uses otherwise."""
+    deleted = Dataset.objects.exclude(deleted_at=None)
+    for dataset in deleted.filter(experiments=None).exclude(id__in=in_use)[:100]:
         storage.remove(dataset.folder)
         dataset.delete()

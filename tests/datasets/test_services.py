@@ -161,7 +161,7 @@ def test_a_deleted_dataset_is_removed_once_nothing_points_at_it():
 
     for dataset in (used, free):
         services.delete_dataset(dataset)
-    services.purge_datasets()
+    services.purge_datasets(in_use=Dataset.objects.none())
 
     assert list(Dataset.objects.all()) == [used]
     assert not folder.exists()

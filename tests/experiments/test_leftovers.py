@@ -14,9 +14,10 @@ from django.utils import timezone
 from automl.core import holdings, storage, store
 from automl.core.holdings import Holding
 from automl.core.models import Pulse, Store
+from automl.experiments.models import Experiment
 from automl.experiments.services import backups
 from automl.experiments.services.sweep import clean_up, take_over
-from tests.factories import DatasetFactory, TrialFactory
+from tests.factories import DatasetFactory, ExperimentFactory, TrialFactory
 
 pytestmark = pytest.mark.django_db
 HOUR = 3600
@@ -79,6 +80,16 @@ def test_a_clock_that_was_set_back_stops_no_tidying(home):
     old = written(home / "uploads" / "tmp1.upload", hours=2)
     clean_up()
     assert not old.exists()
+
+
+def test_a_test_dataset_that_was_deleted_stays_until_its_search_has_ended():
+    experiment = ExperimentFactory(test_dataset=DatasetFactory(deleted_at=timezone.now()))
+    folder = storage.make_folder(experiment.test_dataset.folder)
+    clean_up()
+    assert folder.exists()
+    Experiment.objects.update(state="complete")
+    clean_up()
+    assert not folder.exists()
 
 
 def test_folders_with_a_row_stay_and_lose_only_old_drafts():

@@ -339,6 +339,12 @@ def delete_experiment(experiment: Experiment) -> None:
     Experiment.objects.filter(id=experiment.id).update(deleted_at=timezone.now(), version=F("version") + 1)
 
 
+def tested_on() -> QuerySet[Any]:
+    """The datasets on which searches that go on will test their models."""
+    going = Experiment.objects.exclude(test_dataset=None).exclude(state__in=FINAL)
+    return going.values_list("test_dataset", flat=True)
+
+
 def purge_experiments() -> None:
     """Remove deleted experiments, and those of deleted datasets, once nothing of them runs."""
     Experiment.objects.filter(deleted_at=None).exclude(dataset__deleted_at=None).update(

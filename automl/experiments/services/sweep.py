@@ -22,7 +22,7 @@ from automl.experiments import clock
 from automl.experiments.models import Diagnosis, Experiment, Prediction, TrainedModel, Trial
 from automl.experiments.services.diagnoses import reap_diagnoses
 from automl.experiments.services.leftovers import remove_leftovers
-from automl.experiments.services.lifecycle import purge_experiments
+from automl.experiments.services.lifecycle import purge_experiments, tested_on
 from automl.experiments.services.losses import lose_trial, reap_trials, remove_files
 from automl.experiments.services.packaging import purge_bundles, reap_models
 from automl.experiments.services.predictions import purge_predictions, reap_predictions
@@ -95,7 +95,7 @@ def clean_up() -> None:
     if not store.is_ours():
         return
     purge_experiments()
-    purge_datasets()
+    purge_datasets(in_use=tested_on())
     purge_predictions()
     purge_bundles()
     remove_leftovers()
