@@ -135,10 +135,13 @@ def test_it_looks_once_an_hour(home):
 def test_a_backup_removes_what_killed_ones_left_beside_it(tmp_path):
     draft = written(tmp_path / "out" / ".backup.tar.77.draft", hours=30)
     fresh = written(tmp_path / "out" / ".backup.tar.78.draft", hours=0)
-    scratch = written(tmp_path / "out" / ".backup-abc" / "rows.jsonl", hours=30).parent
+    scratch = written(tmp_path / "out" / ".bakeoff-backup-abc" / "rows.jsonl", hours=30).parent
+    others = written(tmp_path / "out" / ".backup-photos" / "one.jpg", hours=30).parent
     age(scratch, hours=30)
+    age(others, hours=30)
     backups.make_backup(tmp_path / "out" / "backup.tar")
     assert (draft.exists(), scratch.exists(), fresh.exists()) == (False, False, True)
+    assert others.exists()
 
 
 @pytest.mark.parametrize("state", ["cancelled", "waiting", "pruned"])

@@ -51,6 +51,8 @@ SECRET = "secret_key"  # noqa: S105 - the name of its file
 APPS = ("accounts", "account", "knox", "core", "datasets", "experiments")
 NOT_KEPT = (Worker, Pulse, Store)
 FOLDERS = ("datasets", "experiments", "models")
+# Beside the backup, in a folder that is not ours alone.
+SCRATCH = ".bakeoff-backup-"
 CHUNK = 500
 
 
@@ -66,7 +68,7 @@ def make_backup(target: Path) -> Manifest:
         raise UserError(f"{target} exists already. Name another file.")
     _remove_drafts(target)
     with (
-        tempfile.TemporaryDirectory(prefix=".backup-", dir=target.parent) as scratch,
+        tempfile.TemporaryDirectory(prefix=SCRATCH, dir=target.parent) as scratch,
         writing_archive(target) as archive,
     ):
         rows = Path(scratch) / ROWS
@@ -92,7 +94,7 @@ def make_backup(target: Path) -> Manifest:
 def _remove_drafts(target: Path) -> None:
     """Remove what backups that were killed left beside it: no sweep comes there."""
     for path in (
-        *target.parent.glob(".backup-*"),
+        *target.parent.glob(f"{SCRATCH}*"),
         *target.parent.glob(f".{glob.escape(target.name)}.*.draft"),
     ):
         if is_old(path, VERY_OLD_SECONDS):
@@ -191,9 +193,9 @@ def restore_backup(source: Path) -> Manifest:
                 _read_rows(Path(scratch) / ROWS, manifest)
                 _let_go(datetime.fromisoformat(manifest["created_at"]))
                 _place_files(Path(scratch), placed)
+                store.adopt()
         except BaseException:
             # The rows are not there, so neither may the files be.
-                store.adopt()
             for folder in placed:
                 shutil.rmtree(folder, ignore_errors=True)
             raise
