@@ -25,6 +25,8 @@ CAUTIOUS = 0.8
 # These are least at the mean, which the exponential of a mean logarithm falls short of.
 MEAN_METRICS = ("rmse", "r2")
 LARGEST_FACTOR = 2.0
+# What the metric takes for the least that an error can be a share of.
+LEAST_WHOLE = 1e-9
 
 
 def fit_temperature(y: Array, probabilities: Array) -> float:
@@ -62,17 +64,38 @@ def member_temperature(y: Array, probabilities: Array) -> float:
     return found if found < CAUTIOUS else 1.0
 
 
-def log_factor(metric: str, y: Array, predicted: Array) -> float:
-    """Find by what predictions learned as logarithms are multiplied, so that their squared error is least.
+def number_factor(metric: str, y: Array, predicted: Array, *, is_log: bool) -> float:
+    """Find by what predicted numbers are multiplied, so that their errors are least.
+
+    Squared errors are least at the mean, which predictions learned as logarithms fall short of; errors as
+    shares of the truth are least below the median.
 
     Parameters
     ----------
     metric : str
-        1 is the answer where it asks for a median, or for the logarithm itself.
+        1 is the answer where it asks for the median, or for the logarithm itself.
     y, predicted : array of shape (rows,)
         Out-of-fold predictions: those of rows that a model was fitted on are nearer than they should be.
+    is_log : bool
+        Whether logarithms were learned.
     """
-    if metric not in MEAN_METRICS:
+    if metric == "mape":
+        found = _share_factor(y, predicted)
+    elif is_log and metric in MEAN_METRICS:
+        found = float(y @ predicted / max(float(predicted @ predicted), np.finfo(float).tiny))
+    else:
         return 1.0
-    found = float(y @ predicted / max(float(predicted @ predicted), np.finfo(float).tiny))
     return min(max(found, 1.0 / LARGEST_FACTOR), LARGEST_FACTOR)
+
+
+def _share_factor(y: Array, predicted: Array) -> float:
+    """The factor of the least errors as shares: a weighted median of how far truths are from predictions."""
+    # Of nothing there is no share, and nothing times anything stays.
+    known = (y != 0) & (predicted != 0)
+    if not known.any():
+        return 1.0
+    y, predicted = y[known], predicted[known]
+    ratios = y / predicted
+    order = np.argsort(ratios)
+    weights = np.cumsum((np.abs(predicted) / np.maximum(np.abs(y), LEAST_WHOLE))[order])
+    return float(ratios[order][np.searchsorted(weights, weights[-1] / 2)])

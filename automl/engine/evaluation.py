@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 import numpy as np
 
-from automl.engine.calibration import CALIBRATED, fit_temperature, log_factor, member_temperature
+from automl.engine.calibration import CALIBRATED, fit_temperature, member_temperature, number_factor
 from automl.engine.diagnosis import diagnose
 from automl.engine.errors import Damaged, Pruned
 from automl.engine.importance import name_columns
@@ -57,7 +57,8 @@ class Fitting(TypedDict):
 
     `value` is in the metric's own unit; `lengths` are the rounds, epochs or trees that each fold's model
     kept, and `is_late` says whether time ended any fit; `training` is the learner's, and 1 where it is not
-    told; `bases` are what a stacked trial has learned from, in the order of its columns.
+    told; `factor` is that of its numbers, which trials of before don't tell; `bases` are what a stacked trial
+    has learned from, in the order of its columns.
     """
 
     seed: int
@@ -68,6 +69,7 @@ class Fitting(TypedDict):
     lengths: list[int | None]
     is_late: bool
     training: NotRequired[int]
+    factor: NotRequired[float]
     bases: NotRequired[list[Base]]
 
 
@@ -127,8 +129,9 @@ def evaluate(args: Mapping[str, Any], report: Report) -> dict[str, Any]:
     if prepared.profile.classes:
         temperature = member_temperature(truth, predicted[validated])
         predicted[validated] = temper(finish_probabilities(predicted[validated]), temperature)
-    elif params.get("target") == "log":
-        factor = log_factor(metric.name, truth, predicted[validated])
+    else:
+        is_log = params.get("target") == "log"
+        factor = number_factor(metric.name, truth, predicted[validated], is_log=is_log)
         predicted *= factor
     value, low, high = interval(metric, truth, predicted[validated])
     fitting: Fitting = {
@@ -140,6 +143,7 @@ def evaluate(args: Mapping[str, Any], report: Report) -> dict[str, Any]:
         "lengths": folds.lengths,
         "is_late": folds.is_late,
         "training": learner.training,
+        "factor": factor,
         "bases": [_told(base) for base in bases],
     }
     size = _write(Path(args["out"]), predicted, folds.models, (temperature, factor), fitting)
@@ -284,8 +288,8 @@ def _fold_value(metric: Any, y: Array, predicted: Array, *, is_log: bool) -> flo
     if metric.name in CALIBRATED:
         # As the pooled predictions will be: a trial may not be stopped for what one number mends.
         predicted = temper(predicted, member_temperature(y, predicted))
-    if is_log:
-        predicted = predicted * log_factor(metric.name, y, predicted)
+    if metric.needs == "numbers":
+        predicted = predicted * number_factor(metric.name, y, predicted, is_log=is_log)
     return float(metric.value(y, predicted))
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from automl.engine.calibration import COOLEST, HOTTEST, fit_temperature
+from automl.engine.calibration import COOLEST, HOTTEST, fit_temperature, number_factor
 from automl.engine.inference import temper
 from automl.engine.metrics import METRICS
 
@@ -52,3 +52,26 @@ def test_the_order_of_rows_and_the_likeliest_class_stay():
     pair = np.column_stack([chances[:, 0], 1 - chances[:, 0]])
     assert np.array_equal(np.argsort(temper(pair, 0.5)[:, 0]), np.argsort(pair[:, 0]))
     assert sharp.sum(axis=1) == pytest.approx(1.0)
+
+
+def test_no_other_factor_makes_errors_as_shares_less():
+    rng = np.random.default_rng(0)
+    predicted = rng.uniform(1, 50, ROWS)
+    y = predicted * rng.exponential(size=ROWS)
+    y[:40] = 0.0
+    mape = METRICS["mape"]
+
+    factor = number_factor("mape", y, predicted, is_log=False)
+
+    least = mape.value(y[40:], factor * predicted[40:])
+    assert 0.5 <= factor < 1.0
+    assert least <= min(mape.value(y[40:], other * predicted[40:]) for other in np.linspace(0.5, 2, 50))
+    assert number_factor("mape", -y, -predicted, is_log=False) == factor
+    assert number_factor("mape", 0 * y, predicted, is_log=False) == 1.0
+
+
+@pytest.mark.parametrize(("metric", "is_log"), [("rmse", False), ("mae", True), ("rmsle", True)])
+def test_numbers_that_are_the_best_answer_are_not_multiplied(metric, is_log):
+    rng = np.random.default_rng(0)
+
+    assert number_factor(metric, rng.exponential(size=99), rng.exponential(size=99), is_log=is_log) == 1.0

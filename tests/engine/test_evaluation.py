@@ -86,6 +86,19 @@ def test_a_price_learned_as_a_logarithm_is_told_in_its_own_unit_and_meets_the_me
     assert again.max() <= truth.max() * np.e * member.factor
 
 
+def test_by_errors_as_shares_a_trial_is_held_as_far_below_the_median_as_is_best(tmp_path):
+    prepared(tmp_path, people(), "spent", metric="mape")
+
+    result = evaluated(tmp_path, "linear", metric="mape", target="log")
+
+    truth = np.asarray(open_prepared(tmp_path / "prepared").y)
+    factor, predicted = read_member(result["dir"]).factor, read_predictions(result["dir"])
+    mape = METRICS["mape"]
+    assert result["value"] == pytest.approx(mape.value(truth, predicted), rel=1e-5)
+    assert 0.5 < factor < 1.0
+    assert min(mape.value(truth, other * predicted) for other in (0.97, 1.03)) > result["value"]
+
+
 @pytest.mark.parametrize(
     ("values", "offered"),
     [

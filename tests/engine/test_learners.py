@@ -309,13 +309,29 @@ def test_a_deadline_does_not_change_a_forest_that_meets_it() -> None:
     assert np.array_equal(free, timed)
 
 
-@pytest.mark.parametrize("metric", ["mae", "r2", "rmse", "some_metric_of_later"])
+@pytest.mark.parametrize("metric", ["mae", "mape", "r2", "rmse", "some_metric_of_later"])
 def test_boosting_knows_or_replaces_a_metric(metric: str) -> None:
     table = make_table(TaskType.REGRESSION)
     table = replace(table, data=replace(table.data, metric=metric))
     for family in ("hist_boosting", "lightgbm", "xgboost", "catboost"):
         values = fit_fold(LEARNERS[family], table, LEARNERS[family].first(table.data)).predict(table.data)
         assert np.isfinite(values).all()
+
+
+@pytest.mark.parametrize("metric", ["mae", "mape", "median_absolute_error"])
+@pytest.mark.parametrize("family", ["dummy", "hist_boosting", "lightgbm", "xgboost", "catboost"])
+def test_where_the_metric_asks_for_a_median_that_is_what_is_learned(family: str, metric: str) -> None:
+    table, chance = make_table(TaskType.REGRESSION), np.random.default_rng(0)
+    # Nothing is known of these numbers; their mean is 1.44 times their median.
+    y, y_valid = chance.exponential(size=len(table.y)), chance.exponential(size=len(table.y_valid))
+    table, learner = replace(table, y=y, y_valid=y_valid), LEARNERS[family]
+
+    middle, mean = (
+        fit_fold(learner, replace(table, data=data), learner.first(data)).predict(data).mean()
+        for data in (replace(table.data, metric=metric), table.data)
+    )
+
+    assert middle < 0.85 * mean
 
 
 @pytest.mark.parametrize("family", [key for key in families_for() if key != "dummy"])

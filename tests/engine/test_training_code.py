@@ -320,6 +320,17 @@ def test_the_script_of_a_network_of_many_rows_keeps_the_best_epoch(places, monke
         assert value == pytest.approx(expected, abs=1e-6, rel=1e-6)
 
 
+def test_the_script_of_a_trial_that_is_judged_by_shares(places):
+    trial = member(places["spent"], "linear", 14, metric="mape", target="raw")
+    ((path, expected, value),) = compared({"linear": (places["spent"], trial)}).values()
+    old = {name: told for name, told in read_fitting(trial["dir"]).items() if name != "factor"}
+
+    assert "share_factor(y, predicted)" in path.read_text()
+    assert value == pytest.approx(expected, abs=1e-6, rel=1e-9)
+    # Of before there were such factors.
+    assert scripts_of(places["spent"], trial, old) == {}
+
+
 def test_a_network_that_the_library_trained_has_no_script(places):
     trial = member(places["bought"], "neural_network", 12, metric="roc_auc", epochs=5)
     fitting = read_fitting(trial["dir"])

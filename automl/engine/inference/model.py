@@ -76,9 +76,9 @@ def as_frame(X: np.ndarray[Any, Any], categorical: Sequence[int]) -> pd.DataFram
 class Member:
     """The fold models of one trial: their mean, calibrated, and what it weighs in the whole.
 
-    `temperature` is for probabilities. `factor` is for numbers that were learned as logarithms: the
-    exponential of a mean logarithm is less than the mean. `power` is that of its probabilities by which the
-    whole is multiplied, see `combine`.
+    `temperature` is for probabilities. `factor` is for numbers: the exponential of a mean logarithm is less
+    than the mean, and errors as shares of the truth are least below the median. `power` is that of its
+    probabilities by which the whole is multiplied, see `combine`.
 
     A stacked member has `bases`: each of its fold models gets what the bases' models of the same fold
     predict, as columns. So it predicts new rows in the very way in which it was judged, with neither more nor

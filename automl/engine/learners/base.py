@@ -15,6 +15,8 @@ ALL_TASKS = frozenset(TaskType)
 # Under this skewness of the target its logarithm is not worth a trial; over the next it comes first.
 LEAST_SKEW, STRONG_SKEW = 1.0, 3.0
 CURVE_POINTS = 100
+# By these the middle of what may come is the best answer, and absolute errors are what leads to it.
+MEDIAN_METRICS = ("mae", "median_absolute_error", "mape")
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +196,11 @@ class Learner(ABC):
     def learned(self, estimator: Any) -> dict[str, Any]:
         """Summarise as JSON what training found."""
         return {}
+
+
+def asks_median(data: DataProfile) -> bool:
+    """Tell whether absolute errors are to be learned by, as the metric asks for a median."""
+    return data.metric in MEDIAN_METRICS
 
 
 def target_dial(data: DataProfile) -> Choice:

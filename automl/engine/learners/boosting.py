@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from automl.engine.learners.base import LearningCurve
+from automl.engine.learners.base import LearningCurve, asks_median
 from automl.engine.schema import DataProfile
 from automl.engine.space import Condition, Float, Int
 from automl.engine.trial import TaskType
@@ -42,6 +42,8 @@ def stopping_metric(data: DataProfile) -> str:
     known = STOPPING_METRICS[data.task_type]
     if data.metric in known and not (data.metric == "roc_auc" and data.rows < FEW_RANKED):
         return data.metric
+    if asks_median(data):
+        return "mae"
     return "rmse" if data.task_type is TaskType.REGRESSION else "log_loss"
 
 

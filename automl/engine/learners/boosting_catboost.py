@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from automl.engine.learners.base import Cost, Fit, Learner, thin_curve
+from automl.engine.learners.base import Cost, Fit, Learner, asks_median, thin_curve
 from automl.engine.learners.boosting import (
     MANY_CLASSES,
     class_trees,
@@ -133,7 +133,7 @@ class CatBoost(Learner):
         if statistics:
             settings.update(simple_ctr=statistics, combinations_ctr=statistics)
         if data.task_type is TaskType.REGRESSION:
-            loss = "MAE" if data.metric == "mae" else "RMSE"
+            loss = "MAE" if asks_median(data) else "RMSE"
             return CatBoostRegressor(loss_function=loss, **settings)
         return CatBoostClassifier(loss_function="Logloss" if data.classes == 2 else "MultiClass", **settings)
 

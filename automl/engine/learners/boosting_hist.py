@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from automl.engine.learners.base import Cost, Fit, Learner, thin_curve
+from automl.engine.learners.base import Cost, Fit, Learner, asks_median, thin_curve
 from automl.engine.learners.boosting import (
     MANY_CLASSES,
     class_trees,
@@ -117,7 +117,7 @@ class HistBoosting(Learner):
             random_state=seed,
         )
         if data.task_type is TaskType.REGRESSION:
-            loss = "absolute_error" if data.metric == "mae" else "squared_error"
+            loss = "absolute_error" if asks_median(data) else "squared_error"
             return HistGradientBoostingRegressor(loss=loss, **settings)
         return HistGradientBoostingClassifier(**settings)
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from automl.engine.learners.base import Cost, Fit, Learner, thin_curve
+from automl.engine.learners.base import Cost, Fit, Learner, asks_median, thin_curve
 from automl.engine.learners.boosting import (
     MANY_CLASSES,
     add_training,
@@ -153,7 +153,7 @@ class LightGBM(Learner):
             verbosity=-1,
         )
         if data.task_type is TaskType.REGRESSION:
-            objective = "regression_l1" if data.metric == "mae" else "regression"
+            objective = "regression_l1" if asks_median(data) else "regression"
             return LGBMRegressor(objective=objective, **settings)
         return LGBMClassifier(objective="binary" if data.classes == 2 else "multiclass", **settings)
 

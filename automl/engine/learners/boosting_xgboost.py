@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from automl.engine.learners.base import Cost, Fit, Learner, thin_curve
+from automl.engine.learners.base import Cost, Fit, Learner, asks_median, thin_curve
 from automl.engine.learners.boosting import (
     MANY_CLASSES,
     add_training,
@@ -150,7 +150,7 @@ class XGBoost(Learner):
             verbosity=0,
         )
         if data.task_type is TaskType.REGRESSION:
-            objective = "reg:absoluteerror" if data.metric == "mae" else "reg:squarederror"
+            objective = "reg:absoluteerror" if asks_median(data) else "reg:squarederror"
             return XGBRegressor(objective=objective, **settings)
         return XGBClassifier(
             objective="binary:logistic" if data.classes == 2 else "multi:softprob", **settings

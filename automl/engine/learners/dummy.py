@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from automl.engine.learners.base import Cost, Learner
+from automl.engine.learners.base import Cost, Learner, asks_median
 from automl.engine.schema import DataProfile
 from automl.engine.space import Choice, Space
 from automl.engine.trial import Params, TaskType
@@ -25,7 +25,7 @@ class Dummy(Learner):
             return Space({})
         strategy = Choice(
             ("mean", "median"),
-            "median" if data.metric == "mae" else "mean",
+            "median" if asks_median(data) else "mean",
             effect="Which middle of the target is predicted: the median ignores outliers, the mean does not.",
         )
         return Space({"strategy": strategy})

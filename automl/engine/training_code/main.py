@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from automl.engine.calibration import COOLEST, HOTTEST, LARGEST_FACTOR, LEAST_ROWS, MOST_CELLS
+from automl.engine.calibration import (
+    COOLEST,
+    HOTTEST,
+    LARGEST_FACTOR,
+    LEAST_ROWS,
+    LEAST_WHOLE,
+    MOST_CELLS,
+)
 from automl.engine.inference.model import LEAST_POOLED, LEAST_PROBABILITY
 from automl.engine.preparation import TEXT_COMPONENTS
 
@@ -103,6 +110,16 @@ def temper(p, y):
     some = p[::step]
     return tempered(p, minimize_scalar(loss, bounds=np.log([{COOLEST}, {HOTTEST}]), method="bounded").x)
 '''
+SHARE_FACTOR = f'''
+def share_factor(y, predicted):
+    """What makes errors as shares of the truth least: a weighted median of how far off predictions are."""
+    known = (y != 0) & (predicted != 0)
+    y, predicted = y[known], predicted[known]
+    ratios = y / predicted
+    order = np.argsort(ratios)
+    weights = np.cumsum((np.abs(predicted) / np.maximum(np.abs(y), {LEAST_WHOLE}))[order])
+    return ratios[order][np.searchsorted(weights, weights[-1] / 2)]
+'''
 CALL = """if __name__ == "__main__":
     with threadpool_limits(THREADS):
         main(*sys.argv[1:])
@@ -119,6 +136,8 @@ class Facts:
         How labels are written: as "numbers", "truth values" or "words"; empty where a number is predicted.
     only_training, empty_folds : bool
         Some rows are never judged; some folds judge no row.
+    scales : str
+        Of which errors a factor of the numbers makes the least: "squares" or "shares"; empty for none.
     told : str
         What a stacked trial is told of predictions, see `AS_COLUMNS`; empty for others.
     words : bool
@@ -135,7 +154,7 @@ class Facts:
     validates: bool
     late: bool
     is_log: bool
-    scales: bool
+    scales: str
     tempers: bool
     only_training: bool
     empty_folds: bool
@@ -167,6 +186,7 @@ def parts(facts: Facts) -> list[str]:
         *([AS_COLUMNS[facts.told]] if facts.told else []),
         *([FINISH] if facts.classes else []),
         *([TEMPER] if facts.tempers else []),
+        *([SHARE_FACTOR] if facts.scales == "shares" else []),
         "\n".join(score),
         "\n".join(_main(facts)),
     ]
@@ -253,8 +273,10 @@ def _scored(facts: Facts) -> list[str]:
         lines.append("y, predicted = y[judged], predicted[judged]")
     if facts.tempers:
         lines.append("predicted = temper(predicted, y)")
-    if facts.scales:
-        low, high = 1 / LARGEST_FACTOR, LARGEST_FACTOR
+    low, high = 1 / LARGEST_FACTOR, LARGEST_FACTOR
+    if facts.scales == "shares":
+        lines.append(f"predicted *= np.clip(share_factor(y, predicted), {low}, {high})")
+    elif facts.scales:
         lines += [
             "# The exponential of a mean logarithm is less than the mean: one factor makes up for it.",
             f"predicted *= np.clip(y @ predicted / (predicted @ predicted), {low}, {high})",

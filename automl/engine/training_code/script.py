@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from automl.engine.calibration import MEAN_METRICS
 from automl.engine.evaluation import Fitting
 from automl.engine.glossary import guide
 from automl.engine.inference.word_weights import WithWords, parted
@@ -68,6 +69,9 @@ def training_script(subject: Subject, prepared: Prepared, schema: Mapping[str, A
     """
     learner = get_learner(subject.family)
     if subject.fitting.get("training", 1) != learner.training:
+        return None
+    if subject.fitting["metric"] in ("mape", "median_absolute_error") and "factor" not in subject.fitting:
+        # It was learned by squared errors, as it no longer would be.
         return None
     bases = subject.fitting.get("bases", [])
     names = [feature["name"] for feature in prepared.meta["features"]]
@@ -398,13 +402,18 @@ class _Script:
             validates=self.recipe.validates,
             late=self.late and bool(self.recipe.length or self.recipe.functions),
             is_log=self.is_log,
-            scales=self.is_log and self.metric.name in ("rmse", "r2"),
+            scales=self._scales(),
             tempers=self.subject.fitting["temperature"] != 1.0,
             only_training=bool((judged < 0).any()),
             empty_folds=not all(np.isin(whole, row).all() for row in judged),
             told=self._told(),
             words=bool(self.data.words),
         )
+
+    def _scales(self) -> str:
+        if self.metric.name == "mape":
+            return "shares"
+        return "squares" if self.is_log and self.metric.name in MEAN_METRICS else ""
 
     def _told(self) -> str:
         if not self.bases:
