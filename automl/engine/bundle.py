@@ -299,6 +299,7 @@ def _stored_fold(fitted: FittedModel, once: dict[bytes, Any]) -> dict[str, Any]:
         "words": words,
         "estimator": estimator,
         "log_bounds": fitted.log_bounds,
+        "log_offset": fitted.log_offset,
         "trees": trees,
     }
 

@@ -242,13 +242,16 @@ def _fit_fold(  # noqa: PLR0913 - a fold is what all of these meet in
     X, y, train, test = data
     profile = prepared.profile
     is_log = params.get("target") == "log"
-    y_train, y_test = (np.log(part) if is_log else part for part in (y[train], y[test]))
+    offset = profile.log_offset if is_log else 0.0
+    y_train, y_test = (np.log(part + offset) if is_log else part for part in (y[train], y[test]))
     params = {name: value for name, value in params.items() if name != "target"}
     began = time.perf_counter()
     preprocess = learner.preprocess(profile, params)
     estimator = learner.build(profile, params, seed=seed, threads=args.get("threads", 1))
-    bounds = (float(y_train.min()) - 1.0, float(y_train.max()) + 1.0) if is_log else None
-    model = FittedModel(preprocess, estimator, learner.layout, bounds)
+    # With an offset nothing is less than the logarithm of it.
+    least = np.log(offset) if offset else -np.inf
+    bounds = (max(float(y_train.min()) - 1.0, float(least)), float(y_train.max()) + 1.0) if is_log else None
+    model = FittedModel(preprocess, estimator, learner.layout, bounds, offset)
     X_train: Any = as_frame(X[train], profile.categorical) if learner.layout == "frame" else X[train]
     if preprocess is not None:
         X_train = preprocess.fit_transform(X_train, y_train)
@@ -297,7 +300,10 @@ def _write(
     out: Path, oof: Array, models: list[FittedModel], scales: tuple[float, float], fitting: Fitting
 ) -> int:
     """Store predictions and models; the models' size in bytes."""
-    parts = [(model.preprocess, model.estimator, model.layout, model.log_bounds) for model in models]
+    parts = [
+        (model.preprocess, model.estimator, model.layout, model.log_bounds, model.log_offset)
+        for model in models
+    ]
     with _whole(out) as draft:
         np.save(draft / "oof.npy", oof.astype(np.float32))
         (draft / FITTING).write_text(json.dumps(fitting), encoding="utf-8")

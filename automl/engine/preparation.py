@@ -342,6 +342,7 @@ def _profile(
         missing_share=float(np.isnan(X[:, numeric]).mean()) if numeric else 0.0,
         metric=metric,
         skew=0.0 if task_type.is_classification else target_skew(y),
+        log_offset=1.0 if metric == "rmsle" and y.min() >= 0.0 else 0.0,
         twins=twin_share(X[:TWIN_ROWS]),
         words=tuple(place for place, _ in components),
         minor=tuple(place for place, number in components if number > TEXT_COMPONENTS),

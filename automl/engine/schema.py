@@ -115,6 +115,9 @@ class DataProfile:
     metric : str
     skew : float
         The skewness of a positive target whose logarithm is less skewed; else 0.
+    log_offset : float
+        What is added to the target before its logarithm is taken. Where it is not 0 the metric compares such
+        logarithms, and they are what to learn.
     twins : float
         Share of rows that are like another one in every column.
     words : tuple of int
@@ -137,6 +140,7 @@ class DataProfile:
     missing_share: float = 0.0
     metric: str = "roc_auc"
     skew: float = 0.0
+    log_offset: float = 0.0
     twins: float = 0.0
     words: tuple[int, ...] = ()
     minor: tuple[int, ...] = ()

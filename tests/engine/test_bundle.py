@@ -48,7 +48,7 @@ def packaged(
     """Fit, package and unpack; `params` are for all families, or by family; `shares` are of the members;
     `test` is the path of a stored table."""
     frame = people() if frame is None else frame
-    prepared(folder, frame, target, **settings)
+    prepared(folder, frame, target, metric=metric, **settings)
     trials = [
         evaluated(folder, family, number, metric, **(params or {}).get(family, params or {}))
         for number, family in enumerate(families)
@@ -221,17 +221,6 @@ def test_weights_of_words_are_stored_small_and_what_members_have_counted_alike_o
     assert one[0]["estimator"].coef_.dtype == np.float32
     assert all(a is b for a, b in zip(one[0]["words"]["idf"], two[0]["words"]["idf"], strict=True))
     assert one[0]["words"]["idf"][0] is not one[1]["words"]["idf"][0]
-
-
-def test_a_model_of_a_logarithm_predicts_the_same_after_storing(tmp_path):
-    _, folder = packaged(tmp_path, "spent", "rmse", families=["lightgbm"], params={"target": "log"})
-    found = open_prepared(tmp_path / "prepared")
-    member = read_member(tmp_path / "trial-0")
-    expected = member.predict(np.asarray(found.X), classes=0, categorical=())
-
-    assert member.models[0].log_bounds is not None
-    assert inference.load(folder, runtime="skops").predict(people()) == pytest.approx(expected, rel=1e-6)
-    assert inference.load(folder, runtime="onnx").predict(people()) == pytest.approx(expected, rel=1e-5)
 
 
 def test_probabilities_of_a_bundle_are_calibrated_on_rows_that_no_fold_model_saw(tmp_path):

@@ -7,6 +7,7 @@ from automl.engine.evaluation import read_member, read_predictions, write_predic
 from automl.engine.learners import get_learner
 from automl.engine.metrics import METRICS
 from automl.engine.preparation import open_prepared
+from automl.engine.samplers.portfolio import default_entries
 from tests.engine.tables import evaluated, people, prepared
 
 
@@ -97,6 +98,28 @@ def test_by_errors_as_shares_a_trial_is_held_as_far_below_the_median_as_is_best(
     assert result["value"] == pytest.approx(mape.value(truth, predicted), rel=1e-5)
     assert 0.5 < factor < 1.0
     assert min(mape.value(truth, other * predicted) for other in (0.97, 1.03)) > result["value"]
+
+
+def test_where_the_metric_compares_logarithms_they_are_learned_also_of_nothing(tmp_path):
+    rng = np.random.default_rng(5)
+    frame = pd.DataFrame(rng.normal(size=(600, 3)), columns=list("abc"))
+    frame["spent"] = rng.poisson(np.exp(1 + frame["a"] + 0.5 * frame["b"]))
+    prepared(tmp_path, frame, "spent", metric="rmsle")
+    found = open_prepared(tmp_path / "prepared")
+    spaces = {family: get_learner(family).space(found.profile) for family in ("linear", "lightgbm")}
+
+    raw, log = (
+        evaluated(tmp_path, "linear", number, metric="rmsle", target=target)
+        for number, target in enumerate(("raw", "log"))
+    )
+
+    assert 0 < (found.y == 0).sum() < 200
+    assert {entry.params["target"] for entry in default_entries(spaces, found.profile)} == {"log"}
+    assert log["value"] < 0.8 * raw["value"]
+    member, predicted = read_member(log["dir"]), read_predictions(log["dir"])
+    assert predicted.min() >= 0.0 and member.factor == 1.0
+    again = member.predict(np.asarray(found.X), classes=0, categorical=())
+    assert METRICS["rmsle"].value(found.y, again) == pytest.approx(log["value"], rel=0.1)
 
 
 @pytest.mark.parametrize(

@@ -242,7 +242,7 @@ def test_logarithms_are_bounded_and_multiplied():
     table = make_table(TaskType.REGRESSION)
     logs = replace(table, y=table.y / 50, y_valid=table.y_valid / 50)
     member = member_of("lightgbm", logs)
-    bounded = [replace(found, log_bounds=(1.0 + n, 3.0)) for n, found in enumerate(member.models)]
+    bounded = [replace(f, log_bounds=(1.0 + n, 3.0), log_offset=0.5) for n, f in enumerate(member.models)]
     model = Model(Encoder(schema_of(table)), [replace(member, models=bounded, factor=1.1)])
     found = json.loads(offer(model, table.X, np.exp(logs.y)).files["onnx.json"])
     assert found["offered"]

@@ -94,7 +94,7 @@ def places(tmp_path_factory):
     }
 
 
-def written(folder, frame, target, *, parquet=False, **dialect):
+def written(folder, frame, target, *, metric="auto", parquet=False, **dialect):
     source = folder / "table.csv"
     # What a file is its content says, not its name.
     frame.to_parquet(source) if parquet else frame.to_csv(source, index=False, **dialect)
@@ -111,7 +111,7 @@ def written(folder, frame, target, *, parquet=False, **dialect):
         dialect=profile["dialect"],
         target=target,
         task_type="auto",
-        metric="auto",
+        metric=metric,
         ignore_columns=[*({"plan", "bought", "spent"} - {target})],
         seed=3,
     )
@@ -318,17 +318,6 @@ def test_the_script_of_a_network_of_many_rows_keeps_the_best_epoch(places, monke
     for path, expected, value in compared(cases).values():
         assert "X_valid" in path.read_text()
         assert value == pytest.approx(expected, abs=1e-6, rel=1e-6)
-
-
-def test_the_script_of_a_trial_that_is_judged_by_shares(places):
-    trial = member(places["spent"], "linear", 14, metric="mape", target="raw")
-    ((path, expected, value),) = compared({"linear": (places["spent"], trial)}).values()
-    old = {name: told for name, told in read_fitting(trial["dir"]).items() if name != "factor"}
-
-    assert "share_factor(y, predicted)" in path.read_text()
-    assert value == pytest.approx(expected, abs=1e-6, rel=1e-9)
-    # Of before there were such factors.
-    assert scripts_of(places["spent"], trial, old) == {}
 
 
 def test_a_network_that_the_library_trained_has_no_script(places):

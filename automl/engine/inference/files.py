@@ -83,6 +83,7 @@ def _member(stored: dict[str, Any]) -> Member:
             restore(model["estimator"], model.get("trees")),
             stored["layout"],
             model["log_bounds"],
+            float(model.get("log_offset", 0.0)),  # bundles of before knew none
         )
         for model in stored["models"]
     ]

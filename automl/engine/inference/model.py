@@ -26,13 +26,15 @@ SIGN_FACTOR = 100.0
 class FittedModel:
     """A fitted pipeline: preprocessing and estimator, and the layout in which they take the matrix.
 
-    With `log_bounds` the estimator predicts logarithms; beyond the bounds it guesses, and is held there.
+    With `log_bounds` the estimator predicts logarithms of what is `log_offset` more; beyond the bounds it
+    guesses, and is held there.
     """
 
     preprocess: Any | None
     estimator: Any
     layout: str = "array"
     log_bounds: tuple[float, float] | None = None
+    log_offset: float = 0.0
 
     def predict(
         self, X: np.ndarray[Any, Any], *, classes: int, categorical: Sequence[int]
@@ -49,7 +51,9 @@ class FittedModel:
         """As `predict`, of what `prepared` gave."""
         if classes == 0:
             numbers = np.asarray(self.estimator.predict(matrix), dtype=np.float64).reshape(-1)
-            return numbers if self.log_bounds is None else np.exp(np.clip(numbers, *self.log_bounds))
+            if self.log_bounds is None:
+                return numbers
+            return np.asarray(np.exp(np.clip(numbers, *self.log_bounds)) - self.log_offset)
         found = np.asarray(self.estimator.predict_proba(matrix), dtype=np.float64)
         codes = np.asarray(self.estimator.classes_).astype(int).ravel()
         if found.shape[1] == classes and np.array_equal(codes, np.arange(classes)):

@@ -131,9 +131,9 @@ class Learner(ABC):
         return is_small and self.is_installed(data.task_type)
 
     def space(self, data: DataProfile) -> Space:
-        """Give all dials for a table: the learner's own, and how a skewed target is prepared for it."""
+        """Give all dials for a table: the learner's own, and what is learned of a skewed target."""
         own = self.dials(data)
-        if not own.dimensions or data.skew < LEAST_SKEW:
+        if not own.dimensions or not (data.log_offset or data.skew >= LEAST_SKEW):
             return own
         return Space({**own.dimensions, "target": target_dial(data)})
 
@@ -203,11 +203,16 @@ def asks_median(data: DataProfile) -> bool:
     return data.metric in MEDIAN_METRICS
 
 
+def learns_logarithms(data: DataProfile) -> bool:
+    """Tell whether the target's logarithm comes first: as the metric's own, or for a strong skew."""
+    return bool(data.log_offset) or data.skew >= STRONG_SKEW
+
+
 def target_dial(data: DataProfile) -> Choice:
     """Give the dial that says what is learned of a skewed target."""
     return Choice(
         ("raw", "log"),
-        "log" if data.skew >= STRONG_SKEW else "raw",
+        "log" if learns_logarithms(data) else "raw",
         effect="What is learned: raw is the number itself, log its logarithm, so that errors count by their "
         "share of it. Log suits prices and amounts, whose influences multiply.",
     )

@@ -22,7 +22,7 @@ NEVER = -1e30
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """What the last step of a fold's estimator knows: its classes, or the bounds of its logarithms.
+    """What the last step of a fold's estimator knows: its classes, or bounds and offset of its logarithms.
 
     `outputs` is how many numbers it gives: one for two classes, or one for each.
     """
@@ -30,6 +30,7 @@ class Fold:
     outputs: int = 1
     classes: tuple[int, ...] = ()
     log_bounds: tuple[float, float] | None = None
+    log_offset: float = 0.0
 
 
 def mean_number(graph: Graph, raw: str, folds: Sequence[Fold]) -> str:
@@ -38,6 +39,8 @@ def mean_number(graph: Graph, raw: str, folds: Sequence[Fold]) -> str:
     if bounds:
         low, high = (graph.constant(side, np.float64) for side in zip(*bounds, strict=True))
         raw = graph.add("Exp", graph.add("Min", graph.add("Max", raw, low), high))
+        offset = folds[0].log_offset
+        raw = graph.add("Sub", raw, graph.constant(offset, np.float64)) if offset else raw
     return mean(graph, raw, 1, keepdims=1)
 
 

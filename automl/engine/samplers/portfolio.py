@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from automl.engine.learners import get_learner
-from automl.engine.learners.base import STRONG_SKEW
+from automl.engine.learners.base import learns_logarithms
 from automl.engine.learners.boosting import MANY_CLASSES
 from automl.engine.samplers.base import Sampler, signature, tried
 from automl.engine.schema import DataProfile
@@ -135,8 +135,9 @@ def _configurations(family: str, data: DataProfile, strong: bool) -> list[Mappin
     found = list(learner.portfolio(data)) or [learner.first(data)]
     if "target" not in learner.space(data).dimensions:
         return list(found)
-    # Where the skew is strong the number itself has never been the better one; a search may still try it.
-    targets = ("log",) if data.skew >= STRONG_SKEW else ("raw", "log")
+    # Where the skew is strong the number itself has never been the better one, nor can it be where the metric
+    # compares logarithms; a search may still try it.
+    targets = ("log",) if learns_logarithms(data) else ("raw", "log")
     return [{**params, "target": targets[n % len(targets)]} for n, params in enumerate(found)]
 
 

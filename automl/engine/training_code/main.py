@@ -136,6 +136,8 @@ class Facts:
         How labels are written: as "numbers", "truth values" or "words"; empty where a number is predicted.
     only_training, empty_folds : bool
         Some rows are never judged; some folds judge no row.
+    offset : float
+        What is added to the target before its logarithm is taken.
     scales : str
         Of which errors a factor of the numbers makes the least: "squares" or "shares"; empty for none.
     told : str
@@ -154,6 +156,7 @@ class Facts:
     validates: bool
     late: bool
     is_log: bool
+    offset: float
     scales: str
     tempers: bool
     only_training: bool
@@ -210,7 +213,8 @@ def _main(facts: Facts) -> list[str]:
         categories = 'at["categories"]' if facts.codes else "[]"
         lines.append(f"X = as_frame(X, {categories})")
     if facts.is_log:
-        lines.append("logs = np.log(y)  # what is learned")
+        more = f" + {facts.offset}" if facts.offset else ""
+        lines.append(f"logs = np.log(y{more})  # what is learned")
     shape = "(len(y), len(CLASSES))" if facts.classes else "len(y)"
     lines += [f"total, models = np.zeros({shape}), []"]
     if facts.only_training:
@@ -257,9 +261,14 @@ def _fold(facts: Facts) -> list[str]:
     if facts.classes:
         lines.append("total[test] += finish(model.predict_proba(X[test]))")
     elif facts.is_log:
+        low = "logs[train].min() - 1"
+        if facts.offset:
+            low = f"max({low}, np.log({facts.offset}))"
+        less = f" - {facts.offset}" if facts.offset else ""
         lines += [
-            "low, high = logs[train].min() - 1, logs[train].max() + 1  # beyond these it guesses",
-            "total[test] += np.exp(np.clip(np.asarray(model.predict(X[test]), dtype=float), low, high))",
+            f"low, high = {low}, logs[train].max() + 1  # beyond these it guesses",
+            "found = np.clip(np.asarray(model.predict(X[test]), dtype=float), low, high)",
+            f"total[test] += np.exp(found){less}",
         ]
     else:
         lines.append("total[test] += model.predict(X[test])")

@@ -1,0 +1,31 @@
+"""Scripts of trials whose target, or its classes, is learned in a way of its own."""
+
+import pytest
+
+from automl.engine.evaluation import read_fitting
+from tests.engine.test_training_code import compared, member, scripts_of, table, written
+
+pytestmark = pytest.mark.slow
+
+
+def test_the_script_of_a_trial_that_learned_logarithms_of_one_more(tmp_path):
+    frame = table().assign(spent=lambda each: each["spent"].round())
+    folder = written(tmp_path, frame, "spent", metric="rmsle")
+    trial = member(folder, "linear", metric="rmsle")
+
+    ((path, expected, value),) = compared({"linear": (folder, trial)}).values()
+
+    assert "np.log(y + 1.0)" in path.read_text()
+    assert value == pytest.approx(expected, abs=1e-6, rel=1e-9)
+
+
+def test_the_script_of_a_trial_that_is_judged_by_shares(tmp_path):
+    folder = written(tmp_path, table(), "spent", metric="mape")
+    trial = member(folder, "linear", 14, metric="mape", target="raw")
+    ((path, expected, value),) = compared({"linear": (folder, trial)}).values()
+    old = {name: told for name, told in read_fitting(trial["dir"]).items() if name != "factor"}
+
+    assert "share_factor(y, predicted)" in path.read_text()
+    assert value == pytest.approx(expected, abs=1e-6, rel=1e-9)
+    # Of before there were such factors.
+    assert scripts_of(folder, trial, old) == {}
