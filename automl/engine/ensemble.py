@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 # Choosing weights needs no more rows than this; scores are taken on all of them.
 CHOOSING_ROWS = 20_000
+# But for more of the rarest class, of which so many are to be among them; up to so many rows times classes.
+LEAST_OF_A_CLASS, MOST_CELLS = 500, 120_000
 JUDGES = 5
 # Less than this part of a score is the noise of its last digits.
 LEAST_GAIN = 1e-6
@@ -143,11 +145,13 @@ class _Task:
         honest, tempered, corrected, honest_best = (np.empty_like(stack[0]) for _ in range(4))
         powers = np.zeros(len(stack))
         for part in range(JUDGES):
-            chosen = _sample(np.flatnonzero(judge != part), generator)
-            seen = views[:, chosen]
-            weights = choose(y[chosen], seen)
+            others = np.flatnonzero(judge != part)
+            chosen = self.sample(others, generator)
+            ranked = self.with_rare(chosen, others, generator)
+            seen = views[:, ranked]
+            weights = choose(y[ranked], seen)
             held = np.flatnonzero(judge == part)
-            best = stack[best_alone(loss, y[chosen], seen)]
+            best = stack[best_alone(loss, y[ranked], seen)]
             mean = combine(stack, weights, powers)
             honest[held] = _calibrated(metric, y, mean, chosen)[held]
             # On one scale with the mean: judges may choose one best each, and their rows are ranked together.
@@ -158,8 +162,9 @@ class _Task:
                 found = combine(stack, *correct(y[chosen], stack[:, chosen], weights))
                 tempered[held] = _tempered(metric, y, mean, chosen)[held]
                 corrected[held] = _tempered(metric, y, found, chosen)[held]
-        rows = _sample(np.arange(len(y)), generator)
-        weights = choose(y[rows], views[:, rows])
+        rows = self.sample(np.arange(len(y)), generator)
+        ranked = self.with_rare(rows, np.arange(len(y)), generator)
+        weights = choose(y[ranked], views[:, ranked])
         if not is_few:
             # On one scale with what is corrected: the rows of both are ranked together.
             honest = tempered
@@ -169,6 +174,27 @@ class _Task:
                 # Rows are not judged by a choice to correct that they took part in.
                 honest = _chosen_by_others(judge, is_worth_it, corrected, tempered)
         return Blend(tuple(weights.tolist()), tuple(powers.tolist()), honest, honest_best)
+
+    def sample(self, rows: Array, generator: np.random.Generator) -> Array:
+        """Some of the rows, in an order of chance: in a sorted table ties would look like knowledge."""
+        most = CHOOSING_ROWS
+        if self.metric.needs != "numbers" and self.metric.name != "roc_auc":
+            counts = np.bincount(self.y[rows])
+            needed = -(-len(rows) * LEAST_OF_A_CLASS // int(counts[counts > 0].min()))
+            most = max(most, min(needed, MOST_CELLS // len(counts)))
+        return np.asarray(generator.permutation(rows)[:most])
+
+    def with_rare(self, chosen: Array, rows: Array, generator: np.random.Generator) -> Array:
+        """Of the rows more of a rare class than were drawn: ranks don't mind how many there are of either."""
+        if self.metric.name != "roc_auc" or len(chosen) == len(rows):
+            return chosen
+        rarer = int(np.bincount(self.y[rows], minlength=2).argmin())
+        is_rare = self.y[chosen] == rarer
+        if is_rare.sum() >= LEAST_OF_A_CLASS:
+            return chosen
+        rare = generator.permutation(rows[self.y[rows] == rarer])[:LEAST_OF_A_CLASS]
+        others = chosen[~is_rare][: len(chosen) - len(rare)]
+        return np.asarray(generator.permutation(np.concatenate([rare, others])))
 
     def better(self, whole: Blend, rest: Blend) -> Blend:
         """The blend that is better on rows that its weights were not chosen by."""
@@ -228,8 +254,3 @@ def _deal(y: Array, generator: np.random.Generator) -> Array:
     order = np.argsort(y + generator.random(len(y)) * 1e-9, kind="stable")
     judge[order] = np.arange(len(y)) % JUDGES
     return judge
-
-
-def _sample(rows: Array, generator: np.random.Generator) -> Array:
-    """At most so many rows, in an order of chance: in a sorted table ties would look like knowledge."""
-    return np.asarray(generator.permutation(rows)[:CHOOSING_ROWS])

@@ -5,7 +5,7 @@ import pytest
 
 from automl.engine.budget import MOST_BYTES, most_bytes
 from automl.engine.calibration import fit_temperature
-from automl.engine.ensemble import Blend, _deal, _Task, blend
+from automl.engine.ensemble import CHOOSING_ROWS, MOST_CELLS, Blend, _deal, _Task, blend
 from automl.engine.inference import combine
 from automl.engine.metrics import METRICS
 from automl.engine.room import Room
@@ -384,3 +384,36 @@ def test_the_same_seed_gives_the_same_weights():
 
     assert one.weights == other.weights
     assert sum(weight > 0 for weight in one.weights) >= 3
+
+
+def drawn_for(name, y):
+    """The rows by which an ensemble's temperature is found, and those by which its weights are."""
+    rows, generator = np.arange(len(y)), np.random.default_rng(0)
+    task = _Task(METRICS[name], y, 0)
+    chosen = task.sample(rows, generator)
+    return chosen, task.with_rare(chosen, rows, generator)
+
+
+def test_an_area_is_judged_by_all_rows_of_a_rare_class_and_by_no_more_rows():
+    y = (np.arange(200_000) % 500 == 0).astype(int)
+
+    chosen, ranked = drawn_for("roc_auc", y)
+
+    assert len(ranked) == len(chosen) == len(set(ranked)) == CHOOSING_ROWS
+    assert y[ranked].sum() == y.sum() == 400 > 5 * y[chosen].sum()
+    # In an order of chance.
+    assert 100 < y[ranked[: CHOOSING_ROWS // 2]].sum() < 300
+
+
+def test_by_other_metrics_more_rows_are_drawn_where_a_class_is_rare():
+    y = (np.arange(200_000) % 500 == 0).astype(int)
+
+    assert [len(each) for each in drawn_for("log_loss", y)] == [MOST_CELLS // 2] * 2
+    assert len(drawn_for("log_loss", (np.arange(100_000) % 100 == 0).astype(int))[0]) == 50_000
+
+
+@pytest.mark.parametrize(("name", "classes"), [("roc_auc", 2), ("log_loss", 3), ("rmse", 9)])
+def test_where_no_class_is_rare_weights_are_chosen_by_as_few_rows_as_suffice(name, classes):
+    chosen, ranked = drawn_for(name, np.arange(60_000) % classes)
+
+    assert len(chosen) == CHOOSING_ROWS and ranked is chosen
