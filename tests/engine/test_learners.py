@@ -429,6 +429,24 @@ def test_components_of_texts_keep_their_scale(how: str) -> None:
     assert dense_width(data, how) < dense_width(plain, how)
 
 
+def test_with_too_many_classes_for_means_large_categories_have_columns_for_their_levels() -> None:
+    table = make_table(TaskType.MULTICLASS, rows=900, classes=45)
+    X, rng = table.X.copy(), np.random.default_rng(0)
+    X[:, 3] = rng.permutation(np.arange(900) % 120)
+    X[:600, 3] = 7.0
+    transformer = dense_matrix(table.data, "standard")
+
+    made = transformer.fit_transform(X, table.y)
+
+    levels = made[:, transformer.output_indices_["one_hot"]]
+    assert set(np.unique(levels)) == {0.0, 1.0}
+    assert (levels.sum(axis=1) == 2).all()
+    # Those of four levels and of a missing one, and a hundred at most.
+    assert 50 < levels.shape[1] <= 105
+    assert (levels[:600].mean(axis=0) == 1).sum() == 1
+    assert made.shape[1] <= dense_width(table.data, "standard") + 2
+
+
 def test_a_forest_tries_as_many_columns_as_if_minor_components_were_not_there() -> None:
     data = make_table(TaskType.BINARY).data
     wide = replace(data, numeric=data.numeric + 200, words=tuple(range(6, 206)), minor=tuple(range(6, 206)))

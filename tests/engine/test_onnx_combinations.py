@@ -85,3 +85,15 @@ def test_too_many_combinations_to_try_are_given_up_at_once_and_said(paired, hash
     described = json.loads(offered.files["onnx.json"])
     assert described["reason"] == "CatBoost combined categories of too many levels"
     assert max(hashed) < catboost.MOST_PLACES
+
+
+@pytest.mark.parametrize("family", ["linear", "neural_network"])
+def test_a_graph_knows_large_categories_with_many_classes(family):
+    table = make_table(TaskType.MULTICLASS, rows=600, classes=45)
+    categories = {"categories": "target"} if family == "linear" else {}
+    model = Model(Encoder(schema_of(table)), [member_of(family, table, **categories)])
+
+    described = json.loads(offer(model, table.X_valid, table.y_valid).files["onnx.json"])
+
+    assert described["reason"] is None
+    assert described["parity"]["largest_difference"] < 2e-6

@@ -1,5 +1,7 @@
 """Scripts of trials whose target, or its classes, is learned in a way of its own."""
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from automl.engine.evaluation import read_fitting
@@ -28,4 +30,22 @@ def test_the_script_of_a_trial_that_is_judged_by_shares(tmp_path):
     assert "share_factor(y, predicted)" in path.read_text()
     assert value == pytest.approx(expected, abs=1e-6, rel=1e-9)
     # Of before there were such factors.
+    assert scripts_of(folder, trial, old) == {}
+
+
+def test_the_script_of_a_large_category_with_many_classes(tmp_path):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {"age": rng.normal(size=600), "town": [f"t{code}" for code in rng.integers(0, 80, 600)]}
+    )
+    frame["plan"] = [f"p{code}" for code in rng.permutation(np.arange(600) % 45)]
+    folder = written(tmp_path, frame, "plan")
+    trial = member(folder, "linear", metric="log_loss", categories="target")
+    old = {name: told for name, told in read_fitting(trial["dir"]).items() if name != "factor"}
+
+    ((path, expected, value),) = compared({"linear": (folder, trial)}).values()
+
+    assert "max_categories=100" in path.read_text()
+    assert value == pytest.approx(expected, abs=1e-6, rel=1e-9)
+    # Of before its levels had columns.
     assert scripts_of(folder, trial, old) == {}

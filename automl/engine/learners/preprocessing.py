@@ -15,8 +15,9 @@ from automl.engine.trial import TaskType
 
 # A category with more levels than this would make one-hot columns that a few rows each can't pay for.
 ONE_HOT_LEVELS = 30
-# Target encoding makes a column for each class; with many classes codes are kept as numbers instead.
-TARGET_CLASSES = 40
+# Target encoding makes a column for each class; with many classes codes are kept as numbers instead. What
+# adds up its inputs can't use those: it gets at most so many columns of a category, rare levels one together.
+TARGET_CLASSES, MOST_COLUMNS = 40, 100
 NUMERIC_STEPS = ("standard", "quantile", "splines")
 
 
@@ -149,12 +150,19 @@ def dense_matrix(data: DataProfile, how: str, *, components: bool = True) -> Any
     components : bool
         With components of texts.
     """
-    return _added_up(data, how, one_hot_levels=ONE_HOT_LEVELS, components=components)
+    return _added_up(data, how, one_hot_levels=_dense_levels(data), components=components)
 
 
 def sparse_matrix(data: DataProfile, how: str, *, components: bool = True) -> Any:
     """Prepare X as `dense_matrix` does, but with a column for each level however many there are; sparse."""
-    return _added_up(data, how, one_hot_levels=max(data.cardinalities, default=0), components=components)
+    levels = max(data.cardinalities, default=0)
+    is_sparse = levels > ONE_HOT_LEVELS
+    return _added_up(data, how, one_hot_levels=levels, components=components, is_sparse=is_sparse)
+
+
+def _dense_levels(data: DataProfile) -> int:
+    """Up to how many levels a category of `dense_matrix` has columns for them."""
+    return max(data.cardinalities, default=0) if data.classes > TARGET_CLASSES else ONE_HOT_LEVELS
 
 
 def sparse_cells(data: DataProfile, how: str) -> int:
@@ -167,8 +175,9 @@ def _numbers_width(data: DataProfile, how: str) -> int:
     return (data.numeric - len(data.words)) * bends + len(data.words)
 
 
-def _added_up(data: DataProfile, how: str, *, one_hot_levels: int, components: bool) -> Any:
-    is_sparse = one_hot_levels > ONE_HOT_LEVELS
+def _added_up(
+    data: DataProfile, how: str, *, one_hot_levels: int, components: bool, is_sparse: bool = False
+) -> Any:
     from sklearn.compose import ColumnTransformer
     from sklearn.impute import MissingIndicator
     from sklearn.pipeline import make_pipeline
@@ -186,8 +195,13 @@ def _added_up(data: DataProfile, how: str, *, one_hot_levels: int, components: b
         # Each on a scale of its own, those that say little would count as much as those that say most.
         steps.append(("words", StandardScaler(with_std=False), list(data.words)))
     if low:
+        most = None if is_sparse or one_hot_levels <= ONE_HOT_LEVELS else MOST_COLUMNS
         one_hot = OneHotEncoder(
-            handle_unknown="infrequent_if_exist", min_frequency=3, sparse_output=is_sparse, dtype="float32"
+            handle_unknown="infrequent_if_exist",
+            min_frequency=3,
+            max_categories=most,
+            sparse_output=is_sparse,
+            dtype="float32",
         )
         steps.append(("one_hot", one_hot, low))
     if high:
@@ -197,7 +211,7 @@ def _added_up(data: DataProfile, how: str, *, one_hot_levels: int, components: b
 
 def dense_width(data: DataProfile, how: str) -> int:
     """Estimate how many columns `dense_matrix` makes."""
-    low = [levels for levels in data.cardinalities if levels <= ONE_HOT_LEVELS]
+    low = [min(levels, MOST_COLUMNS) for levels in data.cardinalities if levels <= _dense_levels(data)]
     missing = data.numeric - len(data.words) if data.missing_share > 0 else 0
     high = len(data.cardinalities) - len(low)
     return max(_numbers_width(data, how) + missing + sum(low) + encoded_width(data, high), 1)
@@ -205,7 +219,7 @@ def dense_width(data: DataProfile, how: str) -> int:
 
 def dense_seconds(data: DataProfile, how: str) -> float:
     """Estimate what `dense_matrix` takes."""
-    high = sum(levels > ONE_HOT_LEVELS for levels in data.cardinalities)
+    high = sum(levels > _dense_levels(data) for levels in data.cardinalities)
     cells = data.rows * dense_width(data, how)
     plain = data.numeric - len(data.words)
     ranking = data.rows * plain * 1.9e-7 if how in ("quantile", "splines") else 0.0

@@ -18,9 +18,16 @@ from automl.engine.evaluation import Fitting
 from automl.engine.glossary import guide
 from automl.engine.inference.word_weights import WithWords, parted
 from automl.engine.learners import Learner, get_learner
-from automl.engine.learners.preprocessing import numeric_columns, plain_numbers, tree_numbers
+from automl.engine.learners.preprocessing import (
+    ONE_HOT_LEVELS,
+    TARGET_CLASSES,
+    numeric_columns,
+    plain_numbers,
+    tree_numbers,
+)
 from automl.engine.metrics import METRICS
 from automl.engine.preparation import Prepared
+from automl.engine.schema import DataProfile
 from automl.engine.stacking import stacked_profile
 from automl.engine.training_code import folds, main, scoring, table
 from automl.engine.training_code.fitting import Recipe, recipe_of
@@ -70,8 +77,7 @@ def training_script(subject: Subject, prepared: Prepared, schema: Mapping[str, A
     learner = get_learner(subject.family)
     if subject.fitting.get("training", 1) != learner.training:
         return None
-    if subject.fitting["metric"] in ("mape", "median_absolute_error") and "factor" not in subject.fitting:
-        # It was learned by squared errors, as it no longer would be.
+    if "factor" not in subject.fitting and _is_learned_otherwise(subject.fitting["metric"], prepared.profile):
         return None
     bases = subject.fitting.get("bases", [])
     names = [feature["name"] for feature in prepared.meta["features"]]
@@ -420,6 +426,13 @@ class _Script:
         if not self.bases:
             return ""
         return {0: "number", 2: "odds"}.get(self.data.classes, "logs")
+
+
+def _is_learned_otherwise(metric: str, data: DataProfile) -> bool:
+    """Whether trials of before factors were stored have learned such a table in another way."""
+    # By squared errors; and large categories with so many classes as the codes of their levels.
+    has_codes = data.classes > TARGET_CLASSES and max(data.cardinalities, default=0) > ONE_HOT_LEVELS
+    return metric in ("mape", "median_absolute_error") or has_codes
 
 
 def _is_standard(module: str) -> bool:
