@@ -15,9 +15,17 @@ import numpy as np
 from automl.engine.budget import most_bytes
 from automl.engine.ensemble import Blend, blend
 from automl.engine.errors import Damaged
-from automl.engine.evaluation import read_bases, read_predictions, seconds_of, size_of, write_predictions
+from automl.engine.evaluation import (
+    read_bases,
+    read_fitting,
+    read_predictions,
+    seconds_of,
+    size_of,
+    write_predictions,
+)
 from automl.engine.inference import finish_probabilities
 from automl.engine.intervals import difference, interval, is_tie
+from automl.engine.labels import decided, part_of
 from automl.engine.learners import get_learner
 from automl.engine.metrics import METRICS, Metric
 from automl.engine.preparation import open_prepared
@@ -57,7 +65,7 @@ def blend_trials(args: Mapping[str, Any]) -> dict[str, Any]:
     truth = truth[validated]
     answer: dict[str, Any] = {"weights": {}, "powers": {}}
     answer |= dict.fromkeys(("score", "value", "score_low", "score_high"), 0.0)
-    chosen = predictions[0]
+    chosen = _judged(trials[0], truth, predictions[0])
     if len(trials) > 1:
         found = blend(
             metric,
@@ -68,10 +76,11 @@ def blend_trials(args: Mapping[str, Any]) -> dict[str, Any]:
             seed=args["seed"],
         )
         honest = _finished(found.honest, prepared.profile.classes)
-        value, low, high = interval(metric, truth, honest)
-        alone = _finished(found.honest_best, prepared.profile.classes)
+        whole = decided(metric, truth, honest)
+        value, low, high = interval(metric, truth, whole)
+        alone = decided(metric, truth, _finished(found.honest_best, prepared.profile.classes))
         # What chance can explain does not count against it: on new rows a mean of models errs less.
-        gap = difference(metric, truth, honest, alone)
+        gap = difference(metric, truth, whole, alone)
         good = gap.gain >= 0 or gap.chance >= (LUCK if len(truth) >= LEVELLED_ROWS else LUCK_OF_FEW_ROWS)
         weights, powers = _members(found, trials)
         if good and len(weights) > 1:
@@ -83,13 +92,13 @@ def blend_trials(args: Mapping[str, Any]) -> dict[str, Any]:
             members = [trial for trial in trials if trial["id"] in weights]
             answer |= {"size": size_of(members), "predict_time": seconds_of(members)}
             answer["gain"] = metric.score_of(value - metric.value(truth, alone))
-            chosen = honest
+            chosen = whole
             if args.get("out"):
                 _store(Path(args["out"]), honest, validated)
     answer["tied"] = [
         trial["id"]
         for trial, prediction in zip(trials, predictions, strict=True)
-        if is_tie(metric, truth, prediction, chosen)
+        if is_tie(metric, truth, _judged(trial, truth, prediction), chosen)
     ]
     seen = {trial["id"] for trial in trials} | set(damaged)
     others = [trial for trial in given if trial["id"] not in seen]
@@ -121,12 +130,20 @@ class _Others:
             self.count += 1
             try:
                 prediction = read_predictions(trial["dir"])[self.validated]
+                prediction = _judged(trial, self.truth, prediction)
             except Damaged as error:
                 damaged[trial["id"]] = str(error)
                 continue
             if np.isfinite(prediction).all() and is_tie(self.metric, self.truth, prediction, self.chosen):
                 found.append(trial["id"])
         return found
+
+
+def _judged(trial: Mapping[str, Any], truth: Array, prediction: Array) -> Array:
+    """What a trial was judged by: where a metric decides labels, those are of its own factors."""
+    fitting = read_fitting(trial["dir"])
+    factors = fitting.get("label_factors") if fitting is not None else None
+    return prediction * np.array(factors)[part_of(truth)] if factors else prediction
 
 
 def _store(out: Path, honest: Array, validated: Array) -> None:
@@ -149,6 +166,7 @@ def _read(
             prediction = read_predictions(trial["dir"])
             for base in read_bases(trial):
                 read_predictions(base["dir"])  # without it the trial can't be packaged
+            read_fitting(trial["dir"])  # nor without this
             if validated is None:
                 validated = np.asarray(np.isfinite(prediction).reshape(len(prediction), -1).all(axis=1))
             predictions.append(prediction[validated])

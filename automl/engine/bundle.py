@@ -29,6 +29,7 @@ from automl.engine.inference.seal import CODE, SUMS
 from automl.engine.inference.word_weights import parted
 from automl.engine.intervals import metrics_with_intervals
 from automl.engine.joining import join
+from automl.engine.labels import decided, is_decided, label_factors
 from automl.engine.leaderboard import leaderboard_csv
 from automl.engine.learners import get_learner
 from automl.engine.metrics import METRICS, metrics_for
@@ -93,9 +94,13 @@ def package(args: Mapping[str, Any]) -> dict[str, Any]:
             halve_weights(fitted.estimator)
     places, oof, temperature = as_packaged(prepared, args["members"])
     y, folds = np.asarray(prepared.y)[places], np.asarray(prepared.folds[0])[places]
+    metric, called = METRICS[args["metric"]], oof
+    if is_decided(metric, [member["family"] for member in args["members"]]):
+        schema["label_factors"] = label_factors(metric, y, oof).tolist()
+        called = decided(metric, y, oof)
     model = Model(Encoder(schema, texts), members, temperature)
     conformal = fit_conformal(prepared.profile.task_type, y, oof, folds)
-    metrics = {**_metrics(prepared, args, model, y, oof), "uncertainty": checked(conformal)}
+    metrics = {**_metrics(prepared, args, model, y, (oof, called)), "uncertainty": checked(conformal)}
     told = {**metrics, "provenance": _provenance(args)}
     budget = args["experiment"].get("time_budget") if args.get("hurry") else None
     excess = _excess(size_of(args["members"]), budget)
@@ -107,7 +112,7 @@ def package(args: Mapping[str, Any]) -> dict[str, Any]:
     files = _files(args, prepared, model, told, graph=graph, requirements=requirements)
     files["model.skops"] = model_file
     files["conformal.json"] = _json(conformal)
-    files |= _for_readers(prepared, args, model, told, judged=(y, oof), requirements=requirements)
+    files |= _for_readers(prepared, args, model, told, judged=(y, oof, called), requirements=requirements)
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     sums = "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items())).encode()
     files[SUMS], digests[SUMS] = sums, hashlib.sha256(sums).hexdigest()
@@ -124,14 +129,17 @@ def package(args: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _metrics(
-    prepared: Prepared, args: Mapping[str, Any], model: Model, y: Any, predicted: Any
+    prepared: Prepared, args: Mapping[str, Any], model: Model, y: Any, judged: tuple[Any, Any]
 ) -> dict[str, Any]:
-    """Every metric that fits the task: on out-of-fold predictions, and on the test table if there is one."""
+    """Every metric that fits the task: on out-of-fold predictions, and on the test table if there is one.
+
+    `judged` are those predictions, and what labels are decided by.
+    """
     names = [metric.name for metric in metrics_for(prepared.profile.task_type)]
     found: dict[str, Any] = {
         "metric": args["metric"],
         "higher_is_better": METRICS[args["metric"]].higher_is_better,
-        "validation": metrics_with_intervals(names, y, predicted),
+        "validation": metrics_with_intervals(names, y, *judged),
     }
     # The board's figure for an ensemble was taken with weights chosen without the judged rows.
     if board := next((row for row in args["leaderboard"] if row["name"] == args["name"]), None):
@@ -174,8 +182,9 @@ def _test_metrics(
     if not known.any():
         raise UserError(left_out)
     rows = frame[known]
-    predicted = model.predict_proba(rows) if labels is not None else model.predict(rows)
-    return metrics_with_intervals(names, y[known], predicted), left_out
+    predicted = model.predict_raw(rows)
+    called = None if labels is None else model.weighed(predicted)
+    return metrics_with_intervals(names, y[known], predicted, called), left_out
 
 
 def _left_out(target: pd.Series, known: NDArray[Any], lacking: str) -> str:
@@ -319,7 +328,7 @@ def _for_readers(
     model: Model,
     told: Mapping[str, Any],
     *,
-    judged: tuple[Any, Any],
+    judged: tuple[Any, Any, Any],
     requirements: list[str],
 ) -> dict[str, bytes]:
     """What people read: scripts that fit the members again, and the card."""
@@ -336,7 +345,7 @@ def _for_readers(
             requirements=requirements,
             leaderboard=args["leaderboard"],
             folds=(prepared.meta["folds"], prepared.meta["repeats"]),
-            evidence=gather(prepared, model.members, schema, args["metric"], *judged),
+            evidence=gather(prepared, model, args["metric"], *judged),
             scripts=list(training),
         )
     )

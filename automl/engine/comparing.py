@@ -15,7 +15,8 @@ from automl.engine.diagnostics.rows import Table, losses, said
 from automl.engine.errors import UserError
 from automl.engine.evaluation import as_packaged
 from automl.engine.intervals import difference, interval, ties_of_many
-from automl.engine.metrics import METRICS
+from automl.engine.labels import decided, is_decided
+from automl.engine.metrics import METRICS, Metric
 from automl.engine.preparation import Prepared, open_prepared
 from automl.engine.reading import check_table
 
@@ -40,16 +41,16 @@ def compare_models(args: Mapping[str, Any]) -> dict[str, Any]:
     _require_same_rows(entries, prepared)
     metric, classes = METRICS[args["metric"]], prepared[0].classes
     truth = np.asarray(prepared[0].y)
-    places, predictions = _common(prepared, entries)
+    places, predictions, judged = _common(prepared, entries, metric)
     y = truth[places]
     found = []
-    for entry, prediction in zip(entries, predictions, strict=True):
+    for entry, prediction in zip(entries, judged, strict=True):
         value, low, high = interval(metric, y, prediction)
         figures = {"value": short(value), "low": short(low), "high": short(high)}
         told = {"id": entry["id"], "name": entry["name"], "flattered": bool(entry.get("flattered"))}
         found.append({**told, **figures})
     both = list(combinations(range(len(entries)), 2))
-    gaps = [difference(metric, y, predictions[one], predictions[other]) for one, other in both]
+    gaps = [difference(metric, y, judged[one], judged[other]) for one, other in both]
     pairs = []
     for (one, other), gap, tied in zip(both, gaps, ties_of_many(gaps), strict=True):
         pairs.append(
@@ -61,7 +62,7 @@ def compare_models(args: Mapping[str, Any]) -> dict[str, Any]:
                 "high": short(gap.high),
                 "tied": tied,
                 "tied_alone": gap.is_tie,
-                "agreement": short(agreement(predictions[one], predictions[other])),
+                "agreement": short(agreement(judged[one], judged[other])),
             }
         )
     return {
@@ -70,7 +71,7 @@ def compare_models(args: Mapping[str, Any]) -> dict[str, Any]:
         "metric": metric.name,
         "entries": found,
         "pairs": pairs,
-        "disagreements": _disagreements(args, prepared[0], places, y, predictions, classes),
+        "disagreements": _disagreements(args, prepared[0], places, y, (predictions, judged), classes),
     }
 
 
@@ -86,13 +87,24 @@ def _require_same_rows(entries: Sequence[Mapping[str, Any]], prepared: Sequence[
             )
 
 
-def _common(prepared: Sequence[Prepared], entries: Sequence[Mapping[str, Any]]) -> tuple[Array, list[Array]]:
-    """The rows that all have predicted, and each one's predictions of them."""
+def _common(
+    prepared: Sequence[Prepared], entries: Sequence[Mapping[str, Any]], metric: Metric
+) -> tuple[Array, list[Array], list[Array]]:
+    """The rows that all have predicted, each one's predictions of them, and what their labels go by."""
     each = [as_packaged(table, entry["members"])[:2] for table, entry in zip(prepared, entries, strict=True)]
     places = each[0][0]
     for others, _ in each[1:]:
         places = np.intersect1d(places, others)
-    return places, [prediction[np.searchsorted(own, places)] for own, prediction in each]
+    y = np.asarray(prepared[0].y)
+    judged = [
+        decided(metric, y[own], prediction)
+        if is_decided(metric, [member.get("family", "") for member in entry["members"]])
+        else prediction
+        for (own, prediction), entry in zip(each, entries, strict=True)
+    ]
+    kept = [np.searchsorted(own, places) for own, _ in each]
+    predictions = [prediction[rows] for rows, (_, prediction) in zip(kept, each, strict=True)]
+    return places, predictions, [found[rows] for rows, found in zip(kept, judged, strict=True)]
 
 
 def agreement(one: Array, other: Array) -> float:
@@ -109,10 +121,11 @@ def _disagreements(
     prepared: Prepared,
     places: Array,
     y: Array,
-    predictions: Sequence[Array],
+    both: tuple[Sequence[Array], Sequence[Array]],
     classes: Sequence[Any] | None,
 ) -> dict[str, Any]:
     """The rows about which they are furthest apart, and who was nearer to the truth."""
+    predictions, judged = both
     lowest, highest = predictions[0].copy(), predictions[0].copy()
     for prediction in predictions[1:]:
         np.minimum(lowest, prediction, out=lowest)
@@ -125,7 +138,10 @@ def _disagreements(
     wrong = [losses(args["metric"], y[order], prediction[order]) for prediction in predictions]
     rows = []
     for number, (row, place) in enumerate(zip(table.rows(places[order]), order, strict=True)):
-        answers = [said(y[place], prediction[place], classes) for prediction in predictions]
+        answers = [
+            said(y[place], prediction[place], decides[place], classes)
+            for prediction, decides in zip(predictions, judged, strict=True)
+        ]
         rows.append(
             {
                 **row,

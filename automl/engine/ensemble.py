@@ -17,6 +17,7 @@ import numpy as np
 from automl.engine.calibration import CALIBRATED, fit_temperature
 from automl.engine.correction import correct_chances, correct_numbers
 from automl.engine.inference import combine, finish_probabilities, temper
+from automl.engine.labels import OF_TWO
 from automl.engine.learners import stacks
 from automl.engine.metrics import Metric
 from automl.engine.room import Room
@@ -201,7 +202,7 @@ class _Task:
         judge = _deal(self.y, self._generator())
 
         def is_rest(rows: Array) -> bool:
-            score = partial(self.metric.score, self.y[rows])
+            score = partial(_score, self.metric, self.y[rows])
             return score(rest.honest[rows]) > score(whole.honest[rows])
 
         honest = _chosen_by_others(judge, is_rest, rest.honest, whole.honest)
@@ -231,9 +232,17 @@ def _corrected(metric: Metric, y: Array, stack: Array, weights: Array, *, room: 
 def _is_worth_it(metric: Metric, y: Array, corrected: Array, mean: Array, best: Array, rows: Array) -> bool:
     """Tell whether a correction gains more than members are spared for, see `selection.thin`."""
     truth = y[rows]
-    score = metric.score(truth, mean[rows])
-    spared = SPARED_GAIN * max(score - metric.score(truth, best[rows]), 0.0)
-    return metric.score(truth, corrected[rows]) - score > max(spared, LEAST_GAIN * abs(score))
+    score = _score(metric, truth, mean[rows])
+    spared = SPARED_GAIN * max(score - _score(metric, truth, best[rows]), 0.0)
+    return _score(metric, truth, corrected[rows]) - score > max(spared, LEAST_GAIN * abs(score))
+
+
+def _score(metric: Metric, y: Array, prediction: Array) -> float:
+    """By the best labels of these rows, where labels are decided: what is compared has them alike."""
+    if metric.name not in OF_TWO:
+        return metric.score(y, prediction)
+    loss = loss_of(metric)
+    return -float(loss.of(y, loss.view(prediction[None], y))[0])
 
 
 def _calibrated(metric: Metric, y: Array, prediction: Array, rows: Array) -> Array:

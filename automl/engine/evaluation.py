@@ -21,6 +21,7 @@ from automl.engine.errors import Damaged, Pruned
 from automl.engine.importance import name_columns
 from automl.engine.inference import FittedModel, Member, as_frame, combine, finish_probabilities, temper
 from automl.engine.intervals import interval
+from automl.engine.labels import factors_of_others, is_decided, label_factors, part_of
 from automl.engine.learners import Learner, get_learner, stacks
 from automl.engine.learners.boosting import is_late
 from automl.engine.metrics import METRICS
@@ -58,7 +59,8 @@ class Fitting(TypedDict):
     `value` is in the metric's own unit; `lengths` are the rounds, epochs or trees that each fold's model
     kept, and `is_late` says whether time ended any fit; `training` is the learner's, and 1 where it is not
     told; `factor` is that of its numbers, which trials of before don't tell; `bases` are what a stacked trial
-    has learned from, in the order of its columns.
+    has learned from, in the order of its columns; `label_factors` are what its labels were decided by, see
+    `automl.engine.labels.factors_of_others`.
     """
 
     seed: int
@@ -71,6 +73,7 @@ class Fitting(TypedDict):
     training: NotRequired[int]
     factor: NotRequired[float]
     bases: NotRequired[list[Base]]
+    label_factors: NotRequired[list[list[float]]]
 
 
 @dataclass
@@ -133,7 +136,11 @@ def evaluate(args: Mapping[str, Any], report: Report) -> dict[str, Any]:
         is_log = params.get("target") == "log"
         factor = number_factor(metric.name, truth, predicted[validated], is_log=is_log)
         predicted *= factor
-    value, low, high = interval(metric, truth, predicted[validated])
+    judged, factors = predicted[validated], None
+    if is_decided(metric, [learner.key]):
+        factors = factors_of_others(metric, truth, judged)
+        judged = judged * factors[part_of(truth)]
+    value, low, high = interval(metric, truth, judged)
     fitting: Fitting = {
         "seed": args["seed"],
         "threads": args.get("threads", 1),
@@ -146,6 +153,8 @@ def evaluate(args: Mapping[str, Any], report: Report) -> dict[str, Any]:
         "factor": factor,
         "bases": [_told(base) for base in bases],
     }
+    if factors is not None:
+        fitting["label_factors"] = factors.tolist()
     size = _write(Path(args["out"]), predicted, folds.models, (temperature, factor), fitting)
     return {
         "score": metric.score_of(value),
@@ -210,7 +219,11 @@ def _run_folds(
         )
         state.total[test] += predicted
         state.times[test] += 1
-        value = _fold_value(metric, y[test], predicted, is_log=params.get("target") == "log")
+        judged = predicted
+        if is_decided(metric, [learner.key]):
+            # Found on these very rows, for every trial alike: a trial may not be stopped for want of them.
+            judged = predicted * label_factors(metric, y[test], predicted)
+        value = _fold_value(metric, y[test], judged, is_log=params.get("target") == "log")
         state.scores.append(metric.score_of(value))
         answer = report(
             {

@@ -175,11 +175,14 @@ def _bootstrap_error(metric: Metric, y: Array, *predictions: Array) -> float:
     return float(np.nanstd(values, ddof=1) * np.sqrt(rows / len(y)))
 
 
-def metrics_with_intervals(names: list[str], y: Array, prediction: Array) -> dict[str, dict[str, float]]:
-    """Every named metric's value and interval, as JSON."""
+def metrics_with_intervals(
+    names: list[str], y: Array, prediction: Array, decided: Array | None = None
+) -> dict[str, dict[str, float]]:
+    """Every named metric's value and interval, as JSON; those of labels by what is `decided`, if given."""
     found = {}
     for name in names:
-        value, low, high = interval(METRICS[name], y, prediction)
+        judged = prediction if decided is None or METRICS[name].needs != "labels" else decided
+        value, low, high = interval(METRICS[name], y, judged)
         if all(np.isfinite([value, low, high])):
             found[name] = {"value": value, "low": low, "high": high}
     return found

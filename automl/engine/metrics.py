@@ -35,7 +35,8 @@ class Metric:
     task_types : frozenset of TaskType
     higher_is_better : bool
     needs : {"probabilities", "labels", "numbers"}
-        What is compared with y. Labels are taken from probabilities: the likeliest class.
+        What is compared with y. Labels are taken from probabilities: the likeliest class, or where
+        `automl.engine.labels` has multiplied these, the largest product.
     """
 
     name: str

@@ -21,7 +21,9 @@ from automl.engine.budget import Budget
 from automl.engine.errors import UserError
 from automl.engine.evaluation import as_packaged, read_members
 from automl.engine.inference import Encoder, Model
+from automl.engine.labels import is_decided, label_factors
 from automl.engine.local import ENSEMBLE, LocalSearch, SearchSettings
+from automl.engine.metrics import METRICS
 from automl.engine.preparation import LEAST_ROWS, Request, open_prepared, prepare, profile_columns
 
 if TYPE_CHECKING:
@@ -266,9 +268,10 @@ class AutoMLClassifier(ClassifierMixin, _AutoML):  # type: ignore[misc]
         return found[:, self._order]
 
     def predict(self, X: pd.DataFrame | ArrayLike) -> Array:
-        """Give the likeliest class of each row."""
+        """Give the class of each row: the likeliest, or where `metric` decides labels what is best by it."""
         check_is_fitted(self)
-        return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
+        found = self.model_.weighed(self.model_.predict_proba(self._checked(X, reset=False)))
+        return np.asarray(self.classes_[found[:, self._order].argmax(axis=1)])
 
 
 class AutoMLRegressor(RegressorMixin, _AutoML):  # type: ignore[misc]
@@ -329,8 +332,11 @@ def _load_model(found: LocalSearch) -> Model:
     """Put the members' fold models together."""
     schema = json.loads((found.prepared / "schema.json").read_text(encoding="utf-8"))
     texts = bundle.load_texts(found.prepared / "texts.skops")
-    members = found.members()
-    _, _, temperature = as_packaged(open_prepared(found.prepared), members)
+    members, prepared = found.members(), open_prepared(found.prepared)
+    places, predicted, temperature = as_packaged(prepared, members)
+    metric = METRICS[found.meta["metric"]]
+    if is_decided(metric, [member["family"] for member in members]):
+        schema["label_factors"] = label_factors(metric, np.asarray(prepared.y)[places], predicted).tolist()
     return Model(Encoder(schema, texts), read_members(members), temperature)
 
 

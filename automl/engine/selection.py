@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from automl.engine.labels import OF_TWO, best_of_two, label_factors
 from automl.engine.metrics import LEAST_PROBABILITY, Metric
 from automl.engine.room import Room
 
@@ -76,11 +77,29 @@ def loss_of(metric: Metric) -> Loss:
         "r2": Loss(_whole, lambda y, views: np.mean((views - y) ** 2, axis=1)),
         "mae": Loss(_whole, lambda y, views: np.mean(np.abs(views - y), axis=1)),
     }
+    if metric.name in OF_TWO:
+        return _of_labels(metric)
 
     def of_each(y: Array, views: Array) -> Array:
         return np.array([-metric.score(y, np.asarray(view, dtype=np.float64)) for view in views])
 
     return quick.get(metric.name, Loss(_whole, of_each))
+
+
+def _of_labels(metric: Metric) -> Loss:
+    """By the best labels: of two classes each candidate has its own threshold, of more all share factors."""
+
+    def view(stack: Array, y: Array) -> Array:
+        if stack.shape[2] == 2:
+            return _second(stack, y)
+        return np.asarray(stack * label_factors(metric, y, stack.mean(axis=0)).astype(stack.dtype))
+
+    def of(y: Array, views: Array) -> Array:
+        if views.ndim == 2:
+            return 1.0 - best_of_two(metric, y, _found(y, views, best_first=True))
+        return np.array([-metric.score(y, np.asarray(each, dtype=np.float64)) for each in views])
+
+    return Loss(view, of)
 
 
 def _whole(stack: Array, y: Array) -> Array:

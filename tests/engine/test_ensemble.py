@@ -213,7 +213,7 @@ def test_a_member_that_hardly_helps_is_left_out_and_one_that_does_stays():
 
 
 @pytest.mark.parametrize(
-    "name", ["roc_auc", "average_precision", "log_loss", "brier", "rmse", "mae", "accuracy", "mcc"]
+    "name", ["roc_auc", "average_precision", "log_loss", "brier", "rmse", "mae", "accuracy", "recall"]
 )
 def test_losses_of_many_candidates_are_those_of_the_metric(name):
     chance = np.random.default_rng(0)

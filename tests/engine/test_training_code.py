@@ -320,6 +320,16 @@ def test_the_script_of_a_network_of_many_rows_keeps_the_best_epoch(places, monke
         assert value == pytest.approx(expected, abs=1e-6, rel=1e-6)
 
 
+def test_the_script_of_a_trial_whose_labels_are_decided_comes_to_its_score(places):
+    cases = {
+        target: (places[target], member(places[target], "lightgbm", 14, metric=metric, **QUICK["lightgbm"]))
+        for target, metric in {"bought": "f1", "plan": "balanced_accuracy"}.items()
+    }
+    for path, expected, value in compared(cases).values():
+        assert "LABEL_FACTORS" in path.read_text()
+        assert value == pytest.approx(expected, abs=1e-9)
+
+
 def test_a_network_that_the_library_trained_has_no_script(places):
     trial = member(places["bought"], "neural_network", 12, metric="roc_auc", epochs=5)
     fitting = read_fitting(trial["dir"])

@@ -26,7 +26,7 @@ OTHERS = "(other classes)"
 MOST_MISTAKES = 20
 
 
-def classification(y: Array, p: Array, classes: Sequence[Any]) -> dict[str, Any]:
+def classification(y: Array, p: Array, classes: Sequence[Any], called: Array | None = None) -> dict[str, Any]:
     """Everything about probabilities, as JSON.
 
     Parameters
@@ -37,9 +37,11 @@ def classification(y: Array, p: Array, classes: Sequence[Any]) -> dict[str, Any]
         Out-of-fold probabilities.
     classes : sequence
         Labels by code; of two, the second is the positive one.
+    called : array of shape (rows, classes), optional
+        What labels are decided by, if it is not the probabilities.
     """
     found: dict[str, Any] = {
-        "confusion": confusion_matrix(y, p, classes),
+        "confusion": confusion_matrix(y, p if called is None else called, classes),
         "curves": curves(y, p, classes),
         "calibration": calibration(y, p),
     }

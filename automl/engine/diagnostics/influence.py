@@ -99,14 +99,14 @@ def importance(
     if len(chosen) > MOST_COLUMNS:
         rows = _rows(clock.rows(PERMUTING / 3), len(chosen), len(model.y))
         brief = model.subset(np.sort(spread_out(model.y, rows)))
-        base = brief.predict(brief.X)
+        base = brief.judged(brief.X)
         tried = _each(chosen, clock, lambda column: _loss(brief, metric, base, column, generator, 1))
         chosen = [column for column, _ in sorted(tried, key=lambda one: -one[1][0])[:MOST_COLUMNS]]
     room = clock.rows(PERMUTING) // max(len(chosen), 1)
     repeats = REPEATS if room >= REPEATS * LEAST_ROWS else max(1, room // LEAST_ROWS)
     rows = _rows(room, repeats, len(model.y))
     part = model.subset(np.sort(spread_out(model.y, rows)))
-    base = part.predict(part.X)
+    base = part.judged(part.X)
     found = _each(chosen, clock, lambda column: _loss(part, metric, base, column, generator, repeats))
     ranked = [
         {
@@ -148,7 +148,7 @@ def _loss(
     for repeat in range(repeats):
         order = generator.permutation(rows)
         X[repeat * rows : (repeat + 1) * rows, positions] = model.X[np.ix_(order, positions)]
-    predicted = model.predict(X)
+    predicted = model.judged(X)
     parts = predicted.reshape(repeats, rows, *predicted.shape[1:])
     # The error over rows is much the same in each repeat, and dear to find for some metrics.
     first, score = difference(metric, model.y, base, parts[0]), metric.score(model.y, base)

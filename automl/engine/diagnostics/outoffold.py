@@ -29,6 +29,8 @@ class OutOfFold:
         Positions in the prepared table; of rows that folds judge.
     temperature : float
         Of the whole: see `automl.engine.inference.temper`.
+    factors : array or None
+        By which labels are decided, see `automl.engine.labels`.
     """
 
     def __init__(
@@ -37,10 +39,12 @@ class OutOfFold:
         members: Sequence[Member],
         rows: Array,
         temperature: float = 1.0,
+        factors: Array | None = None,
     ) -> None:
         self._profile = prepared.profile
         self._members = list(members)
         self._temperature = temperature
+        self._factors = factors
         self._folds = np.asarray(prepared.folds)[:, rows]
         # Models are kept in the order in which folds were fitted; a fold that judges no row has none.
         folds = np.asarray(prepared.folds)
@@ -59,6 +63,11 @@ class OutOfFold:
         found.__dict__ = {**self.__dict__, "_folds": self._folds[:, places]}
         found.X, found.y = self.X[places], self.y[places]
         return found
+
+    def judged(self, X: Array) -> Array:
+        """As `predict`, for a metric: where that decides labels, their factors are in it."""
+        found = self.predict(X)
+        return found if self._factors is None else found * self._factors
 
     def predict(self, X: Array) -> Array:
         """Predict as many rows as it has, or a multiple of them: its rows again and again, in order."""

@@ -18,6 +18,7 @@ from automl.engine.diagnostics.regression import regression
 from automl.engine.diagnostics.rows import Table, worst
 from automl.engine.evaluation import as_packaged, read_members
 from automl.engine.intervals import metrics_with_intervals
+from automl.engine.labels import decided, is_decided, label_factors
 from automl.engine.metrics import METRICS, metrics_for
 from automl.engine.preparation import open_prepared
 from automl.engine.reading import check_table
@@ -38,23 +39,28 @@ def diagnose(args: Mapping[str, Any], report: Report) -> dict[str, Any]:
     metric, classes = METRICS[args["metric"]], prepared.classes
     places, predicted, temperature = as_packaged(prepared, args["members"])
     y = np.asarray(prepared.y)[places]
+    called, factors = predicted, None
+    if is_decided(metric, [member.get("family", "") for member in args["members"]]):
+        called, factors = decided(metric, y, predicted), label_factors(metric, y, predicted)
     found: dict[str, Any] = {
         "rows": len(places),
         "task_type": prepared.meta["task_type"],
         "metric": args["metric"],
         "classes": classes,
         "metrics": metrics_with_intervals(
-            [each.name for each in metrics_for(prepared.profile.task_type)], y, predicted
+            [each.name for each in metrics_for(prepared.profile.task_type)], y, predicted, called
         ),
     }
     if classes is not None:
-        found["classification"] = classification(y, predicted, classes)
+        found["classification"] = classification(y, predicted, classes, called)
+        if factors is not None and len(factors) == 2:
+            found["classification"]["threshold"] = short(1.0 / (1.0 + factors[1]))
     else:
         found["regression"] = regression(y, predicted, skew=prepared.profile.skew)
     report({"event": "curves"})
     columns = columns_of(schema)
     sample = places[np.sort(spread_out(y, MOST_ROWS))]
-    model = OutOfFold(prepared, read_members(args["members"]), sample, temperature)
+    model = OutOfFold(prepared, read_members(args["members"]), sample, temperature, factors)
     clock = Clock(model, args["seconds"])
     found["importance"] = importance(model, metric, columns, clock)
     ranked = _ranked(columns, found["importance"])
@@ -62,7 +68,7 @@ def diagnose(args: Mapping[str, Any], report: Report) -> dict[str, Any]:
     found["dependence"] = dependence(model, ranked, clock, classes)
     check_table(Path(args["table"]))
     table = Table(Path(args["table"]), schema["target"], [column.name for column in ranked])
-    found["worst"] = worst(metric.name, y, predicted, places, table, classes)
+    found["worst"] = worst(metric.name, y, predicted, places, table, classes, called)
     found["seconds"] = short(time.monotonic() - began)
     return found
 

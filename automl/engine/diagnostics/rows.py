@@ -71,7 +71,13 @@ def losses(metric: str, y: Array, predicted: Array) -> Array:
 
 
 def worst(
-    metric: str, y: Array, predicted: Array, places: Array, table: Table, classes: Sequence[Any] | None
+    metric: str,
+    y: Array,
+    predicted: Array,
+    places: Array,
+    table: Table,
+    classes: Sequence[Any] | None,
+    called: Array | None = None,
 ) -> dict[str, Any]:
     """The rows that a model gets most wrong, worst first.
 
@@ -82,20 +88,21 @@ def worst(
         `predicted`, `loss`; of classes also `chance`, the probability that the true one was given, and
         `called_chance`, that of the class that was called.
     """
+    called = predicted if called is None else called
     loss = losses(metric, y, predicted)
     order = np.argsort(-loss, kind="stable")[:MOST_WORST]
     rows = [
-        {**row, "loss": short(loss[place]), **said(y[place], predicted[place], classes)}
+        {**row, "loss": short(loss[place]), **said(y[place], predicted[place], called[place], classes)}
         for row, place in zip(table.rows(places[order]), order, strict=True)
     ]
     return {"columns": table.columns, "rows": rows, "share": short(_share_of(loss, order))}
 
 
-def said(true: Any, predicted: Any, classes: Sequence[Any] | None) -> dict[str, Any]:
-    """One prediction beside what is true."""
+def said(true: Any, predicted: Any, decided: Any, classes: Sequence[Any] | None) -> dict[str, Any]:
+    """One prediction, and what its label is decided by, beside what is true."""
     if classes is None:
         return {"true": exact(true), "predicted": short(predicted)}
-    called = int(np.argmax(predicted))
+    called = int(np.argmax(decided))
     return {
         "true": classes[int(true)],
         "predicted": classes[called],

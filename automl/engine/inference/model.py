@@ -157,6 +157,8 @@ class Model:
         Labels as training had them, in the order of the columns of `predict_proba`.
     temperature : float
         See `temper`.
+    label_factors : array or None
+        What probabilities are multiplied by where the label is not simply the likeliest class.
     feature_names_in_ : list of str
     runtime : {"skops", "onnx"}
         What predicts.
@@ -164,6 +166,7 @@ class Model:
 
     runtime = "skops"
     uncertainty: Uncertainty | None = None
+    label_factors: np.ndarray[Any, Any] | None = None
 
     def __init__(
         self,
@@ -177,18 +180,28 @@ class Model:
         self.task_type: str = encoder.schema["task_type"]
         if encoder.schema.get("classes"):
             self.classes_ = labels_of(encoder.schema)
+        if encoder.schema.get("label_factors"):
+            self.label_factors = np.array(encoder.schema["label_factors"], dtype=np.float64)
         self.feature_names_in_ = encoder.columns
 
     def predict(self, frame: pd.DataFrame) -> np.ndarray[Any, Any]:
         """Predict labels, or numbers; one for each row of the frame."""
         found = self.predict_raw(frame)
-        return found if self.task_type == "regression" else np.asarray(self.classes_[found.argmax(axis=1)])
+        return found if self.task_type == "regression" else self.labels(found)
 
     def predict_proba(self, frame: pd.DataFrame) -> np.ndarray[Any, Any]:
         """Predict the probability of each class; rows sum to 1."""
         if self.task_type == "regression":
             raise AttributeError("A regression model has no probabilities; use predict.")
         return self.predict_raw(frame)
+
+    def labels(self, probabilities: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Give the label of each row: the likeliest class, or what the metric of the search asks for."""
+        return np.asarray(self.classes_[self.weighed(probabilities).argmax(axis=1)])
+
+    def weighed(self, probabilities: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Give what labels go by: probabilities, times the factors of the classes if there are any."""
+        return probabilities if self.label_factors is None else probabilities * self.label_factors
 
     def predict_raw(self, frame: pd.DataFrame) -> np.ndarray[Any, Any]:
         """Predict probabilities, or numbers, whichever the task is."""
@@ -265,7 +278,7 @@ class Model:
         if self.task_type == "regression":
             return {"predictions": found.tolist()}
         return {
-            "predictions": self.classes_[found.argmax(axis=1)].tolist(),
+            "predictions": self.labels(found).tolist(),
             "classes": self.classes_.tolist(),
             "probabilities": found.tolist(),
         }

@@ -175,7 +175,7 @@ def described(model: Model) -> dict[str, Any]:
     """What a client must know of a model."""
     schema = model.encoder.schema
     found = {"task_type": schema["task_type"], "target": schema["target"], "columns": schema["columns"]}
-    return found | ({"classes": schema["classes"]} if schema.get("classes") else {})
+    return found | {name: schema[name] for name in ("classes", "label_factors") if schema.get(name)}
 
 
 def main(arguments: Sequence[str] | None = None, folder: Path | None = None) -> int:

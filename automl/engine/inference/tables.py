@@ -407,7 +407,7 @@ def predictions_frame(model: Model, frame: pd.DataFrame, *, level: float | None 
             columns |= {"prediction_low": bounds[:, 0], "prediction_high": bounds[:, 1]}
         return pd.DataFrame(columns)
     probabilities = model.predict_proba(frame)
-    columns = {"prediction": model.classes_[probabilities.argmax(axis=1)]}
+    columns = {"prediction": model.labels(probabilities)}
     if level is not None:
         labels = [str(label) for label in model.classes_]
         columns["prediction_set"] = [

@@ -178,6 +178,8 @@ def _usage(about: About) -> list[Block]:
     output: list[str | Code | Strong] = ["The output has a column ", Code("prediction")]
     if about.classes:
         output += [" and a column ", Code("probability_CLASS"), " for each class"]
+    if about.schema.get("label_factors"):
+        output += [" (the largest need not be the ", Code("prediction"), "'s)"]
     output += [
         ", in the order of the input's rows. Run with ",
         Code("--verify"),

@@ -14,7 +14,7 @@ from automl.engine.diagnostics.figures import spread_out
 from automl.engine.diagnostics.influence import Column, columns_of
 from automl.engine.diagnostics.outoffold import OutOfFold
 from automl.engine.diagnostics.regression import regression
-from automl.engine.inference import Member
+from automl.engine.inference import Model
 from automl.engine.intervals import difference
 from automl.engine.metrics import METRICS, Metric
 from automl.engine.preparation import Prepared
@@ -77,36 +77,36 @@ class Evidence:
 
 def gather(
     prepared: Prepared,
-    members: Sequence[Member],
-    schema: Mapping[str, Any],
+    model: Model,
     metric: str,
     y: Array,
     predicted: Array,
+    called: Array,
 ) -> Evidence:
     """Compute what the card shows.
 
     Parameters
     ----------
-    members : sequence of Member
-        Loaded, with their weights.
-    y, predicted : array
-        Of the judged rows; the predictions as the packaged model makes them.
+    model : Model
+        As it is packaged.
+    y, predicted, called : array
+        Of the judged rows; the predictions as the packaged model makes them, and what labels are decided by.
     """
     judged, rows = METRICS[metric], len(y)
     most = min(MOST_ROWS, MOST_CELLS // max(prepared.profile.classes, 1))
     if rows > most:
         kept = np.sort(spread_out(y, most))
-        y, predicted = y[kept], predicted[kept]
+        y, predicted, called = y[kept], predicted[kept], called[kept]
     found: dict[str, Any] = {
         "constant": constant_value(judged, y, prepared.profile.classes),
-        "importance": _importance(prepared, members, schema, judged),
+        "importance": _importance(prepared, model, judged),
     }
     if prepared.classes:
         counts = np.bincount(y, minlength=len(prepared.classes))
         found |= {
-            "confusion": confusion_matrix(y, predicted, prepared.classes),
+            "confusion": confusion_matrix(y, called, prepared.classes),
             "calibration": calibration(y, predicted),
-            "accuracy": float((predicted.argmax(axis=1) == y).mean()),
+            "accuracy": float((called.argmax(axis=1) == y).mean()),
             "commonest": float(counts.max() / max(counts.sum(), 1)),
         }
     else:
@@ -128,16 +128,15 @@ def constant_value(metric: Metric, y: Array, classes: int) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def _importance(
-    prepared: Prepared, members: Sequence[Member], schema: Mapping[str, Any], metric: Metric
-) -> Importance:
+def _importance(prepared: Prepared, whole: Model, metric: Metric) -> Importance:
     """As the diagnostics do it, but with several columns in one prediction: small ones cost the most."""
     judged = np.flatnonzero((np.asarray(prepared.folds) >= 0).all(axis=0))
     y = np.asarray(prepared.y)[judged]
-    columns = columns_of(schema)
+    columns = columns_of(whole.encoder.schema)
     began = time.monotonic()
-    model = OutOfFold(prepared, members, judged[np.sort(spread_out(y, IMPORTANCE_ROWS))])
-    base = model.predict(model.X)
+    rows_seen = judged[np.sort(spread_out(y, IMPORTANCE_ROWS))]
+    model = OutOfFold(prepared, whole.members, rows_seen, whole.temperature, whole.label_factors)
+    base = model.judged(model.X)
     row = max(time.monotonic() - began, 1e-6) / len(model.y)
     rows = int(np.clip(IMPORTANCE_SECONDS / row / max(len(columns), 1), LEAST_ROWS, len(model.y)))
     kept = np.sort(spread_out(model.y, rows))
@@ -164,7 +163,7 @@ def _worths(
     for place, column in enumerate(columns):
         order, positions = generator.permutation(rows), np.asarray(column.positions)
         X[place * rows : (place + 1) * rows, positions] = model.X[np.ix_(order, positions)]
-    predicted = model.predict(X)
+    predicted = model.judged(X)
     parts = predicted.reshape(len(columns), rows, *predicted.shape[1:])
     found = []
     for column, part in zip(columns, parts, strict=True):

@@ -87,6 +87,7 @@ def how_good(
                 f"{share(evidence.commonest)}.",
             )
         )
+    sentences += _called(metric, schema)
     if metric == "roc_auc":
         sentences.append(
             f"Shown one row of each class, it gives the higher probability to the right one "
@@ -112,6 +113,19 @@ def how_good(
     if words := verdict(metric, value, evidence.constant):
         sentences.append(("Taken together it is ", Strong(words), "."))
     return sentences
+
+
+def _called(metric: str, schema: Mapping[str, Any]) -> list[Text]:
+    """What a row is called, where that is not the likeliest class."""
+    factors, best = schema.get("label_factors"), METRICS[metric].label
+    if not factors:
+        return []
+    if len(factors) > 2:
+        factors_are = "The class that it names is the one whose probability, times a factor, is largest: "
+        return [(factors_are, Code("label_factors"), f" of schema.json, by which {best} is best.")]
+    called = Code(shortened(str(schema["classes"][1])))
+    from_on = Strong(share(factors[0] / sum(factors)))
+    return [("It calls a row ", called, " from a probability of ", from_on, f" on, where {best} is best.")]
 
 
 def _numbers(evidence: Evidence, target: Code) -> list[Text]:

@@ -117,7 +117,10 @@ def _add_model(
     finished = temper(graph, finish_probabilities(graph, total), model.temperature)
     graph.rename(finished, "probabilities")
     kind, labels = _labels(schema["classes"])
-    place = graph.add("ArgMax", "probabilities", axis=1, keepdims=0)
+    weighed = "probabilities"
+    if model.label_factors is not None:
+        weighed = graph.add("Mul", weighed, graph.constant(model.label_factors))
+    place = graph.add("ArgMax", weighed, axis=1, keepdims=0)
     graph.rename(graph.add("Gather", graph.constant(labels), place, axis=0), "label")
     return [("probabilities", DOUBLE, (classes,)), ("label", kind, ())]
 

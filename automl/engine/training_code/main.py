@@ -14,6 +14,7 @@ from automl.engine.calibration import (
     MOST_CELLS,
 )
 from automl.engine.inference.model import LEAST_POOLED, LEAST_PROBABILITY
+from automl.engine.labels import PARTS
 from automl.engine.preparation import TEXT_COMPONENTS
 
 # What the functions below and those of `table` import, where they are used.
@@ -120,6 +121,13 @@ def share_factor(y, predicted):
     weights = np.cumsum((np.abs(predicted) / np.maximum(np.abs(y), {LEAST_WHOLE}))[order])
     return ratios[order][np.searchsorted(weights, weights[-1] / 2)]
 '''
+DECIDE = f'''
+def decide(p, y):
+    """Probabilities times factors that other parts of the rows have found; the largest is the label."""
+    part = np.empty(len(y), dtype=int)
+    part[np.argsort(y, kind="stable")] = np.arange(len(y)) % {PARTS}
+    return p * np.reshape(LABEL_FACTORS, ({PARTS}, -1))[part]
+'''
 CALL = """if __name__ == "__main__":
     with threadpool_limits(THREADS):
         main(*sys.argv[1:])
@@ -144,6 +152,8 @@ class Facts:
         What a stacked trial is told of predictions, see `AS_COLUMNS`; empty for others.
     words : bool
         Components of texts are told from other numbers.
+    decides : bool
+        Labels are decided by factors of the classes.
     """
 
     metric: str
@@ -163,6 +173,7 @@ class Facts:
     empty_folds: bool
     told: str = ""
     words: bool = False
+    decides: bool = False
 
 
 def split_source(*, many: bool, labels: bool) -> list[str]:
@@ -190,6 +201,7 @@ def parts(facts: Facts) -> list[str]:
         *([FINISH] if facts.classes else []),
         *([TEMPER] if facts.tempers else []),
         *([SHARE_FACTOR] if facts.scales == "shares" else []),
+        *([DECIDE] if facts.decides else []),
         "\n".join(score),
         "\n".join(_main(facts)),
     ]
@@ -290,4 +302,4 @@ def _scored(facts: Facts) -> list[str]:
             "# The exponential of a mean logarithm is less than the mean: one factor makes up for it.",
             f"predicted *= np.clip(y @ predicted / (predicted @ predicted), {low}, {high})",
         ]
-    return [*lines, "value = score(y, predicted)"]
+    return [*lines, f"value = score(y, {'decide(predicted, y)' if facts.decides else 'predicted'})"]

@@ -262,6 +262,9 @@ class _Script:
         if self.bases:
             lines += ["# The scripts of the trials that it learns from; they lie beside this one."]
             lines += assignment("BASES", [literal(name) for name in self.bases])
+        if factors := fitting.get("label_factors"):
+            lines += ["# By which the probabilities of classes are multiplied, for each part of the rows."]
+            lines += assignment("LABEL_FACTORS", [literal(factor) for part in factors for factor in part])
         lines.append(f"LEADERBOARD = {fitting['value']!r}  # {self.metric.label}, out of fold")
         return lines
 
@@ -415,6 +418,7 @@ class _Script:
             empty_folds=not all(np.isin(whole, row).all() for row in judged),
             told=self._told(),
             words=bool(self.data.words),
+            decides="label_factors" in self.subject.fitting,
         )
 
     def _scales(self) -> str:
