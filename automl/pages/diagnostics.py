@@ -249,6 +249,7 @@ def _threshold(request: HttpRequest, result: Mapping[str, Any]) -> dict[str, Any
         "negative": result["classes"][0],
         "charts": quality.costs(table.values, table.costs),
         "half": table.at(0.5),
+        "own": result["classification"].get("threshold"),
         "steps": [table.at(step / 10) for step in range(1, 10)],
     }
 

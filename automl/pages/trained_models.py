@@ -99,6 +99,20 @@ def card(request: SignedInRequest, id: UUID) -> HttpResponse:
     return HttpResponse(text, headers={"Content-Security-Policy": policy})
 
 
+def _called(model: TrainedModel) -> str:
+    """What a row is called, where that is not the likeliest class."""
+    factors = model.schema.get("label_factors")
+    if not factors:
+        return ""
+    best = f"where {selectors.metric_label(model.experiment)} is best"
+    if len(factors) > 2:
+        return (
+            f"A row is called the class whose probability, times a factor of the class, is largest, {best}."
+        )
+    threshold = factors[0] / sum(factors)
+    return f"A row is called “{model.schema['classes'][1]}” from a probability of {threshold:.3g} on, {best}."
+
+
 def _has_card(model: TrainedModel) -> bool:
     return any(file["name"] == CARD for file in model.files)
 
@@ -113,6 +127,7 @@ def shown(request: SignedInRequest, model: TrainedModel) -> dict[str, Any]:
         "metrics": _metrics(model),
         "uncertainty": model.metrics.get("uncertainty") or {},
         "tested": bool(model.metrics.get("test")),
+        "called": _called(model),
         "columns": model.schema.get("columns") or [],
         "filename": filename,
         "has_card": _has_card(model),

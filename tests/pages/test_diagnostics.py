@@ -136,6 +136,15 @@ def test_costs_move_the_cheapest_threshold(browser_client, world):
     assert odd.context["found"]["at"].threshold == 1.0
 
 
+def test_the_threshold_that_the_model_itself_has_is_told(browser_client, world):
+    address = ready(world.trial)
+    assert "The model calls a row" not in browser_client.get(part(address, "threshold")).text
+    found = Diagnosis.objects.get()
+    found.result["classification"]["threshold"] = 0.083
+    found.save()
+    assert "The model calls a row “yes” from 0.083 on" in browser_client.get(part(address, "threshold")).text
+
+
 def test_the_slider_gets_its_counts_as_a_file(browser_client, world):
     found = browser_client.get(part(ready(world.trial), "thresholds")).json()
     assert len(found["values"]) == len(found["true_positives"]) > 150

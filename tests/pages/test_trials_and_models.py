@@ -5,6 +5,7 @@ import io
 import re
 import zipfile
 
+import pytest
 from django.urls import reverse
 
 from automl.core import storage
@@ -84,6 +85,23 @@ def test_a_model_says_how_to_use_it(browser_client, world):
         "ROC AUC",
     ):
         assert text in page
+
+
+@pytest.mark.parametrize(
+    ("factors", "told"),
+    [
+        ([1.0, 11.0], "A row is called “yes” from a probability of 0.0833 on, where"),
+        ([1.0, 3.0, 9.0], "is called the class whose probability, times a factor of the class, is largest"),
+    ],
+)
+def test_a_model_says_what_it_calls_a_row_where_that_is_not_the_likeliest_class(
+    browser_client, world, factors, told
+):
+    address = reverse("pages:model", args=[world.model.id])
+    assert "A row is called" not in browser_client.get(address).text
+    world.model.schema |= {"classes": ["no", "yes", "perhaps"][: len(factors)], "label_factors": factors}
+    world.model.save()
+    assert told in browser_client.get(address).text
 
 
 def test_a_model_shows_its_score_on_the_test_dataset_too(browser_client, world):
