@@ -15,10 +15,9 @@ from tests.seats import FakeSeat
 
 
 @pytest.fixture(autouse=True)
-def private_files(tmp_path: Path, settings) -> Path:
+def private_files(tmp_path_factory: pytest.TempPathFactory, settings) -> Path:
     """Each test has a private folder of its own."""
-    settings.FILES_ROOT = tmp_path / "files"
-    settings.FILES_ROOT.mkdir()
+    settings.FILES_ROOT = tmp_path_factory.mktemp("files")
     # Rows of tests have no folders, as a rule: without it they would be taken for lost.
     (settings.FILES_ROOT / store.MARK).write_text(str(uuid4()))
     return settings.FILES_ROOT

@@ -39,12 +39,14 @@ def pretend(monkeypatch: pytest.MonkeyPatch, classes: list[Any] | None) -> None:
         ages = frame["age"].astype(int).to_numpy()
         return np.eye(len(classes or []))[ages % len(classes or [])]
 
+    names = np.array(classes or [], dtype=object if len({*map(type, classes or [])}) > 1 else None)
     model = SimpleNamespace(
         task_type="regression" if classes is None else "binary",
-        classes_=np.array(classes or [], dtype=object if len({*map(type, classes or [])}) > 1 else None),
+        classes_=names,
         encoder=SimpleNamespace(schema=SCHEMA),
         predict=lambda frame: frame["age"].astype(float).to_numpy(),
         predict_proba=probabilities,
+        labels=lambda found: names[found.argmax(axis=1)],
         known_uncertainty=lambda: inference.Uncertainty(
             {
                 "kind": "intervals",

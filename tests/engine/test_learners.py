@@ -157,7 +157,7 @@ def test_the_curve_ends_with_what_the_model_scores(family: str, metric: str) -> 
 def test_the_training_line_ends_with_what_the_model_scores_on_its_own_rows(
     family: str, task: TaskType
 ) -> None:
-    table = make_table(task)
+    table = make_table(task, rows=1_000)
     learner = LEARNERS[family]
     fitted = fit_fold(learner, table, learner.portfolio(table.data)[0])
     curve = fitted.fit.learning_curve

@@ -6,6 +6,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from automl.core import store
 from tests.e2e.pages import addresses
 from tests.queries import main_table, read_twice
 from tests.shops import long_shop
@@ -28,6 +29,7 @@ def test_a_query_counts_for_the_table_that_its_rows_are_of(sql, table):
 
 def test_no_page_reads_a_table_twice(browser_client, alice):
     shop = long_shop(alice, 60)
+    store.check()
     found = {}
     for spot, address in addresses(shop):
         if not spot.signed_in:
