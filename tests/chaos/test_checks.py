@@ -58,9 +58,10 @@ def test_a_model_that_is_missing_or_not_whole_is_found(private_files):
 
 
 @pytest.mark.django_db
-def test_drafts_and_the_folders_of_dead_attempts_are_found(tmp_path, private_files):
+def test_drafts_and_the_folders_of_dead_attempts_are_found(tmp_path, settings):
+    settings.FILES_ROOT = tmp_path / "files"
     trial = TrialFactory(attempt=2)
-    trials = private_files / trial.folder
+    trials = settings.FILES_ROOT / trial.folder
     for name in (trials.name, f".{trials.name}.77", f"{trial.number:05d}-1"):
         (trials.parent / name).mkdir(parents=True)
     (tmp_path / "tmp").mkdir()
