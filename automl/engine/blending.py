@@ -16,6 +16,7 @@ from automl.engine.budget import most_bytes
 from automl.engine.ensemble import Blend, blend
 from automl.engine.errors import Damaged
 from automl.engine.evaluation import (
+    are_decided,
     read_bases,
     read_fitting,
     read_predictions,
@@ -25,7 +26,7 @@ from automl.engine.evaluation import (
 )
 from automl.engine.inference import finish_probabilities
 from automl.engine.intervals import difference, interval, is_tie
-from automl.engine.labels import decided, part_of
+from automl.engine.labels import decided, factors_of_others, part_of
 from automl.engine.learners import get_learner
 from automl.engine.metrics import METRICS, Metric
 from automl.engine.preparation import open_prepared
@@ -75,26 +76,30 @@ def blend_trials(args: Mapping[str, Any]) -> dict[str, Any]:
             families=[trial["family"] for trial in trials],
             seed=args["seed"],
         )
-        honest = _finished(found.honest, prepared.profile.classes)
-        whole = decided(metric, truth, honest)
+        weights, powers = _members(found, trials)
+        members = [trial for trial in trials if trial["id"] in weights]
+        honest, alone = (
+            _finished(each, prepared.profile.classes) for each in (found.honest, found.honest_best)
+        )
+        whole, factors = honest, None
+        if are_decided(members):
+            factors = factors_of_others(metric, truth, honest)
+            whole, alone = honest * factors[part_of(truth)], decided(metric, truth, alone)
         value, low, high = interval(metric, truth, whole)
-        alone = decided(metric, truth, _finished(found.honest_best, prepared.profile.classes))
         # What chance can explain does not count against it: on new rows a mean of models errs less.
         gap = difference(metric, truth, whole, alone)
         good = gap.gain >= 0 or gap.chance >= (LUCK if len(truth) >= LEVELLED_ROWS else LUCK_OF_FEW_ROWS)
-        weights, powers = _members(found, trials)
         if good and len(weights) > 1:
             # It goes before the single trials, whose scores are those of the best of many.
             answer = {"weights": weights, "powers": powers}
             # The best trial's as it was told: what is kept of its predictions is rounded, and gives another.
             answer |= {"score": max(metric.score_of(value), trials[0]["score"])}
             answer |= {"value": value, "score_low": low, "score_high": high}
-            members = [trial for trial in trials if trial["id"] in weights]
             answer |= {"size": size_of(members), "predict_time": seconds_of(members)}
             answer["gain"] = metric.score_of(value - metric.value(truth, alone))
             chosen = whole
             if args.get("out"):
-                _store(Path(args["out"]), honest, validated)
+                _store(Path(args["out"]), honest, validated, factors)
     answer["tied"] = [
         trial["id"]
         for trial, prediction in zip(trials, predictions, strict=True)
@@ -146,11 +151,11 @@ def _judged(trial: Mapping[str, Any], truth: Array, prediction: Array) -> Array:
     return prediction * np.array(factors)[part_of(truth)] if factors else prediction
 
 
-def _store(out: Path, honest: Array, validated: Array) -> None:
+def _store(out: Path, honest: Array, validated: Array, factors: Array | None) -> None:
     """Keep what the ensemble is judged by, as a trial's predictions are kept."""
     every = np.full((len(validated), *honest.shape[1:]), np.nan)
     every[validated] = honest
-    write_predictions(out, every)
+    write_predictions(out, every, factors)
 
 
 def _read(

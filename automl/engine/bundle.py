@@ -21,7 +21,7 @@ import automl
 from automl.engine import inference
 from automl.engine.conformal import checked, fit_conformal
 from automl.engine.errors import UserError
-from automl.engine.evaluation import as_packaged, read_bases, read_fitting, read_members, size_of
+from automl.engine.evaluation import are_decided, as_packaged, read_bases, read_fitting, read_members, size_of
 from automl.engine.golden import golden
 from automl.engine.inference import Encoder, FittedModel, Member, Model, bases_of
 from automl.engine.inference.safe import check_types
@@ -29,7 +29,7 @@ from automl.engine.inference.seal import CODE, SUMS
 from automl.engine.inference.word_weights import parted
 from automl.engine.intervals import metrics_with_intervals
 from automl.engine.joining import join
-from automl.engine.labels import decided, is_decided, label_factors
+from automl.engine.labels import decided, label_factors
 from automl.engine.leaderboard import leaderboard_csv
 from automl.engine.learners import get_learner
 from automl.engine.metrics import METRICS, metrics_for
@@ -95,7 +95,7 @@ def package(args: Mapping[str, Any]) -> dict[str, Any]:
     places, oof, temperature = as_packaged(prepared, args["members"])
     y, folds = np.asarray(prepared.y)[places], np.asarray(prepared.folds[0])[places]
     metric, called = METRICS[args["metric"]], oof
-    if is_decided(metric, [member["family"] for member in args["members"]]):
+    if are_decided(args["members"]):
         schema["label_factors"] = label_factors(metric, y, oof).tolist()
         called = decided(metric, y, oof)
     model = Model(Encoder(schema, texts), members, temperature)

@@ -13,9 +13,9 @@ import numpy as np
 from automl.engine.diagnostics.figures import short
 from automl.engine.diagnostics.rows import Table, losses, said
 from automl.engine.errors import UserError
-from automl.engine.evaluation import as_packaged
+from automl.engine.evaluation import are_decided, as_packaged
 from automl.engine.intervals import difference, interval, ties_of_many
-from automl.engine.labels import decided, is_decided
+from automl.engine.labels import decided
 from automl.engine.metrics import METRICS, Metric
 from automl.engine.preparation import Prepared, open_prepared
 from automl.engine.reading import check_table
@@ -97,9 +97,7 @@ def _common(
         places = np.intersect1d(places, others)
     y = np.asarray(prepared[0].y)
     judged = [
-        decided(metric, y[own], prediction)
-        if is_decided(metric, [member.get("family", "") for member in entry["members"]])
-        else prediction
+        decided(metric, y[own], prediction) if are_decided(entry["members"]) else prediction
         for (own, prediction), entry in zip(each, entries, strict=True)
     ]
     kept = [np.searchsorted(own, places) for own, _ in each]

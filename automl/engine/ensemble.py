@@ -241,6 +241,9 @@ def _score(metric: Metric, y: Array, prediction: Array) -> float:
     """By the best labels of these rows, where labels are decided: what is compared has them alike."""
     if metric.name not in OF_TWO:
         return metric.score(y, prediction)
+    # In a sorted table ties would look like knowledge.
+    order = np.random.default_rng(0).permutation(len(y))
+    y, prediction = y[order], prediction[order]
     loss = loss_of(metric)
     return -float(loss.of(y, loss.view(prediction[None], y))[0])
 

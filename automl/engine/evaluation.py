@@ -7,7 +7,7 @@ import os
 import pickle
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -326,10 +326,13 @@ def _write(
     return size
 
 
-def write_predictions(out: Path, oof: Array) -> None:
-    """Store out-of-fold predictions for `read_predictions`."""
+def write_predictions(out: Path, oof: Array, label_factors: Array | None = None) -> None:
+    """Store out-of-fold predictions for `read_predictions`, and what their labels were decided by."""
     with _whole(out) as draft:
         np.save(draft / "oof.npy", oof.astype(np.float32))
+        if label_factors is not None:
+            told = json.dumps({"label_factors": label_factors.tolist()})
+            (draft / FITTING).write_text(told, encoding="utf-8")
 
 
 @contextmanager
@@ -440,6 +443,12 @@ def read_fitting(folder: str | Path) -> Fitting | None:
     check_folder(Path(folder), [FITTING])
     found: Fitting = json.loads((Path(folder) / FITTING).read_text(encoding="utf-8"))
     return found
+
+
+def are_decided(members: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether what is stored was judged by labels that its metric decides; trials of before were not."""
+    fittings = (read_fitting(member["dir"]) for member in members)
+    return any(fitting is not None and "label_factors" in fitting for fitting in fittings)
 
 
 def read_predictions(folder: str | Path) -> Array:

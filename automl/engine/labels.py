@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from automl.engine.diagnostics.figures import spread_out
 from automl.engine.metrics import Metric
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ PARTS = 5
 # Between so many thresholds nothing is to be gained. Of the draws of rows some at either end are left out.
 MOST_CUTS, DRAWS, LEFT_OUT = 256, 40, 4
 # Shares of classes to these powers are tried as factors, then more or less of each class.
-POWERS = (0.0, 0.25, 0.5, 0.75, 1.0)
+POWERS = (0.25, 0.5, 0.75, 1.0)
 STEPS = (0.5, 0.7, 1.4, 2.0)
 # A class of fewer rows has no say in its own factor; nor does a gain that some few rows of it bring.
 LEAST_MEMBERS, GAINED_ROWS = 20, 6
@@ -171,18 +172,23 @@ def _of_two(metric: Metric, y: Array, p: Array) -> float:
 
 def _of_many(metric: Metric, y: Array, p: Array) -> Array:
     """Powers of the classes' shares, then one class after the other."""
-    step = -(-p.size // MOST_CELLS)
-    y, p = y[::step], p[::step]
-    rows, classes = np.arange(len(y)), p.shape[1]
-    members = np.bincount(y, minlength=classes)
+    classes = p.shape[1]
+    whole = np.bincount(y, minlength=classes)
+    rarity = np.where(whole, whole.max() / np.maximum(whole, 1), 1.0)
+    kept = np.sort(spread_out(y, max(MOST_CELLS // classes, 1)))
+    y, p = y[kept], p[kept]
+    rows, members = np.arange(len(y)), np.bincount(y, minlength=classes)
 
     def value(called: Array) -> float:
         counts = np.bincount(y * classes + called, minlength=classes**2)
         return metric.value_of_counts(counts.reshape(classes, classes))
 
-    rarity = np.where(members, members.max() / np.maximum(members, 1), 1.0)
-    found = max((rarity**power for power in POWERS), key=lambda tried: value((p * tried).argmax(axis=1)))
-    best = value((p * found).argmax(axis=1))
+    found, best = np.ones(classes), value(p.argmax(axis=1))
+    tried = {power: value((p * rarity**power).argmax(axis=1)) for power in POWERS}
+    power = max(tried, key=lambda power: tried[power])
+    # In classes of two or three rows luck finds something to gain.
+    if tried[power] > best + GAINED_ROWS / (float(np.median(members[members > 0])) * classes):
+        found, best = rarity**power, tried[power]
     for code in np.argsort(members, kind="stable"):
         if members[code] < LEAST_MEMBERS:
             continue
@@ -195,4 +201,4 @@ def _of_many(metric: Metric, y: Array, p: Array) -> Array:
         if max(values) > best + GAINED_ROWS / (members[code] * classes):
             found[code] *= STEPS[int(np.argmax(values))]
             best = max(values)
-    return np.asarray(found / found[members.argmax()])
+    return np.asarray(found / found[whole.argmax()])

@@ -19,9 +19,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from automl.engine import bundle
 from automl.engine.budget import Budget
 from automl.engine.errors import UserError
-from automl.engine.evaluation import as_packaged, read_members
+from automl.engine.evaluation import are_decided, as_packaged, read_members
 from automl.engine.inference import Encoder, Model
-from automl.engine.labels import is_decided, label_factors
+from automl.engine.labels import label_factors
 from automl.engine.local import ENSEMBLE, LocalSearch, SearchSettings
 from automl.engine.metrics import METRICS
 from automl.engine.preparation import LEAST_ROWS, Request, open_prepared, prepare, profile_columns
@@ -335,7 +335,7 @@ def _load_model(found: LocalSearch) -> Model:
     members, prepared = found.members(), open_prepared(found.prepared)
     places, predicted, temperature = as_packaged(prepared, members)
     metric = METRICS[found.meta["metric"]]
-    if is_decided(metric, [member["family"] for member in members]):
+    if are_decided(members):
         schema["label_factors"] = label_factors(metric, np.asarray(prepared.y)[places], predicted).tolist()
     return Model(Encoder(schema, texts), read_members(members), temperature)
 

@@ -1,6 +1,7 @@
 """Labels are decided by the metric of a search: on the board, and in what is downloaded alike."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -27,6 +28,7 @@ from automl.engine.labels import (
 )
 from automl.engine.metrics import METRICS
 from automl.engine.preparation import open_prepared
+from automl.engine.sealing import seal_folder
 from automl.engine.selection import loss_of
 from tests.engine.tables import evaluated, prepared, stored
 from tests.engine.test_bundle import packaged
@@ -144,6 +146,54 @@ def test_a_trial_an_ensemble_a_diagnosis_and_a_comparison_judge_the_same_labels(
 
     blended = blend_trials({"prepared": place, "metric": "mcc", "seed": 0, "trials": trials})
     assert trials[0]["id"] in blended["tied"]
+
+
+def test_what_was_judged_by_the_likeliest_class_before_stays_so(tmp_path):
+    frame = rare(600)
+    prepared(tmp_path, frame, "bought")
+    trials = [evaluated(tmp_path, family, n, "f1") for n, family in enumerate(["linear", "lightgbm"])]
+    for trial in trials:
+        told = read_fitting(trial["dir"])
+        del told["label_factors"]
+        (Path(trial["dir"]) / "fitting.json").write_text(json.dumps(told))
+        seal_folder(Path(trial["dir"]))
+    y, classes = open_prepared(tmp_path / "prepared").y, METRICS["f1"]
+    plain = classes.value(y, read_predictions(trials[0]["dir"]))
+    table, place = str(stored(tmp_path, frame)), str(tmp_path / "prepared")
+    members = [{**trials[0], "weight": 1.0}]
+
+    one = {"prepared": place, "members": members, "metric": "f1", "table": table, "seconds": 1.0}
+    found = diagnose(one, lambda event: "go")
+    assert found["metrics"]["f1"]["value"] == pytest.approx(plain, abs=1e-6)
+    assert "threshold" not in found["classification"]
+
+    entries = [
+        {"id": trial["id"], "name": trial["id"], "prepared": place, "members": [{**trial, "weight": 1.0}]}
+        for trial in trials
+    ]
+    told = compare_models({"metric": "f1", "table": table, "entries": entries})["entries"]
+    assert told[0]["value"] == pytest.approx(plain, abs=1e-4)
+
+    kept = tmp_path / "kept"
+    blended = {"prepared": place, "metric": "f1", "seed": 0, "trials": trials, "out": str(kept)}
+    blend_trials(blended)
+    assert not kept.exists() or read_fitting(kept) is None
+
+
+def test_of_hundreds_of_classes_a_sample_says_nothing_of_single_ones():
+    chance = np.random.default_rng(0)
+
+    def rows(count, classes=300):
+        y = np.arange(count) % classes
+        logits = chance.normal(size=(count, classes)) + 4.0 * np.eye(classes)[y]
+        p = np.exp(logits)
+        return y, p / p.sum(axis=1, keepdims=True)
+
+    y, p = rows(9_000)
+    fresh, chances = rows(6_000)
+    metric = METRICS["balanced_accuracy"]
+    factors = label_factors(metric, y, p)
+    assert metric.value(fresh, chances * factors) > metric.value(fresh, chances) - 0.002
 
 
 def test_folds_are_judged_by_what_models_rank_and_not_all_by_zero(tmp_path):

@@ -16,9 +16,9 @@ from automl.engine.diagnostics.influence import MOST_ROWS, Clock, Column, column
 from automl.engine.diagnostics.outoffold import OutOfFold
 from automl.engine.diagnostics.regression import regression
 from automl.engine.diagnostics.rows import Table, worst
-from automl.engine.evaluation import as_packaged, read_members
+from automl.engine.evaluation import are_decided, as_packaged, read_members
 from automl.engine.intervals import metrics_with_intervals
-from automl.engine.labels import decided, is_decided, label_factors
+from automl.engine.labels import decided, label_factors
 from automl.engine.metrics import METRICS, metrics_for
 from automl.engine.preparation import open_prepared
 from automl.engine.reading import check_table
@@ -40,7 +40,7 @@ def diagnose(args: Mapping[str, Any], report: Report) -> dict[str, Any]:
     places, predicted, temperature = as_packaged(prepared, args["members"])
     y = np.asarray(prepared.y)[places]
     called, factors = predicted, None
-    if is_decided(metric, [member.get("family", "") for member in args["members"]]):
+    if are_decided(args["members"]):
         called, factors = decided(metric, y, predicted), label_factors(metric, y, predicted)
     found: dict[str, Any] = {
         "rows": len(places),

@@ -115,6 +115,8 @@ SHARE_FACTOR = f'''
 def share_factor(y, predicted):
     """What makes errors as shares of the truth least: a weighted median of how far off predictions are."""
     known = (y != 0) & (predicted != 0)
+    if not known.any():
+        return 1.0
     y, predicted = y[known], predicted[known]
     ratios = y / predicted
     order = np.argsort(ratios)
