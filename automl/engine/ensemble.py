@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 CHOOSING_ROWS = 20_000
 # But for more of the rarest class, of which so many are to be among them; up to so many rows times classes.
 LEAST_OF_A_CLASS, MOST_CELLS = 500, 120_000
+# And as many as make that no longer than so many candidates take of the usual rows: there is a minute for it.
+USUAL_CANDIDATES = 24
 JUDGES = 5
 # Less than this part of a score is the noise of its last digits.
 LEAST_GAIN = 1e-6
@@ -147,7 +149,7 @@ class _Task:
         powers = np.zeros(len(stack))
         for part in range(JUDGES):
             others = np.flatnonzero(judge != part)
-            chosen = self.sample(others, generator)
+            chosen = self.sample(others, generator, len(stack))
             ranked = self.with_rare(chosen, others, generator)
             seen = views[:, ranked]
             weights = choose(y[ranked], seen)
@@ -163,7 +165,7 @@ class _Task:
                 found = combine(stack, *correct(y[chosen], stack[:, chosen], weights))
                 tempered[held] = _tempered(metric, y, mean, chosen)[held]
                 corrected[held] = _tempered(metric, y, found, chosen)[held]
-        rows = self.sample(np.arange(len(y)), generator)
+        rows = self.sample(np.arange(len(y)), generator, len(stack))
         ranked = self.with_rare(rows, np.arange(len(y)), generator)
         weights = choose(y[ranked], views[:, ranked])
         if not is_few:
@@ -176,13 +178,14 @@ class _Task:
                 honest = _chosen_by_others(judge, is_worth_it, corrected, tempered)
         return Blend(tuple(weights.tolist()), tuple(powers.tolist()), honest, honest_best)
 
-    def sample(self, rows: Array, generator: np.random.Generator) -> Array:
+    def sample(self, rows: Array, generator: np.random.Generator, candidates: int) -> Array:
         """Some of the rows, in an order of chance: in a sorted table ties would look like knowledge."""
         most = CHOOSING_ROWS
         if self.metric.needs != "numbers" and self.metric.name != "roc_auc":
             counts = np.bincount(self.y[rows])
             needed = -(-len(rows) * LEAST_OF_A_CLASS // int(counts[counts > 0].min()))
-            most = max(most, min(needed, MOST_CELLS // len(counts)))
+            there_is_time_for = CHOOSING_ROWS * USUAL_CANDIDATES // candidates
+            most = max(most, min(needed, MOST_CELLS // len(counts), there_is_time_for))
         return np.asarray(generator.permutation(rows)[:most])
 
     def with_rare(self, chosen: Array, rows: Array, generator: np.random.Generator) -> Array:

@@ -386,11 +386,11 @@ def test_the_same_seed_gives_the_same_weights():
     assert sum(weight > 0 for weight in one.weights) >= 3
 
 
-def drawn_for(name, y):
+def drawn_for(name, y, candidates=8):
     """The rows by which an ensemble's temperature is found, and those by which its weights are."""
     rows, generator = np.arange(len(y)), np.random.default_rng(0)
     task = _Task(METRICS[name], y, 0)
-    chosen = task.sample(rows, generator)
+    chosen = task.sample(rows, generator, candidates)
     return chosen, task.with_rare(chosen, rows, generator)
 
 
@@ -410,6 +410,9 @@ def test_by_other_metrics_more_rows_are_drawn_where_a_class_is_rare():
 
     assert [len(each) for each in drawn_for("log_loss", y)] == [MOST_CELLS // 2] * 2
     assert len(drawn_for("log_loss", (np.arange(100_000) % 100 == 0).astype(int))[0]) == 50_000
+    # As long as there are no more candidates than there is time for.
+    assert len(drawn_for("log_loss", y, candidates=16)[0]) == 1.5 * CHOOSING_ROWS
+    assert len(drawn_for("log_loss", y, candidates=48)[0]) == CHOOSING_ROWS
 
 
 @pytest.mark.parametrize(("name", "classes"), [("roc_auc", 2), ("log_loss", 3), ("rmse", 9)])
