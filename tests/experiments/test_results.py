@@ -6,6 +6,7 @@ from django.utils import timezone
 from automl.core import seats, storage
 from automl.engine.blending import MOST_CANDIDATES
 from automl.experiments.models import TrainedModel
+from automl.experiments.services.packaging import reap_models
 from automl.experiments.services.results import CANDIDATES, finish_experiment, reap_results
 from tests.experiments.rows import again, best_model_id
 from tests.factories import ExperimentFactory, TrainedModelFactory, TrialFactory
@@ -187,6 +188,20 @@ def test_finishing_goes_on_where_a_lost_worker_left_it(seat, sent):
 
     experiment.refresh_from_db()
     assert (experiment.state, experiment.attempt) == ("complete", 2)
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_what_a_lost_worker_had_begun_to_package_goes_where_another_is_the_answer(seat, sent, asked):
+    experiment = stopping(attempt=1, phase="packaging")
+    begun = experiment.trials.earliest("number")
+    TrainedModelFactory(trial=begun, state="packaging", asked_for=asked)
+
+    finish_experiment(experiment.id)
+    reap_models()
+
+    left = experiment.models.filter(is_best=False)
+    assert [(model.trial, model.state) for model in left] == [(begun, "packaging")] * asked
+    assert sent == [("package", model.id) for model in left]
 
 
 def test_finishing_lost_three_times_fails_with_a_reason(sent):

@@ -96,6 +96,9 @@ def _complete_with(experiment: Experiment, model: TrainedModel, held: QuerySet[E
         others = experiment.models.filter(is_best=True).exclude(id=model.id)
         others.update(is_best=False, version=F("version") + 1)
         experiment.models.filter(id=model.id).update(is_best=True, version=F("version") + 1)
+        # What an end that was cut off had begun to package, and this one did not: nobody writes it any more.
+        begun = experiment.models.filter(state=ModelState.PACKAGING, asked_for=False)
+        begun.exclude(id=model.id).delete()
         transaction.on_commit(wake_next)  # a graph of the model may be due
 
 
