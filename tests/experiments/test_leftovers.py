@@ -14,10 +14,10 @@ from django.utils import timezone
 from automl.core import holdings, storage, store
 from automl.core.holdings import Holding
 from automl.core.models import Pulse, Store
-from automl.experiments.models import Experiment
+from automl.experiments.models import Experiment, TrainedModel
 from automl.experiments.services import backups
 from automl.experiments.services.sweep import clean_up, take_over
-from tests.factories import DatasetFactory, ExperimentFactory, TrialFactory
+from tests.factories import DatasetFactory, ExperimentFactory, TrainedModelFactory, TrialFactory
 
 pytestmark = pytest.mark.django_db
 HOUR = 3600
@@ -88,6 +88,20 @@ def test_a_test_dataset_that_was_deleted_stays_until_its_search_has_ended():
     clean_up()
     assert folder.exists()
     Experiment.objects.update(state="complete")
+    clean_up()
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("unwritten", [{"state": "packaging"}, {"state": "ready", "graph_due": True}])
+def test_a_test_dataset_that_was_deleted_stays_while_a_model_is_still_to_be_written(unwritten):
+    trial = TrialFactory(
+        experiment__state="complete", experiment__test_dataset=DatasetFactory(deleted_at=timezone.now())
+    )
+    model = TrainedModelFactory(trial=trial, **unwritten)
+    folder = storage.make_folder(trial.experiment.test_dataset.folder)
+    clean_up()
+    assert folder.exists()
+    TrainedModel.objects.filter(id=model.id).update(state="ready", graph_due=False)
     clean_up()
     assert not folder.exists()
 

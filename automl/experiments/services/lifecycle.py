@@ -11,7 +11,7 @@ from uuid import UUID
 import structlog
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 from structlog.contextvars import bind_contextvars
 
@@ -25,7 +25,7 @@ from automl.engine.learners import families_for
 from automl.engine.metrics import METRICS
 from automl.engine.stacking import TOO_FEW_BASES, lacks_bases
 from automl.engine.trial import TaskType, TrialState
-from automl.experiments import clock
+from automl.experiments import clock, selectors
 from automl.experiments.models import SEARCHES, Experiment, ExperimentState, ModelState, Phase, Trial
 from automl.experiments.records import budget_of
 from automl.experiments.states import FINAL, advance_experiment
@@ -340,9 +340,9 @@ def delete_experiment(experiment: Experiment) -> None:
 
 
 def tested_on() -> QuerySet[Any]:
-    """The datasets on which searches that go on will test their models."""
-    going = Experiment.objects.exclude(test_dataset=None).exclude(state__in=FINAL)
-    return going.values_list("test_dataset", flat=True)
+    """The datasets on which models will be tested: of searches that go on, and those still to be written."""
+    tests = ~Q(state__in=FINAL) | Q(models__in=selectors.unwritten_models())
+    return Experiment.objects.exclude(test_dataset=None).filter(tests).values_list("test_dataset", flat=True)
 
 
 def purge_experiments() -> None:
