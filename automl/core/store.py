@@ -46,10 +46,16 @@ UNREADABLE = (
 )
 
 
-def check() -> None:
+def check(*, may_move: bool = False) -> None:
     """Raise `StorageUnavailable` where the files are not this database's.
 
     The first time both get their identifier: where both are new, or the database knows some of the folders.
+
+    Parameters
+    ----------
+    may_move : bool
+        Whether a database that had a folder, and names nothing in it, may begin another. Not where there may
+        be more machines: on one of them a file system may not be mounted.
     """
     row, mark = _row(), _mark()
     if row is not None and row == mark:
@@ -60,7 +66,7 @@ def check() -> None:
     if ids and not _knows(ids):
         _refuse(OTHERS, row, mark)
     # With nothing to go by, only a database that never had a folder may begin one.
-    if not ids and mark is None and (row is not None or _has_rows()):
+    if not ids and mark is None and ((row is not None and not may_move) or _has_rows()):
         _refuse(MISSING, row, mark)
     adopt()
 
@@ -95,6 +101,7 @@ def _mark() -> UUID | None:
     except FileNotFoundError:
         return None
     except ValueError as error:
+        log.error("files_without_identifier", folder=str(settings.FILES_ROOT), error=str(error))
         raise StorageUnavailable(UNREADABLE) from error
 
 

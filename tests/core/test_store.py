@@ -7,11 +7,14 @@ from uuid import uuid4
 
 import pytest
 from django.db import OperationalError
+from structlog.testing import capture_logs
 
 from automl.core import health, leases, storage, store
 from automl.core.errors import StorageUnavailable
+from automl.core.management.commands import serve
 from automl.core.models import Store
 from automl.datasets.models import Dataset
+from automl.engine.errors import UserError
 from automl.experiments.services.trials import evaluate_trial
 from tests.factories import DatasetFactory, TrialFactory
 
@@ -91,6 +94,29 @@ def test_a_file_system_that_is_not_mounted_is_refused(mark, is_marked):
     assert not mark.exists()
 
 
+def test_a_service_that_never_had_any_files_may_begin_another_folder(mark):
+    row = Store.objects.create()
+    with pytest.raises(StorageUnavailable, match="not mounted"):
+        store.check()
+    serve._check_files()
+    assert mark.read_text().strip() == str(row)
+    store.check()
+
+
+def test_a_service_that_had_files_does_not_start_in_an_empty_folder(mark):
+    Store.objects.create()
+    DatasetFactory()
+    with pytest.raises(StorageUnavailable, match="not mounted"):
+        serve._check_files()
+    assert not mark.exists()
+
+
+def test_a_start_tells_of_files_that_can_not_be_read(mark):
+    mark.mkdir()
+    with pytest.raises(UserError, match=r"can't be read or written: Is a directory\. Set AUTOML_FILES"):
+        serve._check_files()
+
+
 def test_a_mark_that_is_lost_is_written_again_where_the_folders_are_known(mark):
     storage.make_folder(DatasetFactory().folder)
     store.check()
@@ -103,6 +129,13 @@ def test_a_mark_that_can_not_be_read_is_told(mark):
     mark.write_text("")
     with pytest.raises(StorageUnavailable, match="holds no identifier"):
         store.check()
+
+
+def test_that_a_mark_can_not_be_read_is_in_the_log(mark):
+    mark.write_text("")
+    with capture_logs() as lines:
+        assert not store.is_ours()
+    assert [line["event"] for line in lines] == ["files_without_identifier"]
 
 
 @pytest.mark.usefixtures("seat")

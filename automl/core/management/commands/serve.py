@@ -59,7 +59,7 @@ class Command(BaseCommand):
         if settings.BROKER_IS_EMBEDDED:
             supervisor.start(programs.broker_program())
         _prepare_database()
-        store.check()
+        _check_files()
         static_files.collect()
         supervisor.start(programs.web(listener))
         if settings.BROKER_IS_EMBEDDED:
@@ -125,6 +125,17 @@ def _prepare_database() -> None:
     executor = MigrationExecutor(connection)
     if executor.migration_plan(executor.loader.graph.leaf_nodes()):
         call_command("migrate", interactive=False, verbosity=0)
+
+
+def _check_files() -> None:
+    """Refuse to start beside files that are not the database's, or that nobody can read or write."""
+    try:
+        store.check(may_move=True)
+    except OSError as error:
+        raise UserError(
+            f"The files in {settings.FILES_ROOT} can't be read or written: {error.strerror or error}. "
+            "Set AUTOML_FILES to a folder that this user may write, or let them write this one."
+        ) from error
 
 
 def _sign_in_link() -> str:
