@@ -90,7 +90,7 @@ class Predictions:
 
     def delete(self, id: str) -> None:
         """Cancel one that waits or runs; remove one that has ended, with its files."""
-        # The second one would remove what the first has only cancelled.
+        # A second one would remove what the first, whose answer was lost, has only cancelled.
         self._transport.call("DELETE", f"predictions/{id}/", again=False)
 
     def predict_file(

@@ -15,6 +15,9 @@ from automl.client.errors import ConnectionFailed, QuotaExceeded, WaitTimeout, e
 BASE = "/api/v1/"
 # Answers of a service that is busy or being restarted.
 PASSING = frozenset({429, 502, 503, 504})
+# Of these, what is answered before anything is done.
+UNTOUCHED = frozenset({429, 503})
+UNSENT = (httpx.ConnectError, httpx.ConnectTimeout)
 LONGEST_PAUSE = 30.0
 IDEMPOTENT = frozenset({"GET", "HEAD", "DELETE", "PUT"})
 
@@ -81,14 +84,15 @@ class Transport:
         changes : bool
             Whether a POST changes something; one that only asks needs no key to be repeated.
         again : bool
-            False for what must not be repeated, though its method may be.
+            False for what must not be repeated, though its method may be, once it may have been done.
         take : callable, optional
             Reads the body of a good answer while it comes; anew for each try.
         """
         headers = dict(request.pop("headers", {}))
         if method == "POST" and changes:
             headers["Idempotency-Key"] = uuid.uuid4().hex
-        may_repeat = again and (method in IDEMPOTENT or not changes or "Idempotency-Key" in headers)
+        may_repeat = method in IDEMPOTENT or not changes or "Idempotency-Key" in headers
+        lost = False  # whether an answer was, so that the work may have been done
         for attempt in range(self.retries + 1):
             last = attempt == self.retries or not may_repeat
             try:
@@ -99,17 +103,23 @@ class Transport:
                     else:
                         take(response)
             except httpx.TransportError as error:
-                if last:
+                unsent = isinstance(error, UNSENT)
+                if last or not (again or unsent):
                     raise unreachable(self.http, error) from error
+                lost = lost or not unsent
                 time.sleep(pause(attempt))
                 continue
             if not response.is_error:
                 return response
-            if method == "DELETE" and attempt and response.status_code == 404:
-                return response  # by the first try, whose answer was lost
+            if method == "DELETE" and lost and response.status_code == 404:
+                return response  # by the try whose answer was lost
             refusal = error_of(response)
-            if last or refusal.status not in PASSING or isinstance(refusal, QuotaExceeded):
+            untouched = refusal.status in UNTOUCHED
+            if last or not (again or untouched):
                 raise refusal
+            if refusal.status not in PASSING or isinstance(refusal, QuotaExceeded):
+                raise refusal
+            lost = lost or not untouched
             time.sleep(pause(attempt, response))
         raise AssertionError("the last try returns or raises")
 

@@ -98,18 +98,36 @@ def test_a_download_that_never_comes_through_leaves_nothing(naps, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_a_lost_answer_has_deleted_is_deleted(naps):
-    client = Client("http://service", "token", retries=1)
-    answering(client, httpx.ReadError("gone"), httpx.Response(404))
+@pytest.mark.parametrize("first", [httpx.ReadError("gone"), httpx.Response(502), httpx.Response(504)])
+def test_what_a_lost_answer_has_deleted_is_deleted(naps, first):
+    client = Client("http://service", "token", retries=2)
+    answering(client, first, httpx.Response(503), httpx.Response(404))
     client.experiments.delete("1")
-    answering(client, httpx.Response(404))
+
+
+UNDONE = [httpx.Response(429), httpx.Response(503), httpx.ConnectError("away"), httpx.ConnectTimeout("away")]
+
+
+@pytest.mark.parametrize("firsts", [[], *([undone] for undone in UNDONE)])
+def test_what_was_never_there_is_not_said_to_be_deleted(naps, firsts):
+    client = Client("http://service", "token", retries=1)
+    answering(client, *firsts, httpx.Response(404))
     with pytest.raises(NotFound):
         client.experiments.delete("1")
 
 
-def test_a_prediction_is_not_removed_where_it_was_only_to_be_cancelled(naps):
+@pytest.mark.parametrize("lost", [httpx.ReadError("gone"), httpx.Response(502), httpx.Response(504)])
+def test_a_prediction_is_not_removed_where_it_was_only_to_be_cancelled(naps, lost):
     client = Client("http://service", "token", retries=3)
-    seen = answering(client, httpx.ReadError("gone"))
-    with pytest.raises(ConnectionFailed):
+    seen = answering(client, lost)
+    with pytest.raises((ConnectionFailed, ApiError)):
         client.predictions.delete("1")
     assert len(seen) == 1
+
+
+@pytest.mark.parametrize("undone", UNDONE)
+def test_a_prediction_is_cancelled_once_the_service_is_there(naps, undone):
+    client = Client("http://service", "token", retries=1)
+    seen = answering(client, undone, httpx.Response(204))
+    client.predictions.delete("1")
+    assert len(seen) == 2
