@@ -30,6 +30,7 @@ FIRST_DELAY, LONGEST_DELAY = 0.5, 10.0
 STEADY_SECONDS = 10.0  # a program that has lived this long is started again without delay
 LOG_BYTES = 5 * 2**20
 LOGS_KEPT = 3
+MOST_UNREAD = 4  # times as long, and a log is turned over though it was not read to its end
 MOST_LINES = 15  # of a program's log, shown in the terminal at once
 WORTH_SHOWING = re.compile(
     r"\[(warning|error|critical)\s*\]"  # structlog on a console
@@ -314,16 +315,20 @@ class _Log:
     def tail(self, lines: int = 8) -> str:
         """The last lines, to show why a program ended."""
         try:
-            with self.path.open("rb") as file:
-                file.seek(max(self.path.stat().st_size - 8192, 0))
+            older = self.path.with_suffix(".log.1")
+            turned_over = self.path.stat().st_size == 0 and older.exists()
+            with (older if turned_over else self.path).open("rb") as file:
+                file.seek(max(file.seek(0, os.SEEK_END) - 8192, 0))
                 last = file.read().decode(errors="replace").splitlines()[-lines:]
         except OSError as error:
             return f"    The log can't be read: {error}"
         return "\n".join(f"    {line}" for line in last)
 
     def _turn_over(self) -> None:
-        """Set the log aside once it is long, and keep some; the program keeps its open file."""
-        if self.path.stat().st_size <= LOG_BYTES:
+        """Set the log aside once it is long and read, and keep some; the program keeps its open file."""
+        size = self.path.stat().st_size
+        # A flood that comes faster than it is read is not waited for.
+        if size <= LOG_BYTES or self._read_to < size <= MOST_UNREAD * LOG_BYTES:
             return
         # On a full disk the log is lost, and its room won.
         with contextlib.suppress(OSError):

@@ -238,6 +238,40 @@ def test_a_log_that_grows_while_its_program_runs_is_turned_over(tmp_path, monkey
     assert (tmp_path / "web.log.1").read_text() == "the first of many\nthe second of many\n"
 
 
+def test_a_log_is_turned_over_only_when_it_was_read_to_its_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(supervisor, "LOG_BYTES", 20)
+    path = tmp_path / "web.log"
+    log = _Log(path)
+    with path.open("ab") as file:
+        file.write(b"a line of this log\na warn")
+        file.flush()
+        assert log.news() == ["a line of this log"]
+        file.write(b"ing\n")
+        file.flush()
+        assert log.news() == ["a warning"]
+    assert path.read_bytes() == b""
+
+
+def test_a_log_that_grows_faster_than_it_is_read_is_turned_over_all_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr(supervisor, "LOG_BYTES", 20)
+    path = tmp_path / "web.log"
+    log = _Log(path)
+    path.write_bytes(b"a line without an end" * supervisor.MOST_UNREAD)
+    log.news()
+    assert path.read_bytes() == b""
+
+
+def test_why_a_program_ended_is_told_though_its_log_was_just_turned_over(tmp_path, monkeypatch):
+    monkeypatch.setattr(supervisor, "LOG_BYTES", 20)
+    path = tmp_path / "web.log"
+    log = _Log(path)
+    assert log.tail() == ""
+    path.write_text("a line of this log\nthe reason\n")
+    log.news()
+    assert path.read_bytes() == b""
+    assert log.tail() == "    a line of this log\n    the reason"
+
+
 def test_a_log_that_somebody_moved_ends_nothing(tmp_path):
     path = tmp_path / "web.log"
     log = _Log(path)
