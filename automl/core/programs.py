@@ -69,8 +69,8 @@ def worker(queue: str, seats: int) -> Program:
 
 def scheduler() -> Program:
     """Celery's beat, which sends the periodic tasks."""
-    # In memory: from a file it would read times of before the clock was set back, and wait for them.
-    line = celery("beat", "-S", "celery.beat:Scheduler", "--pidfile=", "-l", settings.LOG_LEVEL)
+    # Our own: Celery's would wait for times of before the clock was set back.
+    line = celery("beat", "-S", "workers.beat:Scheduler", "--pidfile=", "-l", settings.LOG_LEVEL)
     return Program("scheduler", line)
 
 
