@@ -10,7 +10,6 @@ import numpy as np
 import onnx
 import pandas as pd
 import pytest
-from catboost import CatBoostClassifier
 from sklearn.linear_model import SGDClassifier
 from sklearn.preprocessing import QuantileTransformer, SplineTransformer
 
@@ -22,7 +21,6 @@ from automl.engine.onnx import catboost
 from automl.engine.onnx import graph as graphs
 from automl.engine.onnx import offer as offers
 from automl.engine.onnx import parity as parities
-from automl.engine.onnx.catboost import text_hash
 from automl.engine.onnx.columns import add_columns, input_ports
 from automl.engine.onnx.export import MATRIX, export
 from automl.engine.onnx.graph import FLOAT, ML, ML_OPSET, OPSET, Graph, Port, Unsupported
@@ -485,17 +483,3 @@ def test_rows_are_predicted_as_frames_are_however_json_writes_them():
     assert found["classes"] == ["class 0", "class 1"]
     assert set(found["predictions"]) <= set(found["classes"])
     assert graph.predict_rows([]) == {"predictions": [], "classes": found["classes"], "probabilities": []}
-
-
-def test_codes_are_hashed_as_catboost_hashes_them(tmp_path):
-    frame = pd.DataFrame({"code": [-1, 0, 99, 1234, 4999] * 8})
-    fitted = CatBoostClassifier(iterations=2, one_hot_max_size=9, allow_writing_files=False, silent=True)
-    fitted.fit(frame, [0, 1, 0, 1, 1] * 8, cat_features=[0])
-    fitted.save_model(str(tmp_path / "model.json"), format="json")
-    stored = json.loads((tmp_path / "model.json").read_text())
-    asked = {
-        int(value) & 0xFFFFFFFF for value in stored["features_info"]["categorical_features"][0]["values"]
-    }
-
-    assert asked
-    assert asked <= {text_hash(str(code)) & 0xFFFFFFFF for code in frame["code"]}
