@@ -137,7 +137,7 @@ def evaluate(args: Mapping[str, Any], report: Report) -> dict[str, Any]:
         factor = number_factor(metric.name, truth, predicted[validated], is_log=is_log)
         predicted *= factor
     judged, factors = predicted[validated], None
-    if is_decided(metric, [learner.key]):
+    if is_decided(metric, learner.key):
         factors = factors_of_others(metric, truth, judged)
         judged = judged * factors[part_of(truth)]
     value, low, high = interval(metric, truth, judged)
@@ -220,7 +220,7 @@ def _run_folds(
         state.total[test] += predicted
         state.times[test] += 1
         judged = predicted
-        if is_decided(metric, [learner.key]):
+        if is_decided(metric, learner.key):
             # Found on these very rows, for every trial alike: a trial may not be stopped for want of them.
             judged = predicted * label_factors(metric, y[test], predicted)
         value = _fold_value(metric, y[test], judged, is_log=params.get("target") == "log")

@@ -7,7 +7,7 @@ precision and recall is read from out-of-fold probabilities, which stay as they 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -66,9 +66,9 @@ OF_TWO: dict[str, Callable[[Array, Array, Any, Any], Array]] = {
 }
 
 
-def is_decided(metric: Metric, families: Iterable[str]) -> bool:
-    """Whether labels of models of such families are decided by a metric: the baseline tells no rows apart."""
-    return metric.name in OF_TWO and any(family != "dummy" for family in families)
+def is_decided(metric: Metric, family: str) -> bool:
+    """Whether labels of a family's models are decided by a metric: the baseline tells no rows apart."""
+    return metric.name in OF_TWO and family != "dummy"
 
 
 def label_factors(metric: Metric, y: Array, probabilities: Array) -> Array:

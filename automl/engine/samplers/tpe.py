@@ -24,7 +24,6 @@ MOST_RECORDS = 150
 # One proposal in so many is a small step from the family's best: TPE rarely refines.
 REFINE_EVERY = 4
 
-
 # A trial and what it comes to, that of a stopped one guessed from its folds.
 Scored = tuple[TrialRecord, float]
 
