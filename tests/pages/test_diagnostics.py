@@ -109,6 +109,18 @@ def test_curves_and_bars_have_their_points_as_tables(browser_client, world):
     assert [count for _, _, count in numbers.context["found"]["counts"]] == counts
 
 
+def test_chances_near_nothing_are_written_as_people_write_them(browser_client, world):
+    address = ready(world.trial, "multiclass")
+    found = Diagnosis.objects.get()
+    curve = found.result["dependence"][0]
+    for place, line in enumerate(curve["lines"]):
+        line["mean"] = [0.0005336 / (place + 1)] * len(line["mean"])
+    found.save()
+    text = browser_client.get(part(address, "dependence")).text
+    assert ">0.0005336</td>" in text
+    assert not re.search(r">\d\.\d+e-\d", text)
+
+
 def test_of_more_than_two_classes_it_says_that_there_is_no_threshold(browser_client, world):
     answer = browser_client.get(part(ready(world.trial, "multiclass"), "ranking"))
     assert "a threshold with costs are for two classes" in answer.text

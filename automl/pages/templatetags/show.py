@@ -24,7 +24,7 @@ def score(value: Any) -> str:
     if not isinstance(value, int | float) or not math.isfinite(value):
         return NOTHING
     if value and abs(value) < 0.001:
-        return f"{value:.3e}"
+        return f"{value:.7f}" if abs(value) >= 0.0001 else f"{value:.3e}"
     if abs(value) >= 1000:
         return f"{value:,.0f}"
     return f"{value:.4f}" if abs(value) < 10 else f"{value:.4g}"
