@@ -23,6 +23,7 @@ from automl.engine.conformal import checked, fit_conformal
 from automl.engine.errors import UserError
 from automl.engine.evaluation import are_decided, as_packaged, read_bases, read_fitting, read_members, size_of
 from automl.engine.golden import golden
+from automl.engine.honest import honest_predictions
 from automl.engine.inference import Encoder, FittedModel, Member, Model, bases_of
 from automl.engine.inference.safe import check_types
 from automl.engine.inference.seal import CODE, SUMS
@@ -99,6 +100,7 @@ def package(args: Mapping[str, Any]) -> dict[str, Any]:
         schema["label_factors"] = label_factors(metric, y, oof).tolist()
         called = decided(metric, y, oof)
     model = Model(Encoder(schema, texts), members, temperature)
+    oof, called = honest_predictions(prepared, args, (oof, called))
     conformal = fit_conformal(prepared.profile.task_type, y, oof, folds)
     metrics = {**_metrics(prepared, args, model, y, (oof, called)), "uncertainty": checked(conformal)}
     told = {**metrics, "provenance": _provenance(args)}

@@ -150,7 +150,10 @@ class BlendResult(TypedDict):
 
 
 class PackageArgs(TypedDict):
-    """Weighted members to package into the ZIP `out`."""
+    """Weighted members to package into the ZIP `out`.
+
+    `honest` is the folder of the predictions that an ensemble is judged by, see `BlendArgs`.
+    """
 
     prepared: str
     members: list[Candidate]
@@ -160,6 +163,7 @@ class PackageArgs(TypedDict):
     leaderboard: list[dict[str, Any]]
     test_table: str | None
     out: str
+    honest: NotRequired[str | None]
     hurry: NotRequired[bool]  # the end of a search waits for it
 
 
@@ -203,13 +207,14 @@ class DiagnoseArgs(TypedDict):
     members: list[Candidate]
     metric: str
     seconds: float
+    honest: NotRequired[str | None]  # as of `PackageArgs`
 
 
 class DiagnoseResult(TypedDict):
     """What a model gets right and wrong on out-of-fold predictions; each part as its module says.
 
-    `classification` or `regression`, as the task is. `metrics` are of these very predictions: of an
-    ensemble, whose weights were chosen on the same rows, they flatter a little.
+    `classification` or `regression`, as the task is. `flattered` says that weights were chosen on the same
+    rows as they are judged by.
     """
 
     rows: int
@@ -222,6 +227,7 @@ class DiagnoseResult(TypedDict):
     importance: dict[str, Any]
     dependence: list[dict[str, Any]]
     worst: dict[str, Any]
+    flattered: bool
     seconds: float
 
 

@@ -23,7 +23,7 @@ from automl.engine.study import Search, Study
 from automl.engine.trial import Origin, Params, TrialRecord, TrialState
 
 # Blending may use what is left of the budget, and this much where little is left.
-LEAST_BLEND_SECONDS = 2.0
+LEAST_BLEND_SECONDS = 5.0
 # Reading the table is part of the budget, and so is a first search's wait for cold seats; but no
 # more than this share of it, or a short one would end before its first trial.
 WARM_SHARE = 0.25
@@ -148,6 +148,11 @@ class LocalSearch:
     def prepared(self) -> Path:
         """The folder of the encoded table."""
         return self.work / "prepared"
+
+    @property
+    def honest(self) -> Path:
+        """The folder of the predictions that an ensemble is judged by; there is none without one."""
+        return self.work / "ensemble"
 
     @property
     def elapsed(self) -> float:
@@ -333,6 +338,7 @@ class LocalSearch:
                 "trials": [trial.candidate() for trial in complete],
                 "memory_bytes": self._plan.memory_bytes,
                 "time_budget": self.settings.budget.seconds_alone,
+                "out": str(self.honest),
             },
             limits=Limits(left, self._plan.memory_bytes),
         )

@@ -99,6 +99,7 @@ class _AutoML(BaseEstimator):  # type: ignore[misc]
         self._package = {
             "prepared": str(found.prepared),
             "members": found.members(),
+            "honest": str(found.honest) if found.ensemble else None,
             "metric": self.metric_,
             "name": name,
             "experiment": {"rows": len(frame), "seed": found.settings.seed},

@@ -10,7 +10,7 @@ from automl.engine.budget import Budget
 from automl.engine.schema import DataProfile
 from automl.engine.study import Search, Study
 from automl.engine.trial import Origin, TrialRecord, TrialState
-from automl.experiments.models import Experiment, Trial
+from automl.experiments.models import Ensemble, Experiment, Trial
 
 RECORD_FIELDS = (
     "number",
@@ -55,6 +55,12 @@ def candidate_of(trial: Trial) -> dict[str, Any]:
         "seconds": trial.predict_time,
         "size": trial.size,
     }
+
+
+def honest_folder(ensemble: Ensemble) -> str | None:
+    """Where the predictions lie that an ensemble is judged by; None of those from before they were kept."""
+    folder = storage.path_of(ensemble.folder)
+    return str(folder) if folder.is_dir() else None
 
 
 def history_of(experiment: Experiment) -> list[TrialRecord]:

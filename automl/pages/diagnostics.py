@@ -156,13 +156,14 @@ def _shown(request: HttpRequest, place: Place) -> dict[str, Any]:
         "experiment": experiment,
         "diagnosis": diagnosis,
         "metric_label": selectors.metric_label(experiment),
-        "is_ensemble": isinstance(place.entry, Ensemble),
         "live": diagnosis.state == DiagnosisState.COMPUTING,
         "stamp": stamp_of(diagnosis.version, diagnosis.state),
         "addresses": {name: place.address(name) for name in ("", "state", "again")},
     }
     if diagnosis.result is not None:
         shown |= {"rows": diagnosis.result["rows"], "metrics": _metrics(diagnosis)}
+        # Those from before it was told were judged by the rows that their weights were chosen by.
+        shown["is_flattered"] = diagnosis.result.get("flattered", isinstance(place.entry, Ensemble))
         shown["parts"] = [
             {
                 "key": key,

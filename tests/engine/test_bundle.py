@@ -43,10 +43,11 @@ def packaged(
     hurry=False,
     shares=None,
     test=None,
+    honest=None,
     **settings,
 ):
     """Fit, package and unpack; `params` are for all families, or by family; `shares` are of the members;
-    `test` is the path of a stored table."""
+    `test` is the path of a stored table, `honest` of predictions that the members are judged by."""
     frame = people() if frame is None else frame
     prepared(folder, frame, target, metric=metric, **settings)
     trials = [
@@ -73,6 +74,7 @@ def packaged(
         "hurry": hurry,
         "leaderboard": [{"rank": 1, "name": "Ensemble", "score": 0.9, "score_low": 0.8, "score_high": 0.95}],
         "test_table": None if test is None else str(test),
+        "honest": None if honest is None else str(honest),
         "out": str(folder / "bundle.zip"),
     }
     result = package(args)

@@ -15,7 +15,7 @@ from automl.engine.diagnostics.influence import Clock, columns_of, dependence, i
 from automl.engine.diagnostics.outoffold import OutOfFold
 from automl.engine.diagnostics.overall import diagnose
 from automl.engine.errors import Damaged
-from automl.engine.evaluation import as_packaged, evaluate, read_members, read_predictions
+from automl.engine.evaluation import as_packaged, evaluate, read_members, read_predictions, write_predictions
 from automl.engine.metrics import METRICS
 from automl.engine.preparation import open_prepared
 from automl.engine.reading.stored import seal_table
@@ -258,6 +258,23 @@ def test_a_diagnosis_of_classes_is_whole_and_json(tmp_path):
     assert set(drawn["city"]["grid"]) == {"Paris", "Rome", "Oslo", "Żółw", None}
     assert drawn["joined"]["grid"][0].startswith("2020")
     assert len(drawn["city"]["lines"]) == 3
+
+
+def test_an_ensemble_is_diagnosed_by_predictions_of_weights_that_are_not_of_its_rows(tmp_path):
+    meta, members = fitted(tmp_path, "spent", "lightgbm", "linear")
+    y = np.asarray(open_prepared(tmp_path / "prepared").y)
+    write_predictions(tmp_path / "honest", 0.9 * y)
+
+    own = diagnose(arguments(tmp_path, meta, members), go)
+    honest = diagnose(arguments(tmp_path, meta, members, honest=str(tmp_path / "honest")), go)
+    trial = diagnose(arguments(tmp_path, meta, [{**members[0], "weight": 1.0}]), go)
+
+    assert [each["flattered"] for each in (own, honest, trial)] == [True, False, False]
+    assert honest["metrics"]["mae"]["value"] == pytest.approx(0.1 * np.abs(y).mean(), rel=1e-4)
+    assert honest["regression"]["bias"] == pytest.approx(-0.1 * y.mean(), rel=1e-3)
+    assert [row["column"] for row in honest["importance"]["columns"]] == [
+        row["column"] for row in own["importance"]["columns"]
+    ]
 
 
 def test_the_worst_rows_are_named_by_their_number_in_the_upload(tmp_path):

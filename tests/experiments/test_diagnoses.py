@@ -54,6 +54,13 @@ def test_an_ensemble_is_diagnosed_by_its_weighted_members(seat):
     compute_diagnosis(request_diagnosis(ensemble).id)
     (_, args) = seat.calls[0]
     assert [(member["number"], member["weight"]) for member in args["members"]] == [(0, 0.25), (1, 0.75)]
+    assert args["honest"] is None
+
+    storage.path_of(ensemble.folder).mkdir(parents=True)
+    Diagnosis.objects.all().delete()
+    compute_diagnosis(request_diagnosis(ensemble).id)
+    (_, args) = seat.calls[1]
+    assert args["honest"] == str(storage.path_of(ensemble.folder))
 
 
 def test_an_ensemble_is_compared_by_the_predictions_that_it_is_judged_by(seat):

@@ -40,6 +40,19 @@ def test_any_complete_trial_becomes_a_model_once(seat, sent, django_capture_on_c
     assert (model.state, model.size, model.is_best) == ("ready", 1234, False)
 
 
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_an_ensemble_is_told_by_the_predictions_that_it_is_judged_by(seat, is_kept):
+    ensemble = EnsembleFactory()
+    kept = storage.path_of(ensemble.folder)
+    if is_kept:
+        kept.mkdir(parents=True)
+    model = package_ensemble(ensemble)
+    package_model(model.id)
+
+    (args,) = (args for job, args in seat.calls if job == "package")
+    assert args["honest"] == (str(kept) if is_kept else None)
+
+
 @pytest.mark.parametrize("state", ["waiting", "running", "pruned", "failed", "cancelled"])
 def test_a_trial_that_did_not_complete_is_no_model(state):
     with pytest.raises(Conflict, match=f"The trial is {state}"):

@@ -177,15 +177,18 @@ def test_the_cheapest_threshold_is_the_middle_of_those_that_cost_the_same():
     assert (table.at(0.6).tp, table.at(1.0).recall, table.at(1.0).precision) == (10, 0.0, None)
 
 
-def test_a_model_of_an_ensemble_says_that_its_figures_flatter(browser_client, world):
+@pytest.mark.parametrize(
+    ("told", "says"), [({}, True), ({"flattered": True}, True), ({"flattered": False}, False)]
+)
+def test_a_model_of_an_ensemble_says_where_its_figures_flatter(browser_client, world, told, says):
     ensemble = EnsembleFactory(experiment=world.experiment, weights={str(world.trial.id): 1.0})
     model = TrainedModelFactory(
         experiment=world.experiment, trial=None, ensemble=ensemble, name="Ensemble of 3"
     )
     found = request_diagnosis(ensemble)
-    Diagnosis.objects.filter(id=found.id).update(state="ready", result=diagnosis())
+    Diagnosis.objects.filter(id=found.id).update(state="ready", result=diagnosis() | told)
     answer = browser_client.get(reverse("pages:model_diagnostics", args=[model.id])).text
-    assert "were chosen on these same rows" in answer
+    assert ("were chosen on these same rows" in answer) is says
     assert (
         browser_client.get(reverse("pages:model_diagnostics_part", args=[model.id, "rows"])).status_code
         == 200

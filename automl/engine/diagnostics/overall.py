@@ -17,6 +17,7 @@ from automl.engine.diagnostics.outoffold import OutOfFold
 from automl.engine.diagnostics.regression import regression
 from automl.engine.diagnostics.rows import Table, worst
 from automl.engine.evaluation import are_decided, as_packaged, read_members
+from automl.engine.honest import honest_predictions
 from automl.engine.intervals import metrics_with_intervals
 from automl.engine.labels import decided, label_factors
 from automl.engine.metrics import METRICS, metrics_for
@@ -42,6 +43,8 @@ def diagnose(args: Mapping[str, Any], report: Report) -> dict[str, Any]:
     called, factors = predicted, None
     if are_decided(args["members"]):
         called, factors = decided(metric, y, predicted), label_factors(metric, y, predicted)
+    own = predicted
+    predicted, called = honest_predictions(prepared, args, (predicted, called))
     found: dict[str, Any] = {
         "rows": len(places),
         "task_type": prepared.meta["task_type"],
@@ -69,6 +72,7 @@ def diagnose(args: Mapping[str, Any], report: Report) -> dict[str, Any]:
     check_table(Path(args["table"]))
     table = Table(Path(args["table"]), schema["target"], [column.name for column in ranked])
     found["worst"] = worst(metric.name, y, predicted, places, table, classes, called)
+    found["flattered"] = len(args["members"]) > 1 and predicted is own
     found["seconds"] = short(time.monotonic() - began)
     return found
 

@@ -28,7 +28,7 @@ from automl.experiments.models import (
     Experiment,
     Trial,
 )
-from automl.experiments.records import candidate_of
+from automl.experiments.records import candidate_of, honest_folder
 from automl.experiments.services.aside import has_room, open_diagnoses, wake_next
 
 log = structlog.get_logger(__name__)
@@ -168,6 +168,7 @@ def _arguments(diagnosis: Diagnosis) -> dict[str, Any] | None:
         **common,
         "prepared": one["prepared"],
         "members": one["members"],
+        "honest": None if isinstance(entries[0], Trial) else honest_folder(entries[0]),
         "seconds": PREDICTING_SECONDS,
     }
 
@@ -194,10 +195,10 @@ def _judged(entry: Entry, described: dict[str, Any]) -> dict[str, Any]:
     """
     if isinstance(entry, Trial):
         return described
-    honest = storage.path_of(entry.folder)
-    if not honest.is_dir():
+    honest = honest_folder(entry)
+    if honest is None:
         return {**described, "flattered": True}
-    return {**described, "members": [{"dir": str(honest), "weight": 1.0}]}
+    return {**described, "members": [{"dir": honest, "weight": 1.0}]}
 
 
 def reap_diagnoses() -> None:

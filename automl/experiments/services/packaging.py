@@ -28,7 +28,7 @@ from automl.experiments.models import (
     TrainedModel,
     Trial,
 )
-from automl.experiments.records import candidate_of
+from automl.experiments.records import candidate_of, honest_folder
 from automl.experiments.services.aside import due_graphs, has_room, wake_next
 from automl.experiments.services.leftovers import remove_path
 
@@ -190,6 +190,7 @@ def _package_args(model: TrainedModel) -> dict[str, Any]:
     return {
         "prepared": str(storage.path_of(experiment.folder) / "prepared"),
         "members": members,
+        "honest": None if ensemble is None else honest_folder(ensemble),
         "metric": experiment.metric,
         "name": model.name,
         "experiment": {
