@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 CALIBRATED = ("log_loss", "brier")
 # Beyond these the out-of-fold predictions are too few, or too far off, to be believed.
 COOLEST, HOTTEST = 0.25, 4.0
+# So many rows more are taken to have been seen of any class, of which there were none.
+UNSEEN = 0.5
 # One number needs no more cells than this, nor fewer rows.
 MOST_CELLS, LEAST_ROWS = 400_000, 2_000
 # A model on its own is left as it is unless it is far too cautious, as forests are where classes are
@@ -30,7 +32,11 @@ LEAST_WHOLE = 1e-9
 
 
 def fit_temperature(y: Array, probabilities: Array) -> float:
-    """Find the temperature with the least log loss.
+    """Find the temperature with the least log loss, as if half a row more had been seen of what never was.
+
+    Where every row is right the least loss would be that of no doubt at all, and the first row that is wrong
+    would cost more than the others together. So a small part of each label is dealt out to all classes, as
+    Platt 1999 does with half of Jeffreys's prior.
 
     Parameters
     ----------
@@ -48,10 +54,11 @@ def fit_temperature(y: Array, probabilities: Array) -> float:
 
     step = -(-len(y) // max(MOST_CELLS // probabilities.shape[1], LEAST_ROWS))
     truth, found = np.asarray(y)[::step], finish_probabilities(probabilities[::step])
-    rows = np.arange(len(truth))
+    rows, doubt = np.arange(len(truth)), UNSEEN / (len(truth) + 2 * UNSEEN)
 
     def loss(log_temperature: float) -> float:
-        return float(-np.log(temper(found, float(np.exp(log_temperature)))[rows, truth]).mean())
+        logs = np.log(temper(found, float(np.exp(log_temperature))))
+        return -float((1.0 - doubt) * logs[rows, truth].mean() + doubt * logs.mean())
 
     best = minimize_scalar(loss, bounds=(np.log(COOLEST), np.log(HOTTEST)), method="bounded")
     # Where nothing is gained nothing is changed.

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from automl.engine.calibration import COOLEST, HOTTEST, fit_temperature, number_factor
+from automl.engine.calibration import HOTTEST, fit_temperature, number_factor
 from automl.engine.inference import temper
 from automl.engine.metrics import METRICS
 
@@ -37,11 +37,21 @@ def test_probabilities_that_are_right_stay_nearly_as_they_are():
     assert fit_temperature(y, chances) == pytest.approx(1.0, abs=0.08)
 
 
-def test_a_few_rows_that_are_all_right_or_all_wrong_cannot_push_it_out_of_bounds():
+def test_rows_that_are_all_wrong_cannot_push_it_out_of_bounds():
     sure = np.array([[0.9, 0.1], [0.1, 0.9]])
 
-    assert fit_temperature(np.array([0, 1]), sure) == pytest.approx(COOLEST, rel=0.01)
     assert fit_temperature(np.array([1, 0]), sure) == pytest.approx(HOTTEST, rel=0.01)
+
+
+@pytest.mark.parametrize("rows", [20, 100, 1_000])
+def test_few_rows_that_are_all_right_leave_some_doubt(rows):
+    y = np.arange(rows) % 2
+    told = np.where(y[:, None] == np.arange(2), 0.9, 0.1)
+
+    sure = temper(told, fit_temperature(y, told))[np.arange(rows), y]
+
+    assert np.all(1 - 1 / rows < sure)
+    assert np.all(sure < 1 - 0.2 / rows)
 
 
 def test_the_order_of_rows_and_the_likeliest_class_stay():

@@ -12,6 +12,7 @@ from automl.engine.calibration import (
     LEAST_ROWS,
     LEAST_WHOLE,
     MOST_CELLS,
+    UNSEEN,
 )
 from automl.engine.inference.model import LEAST_POOLED, LEAST_PROBABILITY
 from automl.engine.labels import PARTS
@@ -105,10 +106,13 @@ def temper(p, y):
         return finish(np.exp(logs - logs.max(axis=1, keepdims=True)))
 
     def loss(log_temperature):
-        return -np.log(tempered(some, log_temperature)[np.arange(len(some)), y[::step]]).mean()
+        logs = np.log(tempered(some, log_temperature))
+        return -((1 - doubt) * logs[np.arange(len(some)), y[::step]].mean() + doubt * logs.mean())
 
     step = -(-len(y) // max({MOST_CELLS:_} // p.shape[1], {LEAST_ROWS:_}))
     some = p[::step]
+    # No label is quite sure: where all rows are right there would be no doubt left at all.
+    doubt = {UNSEEN} / (len(some) + {2 * UNSEEN})
     return tempered(p, minimize_scalar(loss, bounds=np.log([{COOLEST}, {HOTTEST}]), method="bounded").x)
 '''
 SHARE_FACTOR = f'''
