@@ -10,6 +10,7 @@ from automl.engine.inference import combine
 from automl.engine.metrics import METRICS
 from automl.engine.room import Room
 from automl.engine.selection import (
+    DOUBT,
     MOST_MEMBERS,
     _found,
     _halves,
@@ -239,7 +240,27 @@ def _as_loss(metric, y, prediction):
     value = metric.value(y, prediction)
     if metric.name in ("roc_auc", "average_precision"):
         return 1 - value
+    if metric.name == "accuracy":
+        return 1 - value + DOUBT * np.mean((1 - prediction[np.arange(len(y)), y]) ** 2)
     return -metric.score_of(value)
+
+
+def test_of_those_that_call_as_many_right_the_surer_is_ahead_and_a_right_call_counts_more():
+    y = np.arange(400) % 2
+    second = {"sure": 0.9, "doubtful": 0.55, "better": 0.55}
+    stack = []
+    for name, sureness in second.items():
+        p = np.where(y == 1, sureness, 1 - sureness)
+        wrong = slice(0, 38 if name == "better" else 40)
+        p[wrong] = 1 - p[wrong]
+        stack.append(np.column_stack([1 - p, p]))
+    loss = loss_of(METRICS["accuracy"])
+
+    sure, doubtful, better = loss.of(y, loss.view(np.array(stack), y))
+
+    assert sure < doubtful
+    assert better < doubtful
+    assert METRICS["accuracy"].value(y, stack[0]) == METRICS["accuracy"].value(y, stack[1])
 
 
 @pytest.mark.parametrize("rows", [600, 12_000])
