@@ -15,8 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from automl.engine.dates import date_format
-from automl.engine.inference.codes import letters_in, numbers_in
-from automl.engine.levels import is_number
+from automl.engine.quantities import are_quantities
 from automl.engine.reading.cells import plain, with_one_dictionary
 from automl.engine.reading.stored import read_stored
 from automl.engine.schema import ColumnKind, ColumnProfile, TableProfile
@@ -38,8 +37,6 @@ IDENTIFIER_ROWS = 20
 IDENTIFIER_SHARE = 0.9
 TEXT_WORDS = 3.0
 TEXT_SHARE = 0.5
-# Of cells that are numbers with a unit: those with one number, those with a fraction, and units at the most.
-QUANTITY_SHARE, FRACTION_SHARE, UNIT_SHARE = 0.9, 0.25, 0.05
 TRUTH_PAIRS = [{"yes", "no"}, {"y", "n"}, {"true", "false"}, {"t", "f"}, {"on", "off"}, {"0", "1"}]
 ID_NAME = re.compile(r"(^|[_\s])(id|uuid|guid|index|rowid|key)$|^id[_\s]|(?<=[a-z])(Id|ID)$", re.IGNORECASE)
 CODE_NAME = re.compile(
@@ -247,25 +244,13 @@ def _string_kind(counts: Any, there: int, unique: int, decimal: str) -> ColumnKi
         return ColumnKind.BOOLEAN
     words = sum(len(value.split()) for value in values) / len(values)
     share = unique / there
-    if share > TEXT_SHARE and _are_quantities(values, decimal):
+    if share > TEXT_SHARE and are_quantities(values, decimal, unique):
         return ColumnKind.CATEGORICAL
     if words >= TEXT_WORDS and share > TEXT_SHARE and there >= IDENTIFIER_ROWS:
         return ColumnKind.TEXT
     if share > IDENTIFIER_SHARE and there >= IDENTIFIER_ROWS:
         return ColumnKind.IDENTIFIER
     return ColumnKind.CATEGORICAL
-
-
-def _are_quantities(values: Sequence[str], decimal: str) -> bool:
-    """One number each, many of them with a fraction, in one of a few units: they name no row."""
-    if all(map(is_number, values)):
-        return False
-    found = [numbers_in(value, decimal) for value in values]
-    if sum(len(numbers) == 1 for numbers in found) < QUANTITY_SHARE * len(values):
-        return False
-    fractions = sum(len(numbers) == 1 and not numbers[0].is_integer() for numbers in found)
-    units = {" ".join(letters_in(value)) for value in values}
-    return fractions >= FRACTION_SHARE * len(values) and len(units) <= max(UNIT_SHARE * len(values), 3)
 
 
 def _number_statistics(ordered: np.ndarray[Any, Any]) -> dict[str, Any]:

@@ -53,6 +53,7 @@ def profile_text(tmp_path):
 
 DRAW = random.Random(0)
 DAYS = [datetime.date(2015, 1, 1) + datetime.timedelta(days=7 * row) for row in range(ROWS)]
+WHOLE = DRAW.sample(range(500, 300_000), ROWS)
 SENTENCES = [f"the {DRAW.choice('abcdef')} order {row} was late again" for row in range(ROWS)]
 
 
@@ -85,6 +86,27 @@ SENTENCES = [f"the {DRAW.choice('abcdef')} order {row} was late again" for row i
         ("x", [f"{1 + row * 0.37:.2f} kg" for row in range(ROWS)], K.CATEGORICAL),
         ("x", [f"{1 + row * 0.37:.2f} square feet" for row in range(ROWS)], K.CATEGORICAL),
         ("x", [f"INV {10 + row},345" for row in range(ROWS)], K.IDENTIFIER),
+        ("x", [f"{cells:,} km" for cells in WHOLE], K.CATEGORICAL),
+        ("x", [f"{cells} {'Kms' if cells % 3 else 'KMS'}" for cells in WHOLE], K.CATEGORICAL),
+        ("x", [f"{cells}cc" for cells in WHOLE], K.CATEGORICAL),
+        ("x", [f"{cells:,} sq. ft." for cells in WHOLE], K.CATEGORICAL),
+        ("x", [f"{cells} m2" for cells in WHOLE], K.CATEGORICAL),
+        ("x", [f"${cells:,}" for cells in WHOLE], K.CATEGORICAL),
+        ("x", [f"A$ {cells:,} per month" for cells in WHOLE], K.CATEGORICAL),
+        ("x", [f"EUR {cells}" for cells in WHOLE], K.CATEGORICAL),
+        ("x", [f"Rs. {cells}" for cells in WHOLE], K.CATEGORICAL),
+        ("x", [*(f"{cells} €" for cells in WHOLE), "on request"], K.CATEGORICAL),
+        ("x", [f"{row // 12}:{row % 12:02}" for row in range(5, 125)], K.CATEGORICAL),
+        ("x", [f"{100 + row % 40}/{60 + row % 31}" for row in range(120)], K.CATEGORICAL),
+        ("x", [f"{cells} km" for cells in DRAW.sample(range(1000, 1000 + ROWS), ROWS)], K.IDENTIFIER),
+        ("x", [f"{1000 + row} A" for row in range(5_000)], K.IDENTIFIER),
+        ("x", [f"{cells:08} km" for cells in WHOLE], K.IDENTIFIER),
+        ("x", [f"INV {cells}" for cells in WHOLE], K.IDENTIFIER),
+        ("x", [f"{cells}-A" for cells in WHOLE], K.IDENTIFIER),
+        ("x", [f"{cells} {cells % 7}" for cells in WHOLE], K.IDENTIFIER),
+        ("x", [f"#{cells}" for cells in WHOLE], K.IDENTIFIER),
+        ("x", [f"{cells}/{cells % 5}" for cells in WHOLE], K.IDENTIFIER),
+        ("x", [f"1{row % 10}:1{row % 7}:1{row % 9}:2{row}" for row in range(ROWS)], K.IDENTIFIER),
         ("zip", [94000 + DRAW.randrange(40) for _ in range(ROWS)], K.CATEGORICAL),
         ("Provider Zip Code", [94000 + DRAW.randrange(40) for _ in range(ROWS)], K.CATEGORICAL),
         ("humidity", [DRAW.randrange(90) for _ in range(ROWS)], K.NUMERIC),
