@@ -7,12 +7,16 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from automl.engine.inference.encoder import parse_dates
+from automl.engine.inference.encoder import DAY_NUMBER, parse_dates
 
 # So many values are looked at one by one.
 SAMPLED = 1_000
+# Of whole numbers so many may be days by chance, if there are other rows.
+FEW_DAYS = 12
+FIRST_DAY, LAST_DAY = 19_000_101, 21_001_231
 ISO = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d.*)?")
 DATE_FORMATS = (
     "%Y-%m-%d",
@@ -22,7 +26,7 @@ DATE_FORMATS = (
     "%d.%m.%Y",
     "%m-%d-%Y",
     "%d-%m-%Y",
-    "%Y%m%d",
+    DAY_NUMBER,
     "%m/%d/%y",
     "%d/%m/%y",
     "%d %b %Y",
@@ -81,3 +85,19 @@ def _all_parse_at_once(values: Any, form: str) -> bool:
         return _all_parse(values.to_pylist(), form)
     years = pd.to_datetime(values.to_pandas(), format=form, errors="coerce").dt.year
     return bool(years.between(1600, 2500).all())
+
+
+def are_days(ordered: np.ndarray[Any, Any], unique: int) -> bool:
+    """Whether all numbers are days as 20240131 is, and too many for chance: of others 1 in 27 would be one.
+
+    Parameters
+    ----------
+    ordered : array
+    unique : int
+        How many of them differ.
+    """
+    if unique < min(FEW_DAYS, len(ordered)) or not FIRST_DAY <= ordered[0] <= ordered[-1] <= LAST_DAY:
+        return False
+    distinct = ordered[np.append(True, ordered[1:] != ordered[:-1])]
+    whole = distinct.astype(np.int64)
+    return bool(np.all(whole == distinct)) and bool(parse_dates(pd.Series(whole), DAY_NUMBER).notna().all())

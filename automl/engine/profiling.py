@@ -14,7 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from automl.engine.dates import date_format
+from automl.engine.dates import are_days, date_format
+from automl.engine.inference.encoder import DAY_NUMBER
 from automl.engine.quantities import are_quantities
 from automl.engine.reading.cells import plain, with_one_dictionary
 from automl.engine.reading.stored import read_stored
@@ -206,6 +207,9 @@ def _profile_numbers(name: str, column: Any, missing: int) -> ColumnProfile:
     # Sorting is several times as fast as counting in a hash table.
     ordered = np.sort(numbers)
     unique = int(np.count_nonzero(ordered[1:] != ordered[:-1])) + 1 if len(ordered) else 0
+    if unique > 1 and are_days(ordered, unique) and not _is_counted(name, numbers, unique):
+        statistics = {"top": _top(column.drop_null().cast(pa.int64()).value_counts())}
+        return ColumnProfile(name, ColumnKind.DATETIME, missing, unique, statistics, DAY_NUMBER, dtype)
     statistics = _number_statistics(ordered)
     kind = _number_kind(name, numbers, unique, statistics)
     return ColumnProfile(name, kind, missing, unique, statistics, None, dtype)
@@ -229,6 +233,11 @@ def _number_kind(
     if whole and CODE_NAME.search(name) and unique > 2:
         return ColumnKind.CATEGORICAL
     return ColumnKind.NUMERIC
+
+
+def _is_counted(name: str, numbers: np.ndarray[Any, Any], unique: int) -> bool:
+    """Whether numbers name rows, and that by their column's name: 20240101 and on is a month of days too."""
+    return unique == len(numbers) and bool(ID_NAME.search(name)) and _is_sequence(numbers)
 
 
 def _is_sequence(numbers: np.ndarray[Any, Any]) -> bool:

@@ -191,6 +191,36 @@ def test_what_only_looks_like_a_date_is_none(cells):
     assert column(cells).kind is not K.DATETIME
 
 
+NUMBERED = [int(day.strftime("%Y%m%d")) for day in DAYS]
+MONTH = [20240101 + row for row in range(31)]
+
+
+@pytest.mark.parametrize(
+    ("name", "cells", "kind"),
+    [
+        ("x", NUMBERED, K.DATETIME),
+        ("x", [*map(float, NUMBERED), None], K.DATETIME),
+        ("date_key", NUMBERED, K.DATETIME),
+        ("x", NUMBERED[:12] * 5, K.DATETIME),
+        ("x", NUMBERED[:3], K.DATETIME),
+        ("x", MONTH, K.DATETIME),
+        ("order_id", MONTH, K.IDENTIFIER),
+        ("x", NUMBERED[:5] * 5, K.NUMERIC),
+        ("x", [*NUMBERED, 20150230], K.NUMERIC),
+        ("x", [*NUMBERED, 0], K.NUMERIC),
+        ("x", [*NUMBERED, 20150101.5], K.NUMERIC),
+        ("x", [*map(float, NUMBERED), math.inf], K.NUMERIC),
+        ("x", [number - 4_000_000 for number in NUMBERED], K.NUMERIC),
+        ("x", NUMBERED[:1] * 40, K.CONSTANT),
+        ("x", list(map(str, NUMBERED)), K.DATETIME),
+    ],
+)
+def test_days_as_whole_numbers_are_dates(name, cells, kind):
+    found = column(cells, name)
+    assert found.kind is kind
+    assert found.datetime_format == ("%Y%m%d" if kind is K.DATETIME else None)
+
+
 def test_statistics_of_numbers():
     found = column([1, 2, 2, 3, None, 10])
     assert (found.missing, found.unique, found.dtype) == (1, 4, "int64")

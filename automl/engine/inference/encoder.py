@@ -24,6 +24,8 @@ GROUPED = {
 }
 HALF_CHARACTER = re.compile(r"[\ud800-\udfff]")
 NUMBER_LEVEL = re.compile(r"-?\d+(\.\d+)?(e[+-]?\d+)?")
+# The format of days that are whole numbers, and how they are written where a column has fractions.
+DAY_NUMBER, DAY_FRACTION = "%Y%m%d", r"^([0-9]{8})[.,]0+$"
 # How truth values are written, and what they are as numbers.
 TRUTH = (("True", "true", "TRUE", "1"), ("False", "false", "FALSE", "0"))
 # Words that pandas.read_csv takes for an empty cell, though they may be a category of their own.
@@ -438,6 +440,8 @@ def parse_dates(values: pd.Series, date_format: str | None) -> pd.Series:
     """Read dates as training did; NaT where that fails."""
     if not pd.api.types.is_datetime64_any_dtype(values.dtype):
         text = values.astype("string").str.strip()
+        if date_format == DAY_NUMBER:
+            text = text.str.replace(DAY_FRACTION, r"\1", regex=True)
         values = pd.to_datetime(
             text, format=date_format or "ISO8601", errors="coerce", utc=date_format in (None, "ISO8601")
         )

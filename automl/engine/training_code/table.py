@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from automl.engine.inference import codes, words
-from automl.engine.inference.encoder import GROUPED, is_code, names_as_trained
+from automl.engine.inference.encoder import DAY_FRACTION, DAY_NUMBER, GROUPED, is_code, names_as_trained
 from automl.engine.levels import MOST_LEVELS
 from automl.engine.preparation import (
     COMPONENT_WORDS,
@@ -103,11 +103,14 @@ PARTS = {
 DATES = """
 def date_parts(cells, date_format, parts):
     \"\"\"Numbers that say when it was.\"\"\"
-    times = pd.to_datetime(cells, format=date_format, errors="coerce", utc=True).dt
+{days}    times = pd.to_datetime(cells, format=date_format, errors="coerce", utc=True).dt
     found = {
 {parts}
     }
     return {part: found[part].to_numpy(dtype=float, na_value=np.nan) for part in parts}
+"""
+DAYS = f"""    if date_format == "{DAY_NUMBER}":  # of a column with gaps
+        cells = cells.str.replace(r"{DAY_FRACTION}", r"\\1", regex=True)
 """
 WORDS = f'''
 def word_parts({{arguments}}):
@@ -342,7 +345,8 @@ def prepare_source(table: Table, *, target: str) -> list[str]:
     if table.dates:
         wanted = {part for _, names in table.dates.values() for part in names}
         told = [f"        {literal(name)}: {found}," for name, found in PARTS.items() if name in wanted]
-        parts.append(DATES.replace("{parts}", "\n".join(told)))
+        days = DAYS if any(form == DAY_NUMBER for form, _ in table.dates.values()) else ""
+        parts.append(DATES.replace("{parts}", "\n".join(told)).replace("{days}", days))
     if "text" in kinds:
         is_old = table.components is None
         count = FEW_WORDS if is_old else MANY_WORDS.replace("{most}", str(table.components))
