@@ -7,8 +7,8 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 
-from automl.engine.inference.codes import NUMBERS, letters_in, numbers_in
-from automl.engine.levels import LEAST_LEVELS, is_number
+from automl.engine.inference.codes import LAKHS, NUMBERS, letters_in, numbers_in
+from automl.engine.levels import LEAST_LEVELS, are_in_lakhs, is_number
 
 # Of cells that are measures: those of one form, those with a fraction, and units at the most.
 QUANTITY_SHARE, FRACTION_SHARE, UNIT_SHARE = 0.9, 0.25, 0.05
@@ -41,6 +41,10 @@ def are_quantities(values: Sequence[str], decimal: str, unique: int) -> bool:
     """
     if all(map(is_number, values)):
         return False
+    if decimal == "." and are_in_lakhs(values):
+        if all(is_number(value.replace(",", "")) for value in values):
+            return True
+        values = [LAKHS.sub(lambda groups: groups[0].replace(",", ""), value) for value in values]
     return _with_fractions(values, decimal) or _whole(values, decimal, unique) or _pairs(values)
 
 

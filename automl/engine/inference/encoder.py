@@ -200,7 +200,8 @@ class Encoder:
         is_number = isinstance(cell, int | float | np.number) and not isinstance(cell, bool)
         # A whole number may be larger than any other.
         most = float(LARGEST)
-        found = [min(max(cell, -most), most)] if is_number else numbers_in(level, self._decimal)
+        lakhs = column.get("lakhs", False)
+        found = [min(max(cell, -most), most)] if is_number else numbers_in(level, self._decimal, lakhs=lakhs)
         text = "" if is_number else level
         numbers = np.clip(np.array(found[:count], dtype=float), -LARGEST, LARGEST)
         numbers = numbers.astype(np.float32).tolist()

@@ -182,6 +182,8 @@ class Table:
         How many words of each text are told one by one; None for experiments of before any were.
     codes : mapping
         Of categories whose levels are told by more than their codes: how many numbers, and what else.
+    lakhs : sequence of str
+        The categories of whose levels 1,20,000 is one number.
     is_renamed : bool
         Whether a column may be called otherwise than in the file.
     """
@@ -194,6 +196,7 @@ class Table:
     components: int | None = None
     places: Mapping[str, int] | None = None
     codes: Mapping[str, tuple[int, tuple[str, ...]]] = field(default_factory=dict)
+    lakhs: Sequence[str] = ()
     is_renamed: bool = False
 
     @property
@@ -234,10 +237,13 @@ def table_of(schema: Mapping[str, Any]) -> Table:
         for each in schema["columns"]
         if is_code(each)
     }
+    lakhs = [each["name"] for each in schema["columns"] if each.get("lakhs")]
     is_renamed = "row_names" in dialect or (
         "names" in dialect and any(map(GIVEN.fullmatch, [*columns, str(schema.get("target"))]))
     )
-    return Table(columns, dates, missing, dialect, decimal, components, told or None, parts, is_renamed)
+    return Table(
+        columns, dates, missing, dialect, decimal, components, told or None, parts, lakhs, is_renamed
+    )
 
 
 def written(levels: Sequence[Any]) -> str:
@@ -264,6 +270,8 @@ def columns_source(table: Table) -> list[str]:
     if table.codes:
         lines += ["# How many numbers in the levels of a category are told, and what else they are told by."]
         lines += _dict("CODES", {name: literal(told) for name, told in table.codes.items()})
+    if table.lakhs:
+        lines += [f"IN_LAKHS = {literal(list(table.lakhs))}"]
     if table.tells_words:
         lines += ["# How many words of a text are told one by one."]
         lines += _dict("SLOTS", {name: literal(count) for name, count in (table.places or {}).items()})
@@ -367,6 +375,8 @@ def _code_parts(table: Table) -> list[str]:
     source = inspect.getsource(codes)
     how = ", kind" if len(table.writings) > 1 else ""
     call = 'lambda level: numbers_in(level, ",")' if table.decimal == "," else "numbers_in"
+    if table.lakhs:
+        call = "lambda level: numbers_in(level, lakhs=name in IN_LAKHS)"
     made = CODE_PARTS.replace("{kind}", how).replace("{numbers_in}", call)
     return [source[source.index("# With thousands") :], made]
 
