@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
 
 from automl.engine.inference import level_of
-from automl.engine.inference.codes import LABELS, numbers_in
+from automl.engine.inference.codes import LABELS, LAKHS, numbers_in
 from automl.engine.inference.encoder import told_apart
 
 MOST_LEVELS = 5_000
@@ -19,6 +20,10 @@ NUMBERS_TOLD = ((0.5, 8), (0.1, 2), (0.1, 2))
 # First letters are told where they are so much fewer than levels, and there are numbers or in so many levels
 # several words; last ones where in so many rows they are others than the first.
 LABELS_SHARE, WORDS_SHARE, LAST_SHARE = 0.5, 0.5, 0.25
+
+
+# Digits in groups, and how those up to 99,999 look in India, which are as anywhere.
+GROUPS, FIRST_GROUPS = re.compile("[0-9]+(?:,[0-9]+)+"), re.compile("[1-9][0-9]?,[0-9]{3}")
 
 
 def level_counts(values: pd.Series) -> dict[str, int]:
@@ -58,22 +63,30 @@ def parts_told(levels: Mapping[str, int], decimal: str) -> dict[str, Any]:
     Returns
     -------
     dict
-        `numbers`, how many of those in a level, and `labels`, by name the first and the last letters that
-        there are, by how often they occur; without what is not told. Levels that are numbers and nothing
-        else are codes on purpose: nothing is told of them.
+        `numbers`, how many of those in a level; `lakhs`, whether 1,20,000 is one; and `labels`, by name the
+        first and the last letters that there are, by how often they occur; without what is not told. Levels
+        that are numbers and nothing else are codes on purpose: nothing is told of them.
     """
     if len(levels) < LEAST_LEVELS or all(map(is_number, most_frequent(levels))):
         return {}
     found: dict[str, Any] = {}
-    if count := _numbers_told(levels, decimal):
-        found["numbers"] = count
+    lakhs = decimal == "." and are_in_lakhs(levels)
+    if count := _numbers_told(levels, decimal, lakhs=lakhs):
+        found |= {"numbers": count, "lakhs": lakhs}
     if count or sum(" " in level for level in levels) >= WORDS_SHARE * len(levels):
         found["labels"] = _labels_told(levels)
     return {name: told for name, told in found.items() if told}
 
 
-def _numbers_told(levels: Mapping[str, int], decimal: str) -> int:
-    numbers = {level: numbers_in(level, decimal) for level in levels}
+def are_in_lakhs(levels: Iterable[str]) -> bool:
+    """Whether large numbers are grouped as in India, 1,20,000, and none as elsewhere."""
+    groups = [found for level in levels for found in GROUPS.findall(level)]
+    large = [found for found in groups if not FIRST_GROUPS.fullmatch(found)]
+    return bool(large) and all(map(LAKHS.fullmatch, large))
+
+
+def _numbers_told(levels: Mapping[str, int], decimal: str, *, lakhs: bool) -> int:
+    numbers = {level: numbers_in(level, decimal, lakhs=lakhs) for level in levels}
     for place, (share, distinct) in enumerate(NUMBERS_TOLD):
         there = {level: found[place] for level, found in numbers.items() if len(found) > place}
         rows = sum(levels[level] for level in there)

@@ -6,19 +6,17 @@ import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from automl.engine.inference.codes import letters_in, numbers_in
-from automl.engine.inference.encoder import parse_dates
-from automl.engine.levels import is_number
+from automl.engine.dates import are_days, date_format
+from automl.engine.inference.encoder import DAY_NUMBER
+from automl.engine.quantities import are_quantities
 from automl.engine.reading.cells import plain, with_one_dictionary
 from automl.engine.reading.stored import read_stored
 from automl.engine.schema import ColumnKind, ColumnProfile, TableProfile
@@ -40,8 +38,6 @@ IDENTIFIER_ROWS = 20
 IDENTIFIER_SHARE = 0.9
 TEXT_WORDS = 3.0
 TEXT_SHARE = 0.5
-# Of cells that are numbers with a unit: those with one number, those with a fraction, and units at the most.
-QUANTITY_SHARE, FRACTION_SHARE, UNIT_SHARE = 0.9, 0.25, 0.05
 TRUTH_PAIRS = [{"yes", "no"}, {"y", "n"}, {"true", "false"}, {"t", "f"}, {"on", "off"}, {"0", "1"}]
 ID_NAME = re.compile(r"(^|[_\s])(id|uuid|guid|index|rowid|key)$|^id[_\s]|(?<=[a-z])(Id|ID)$", re.IGNORECASE)
 CODE_NAME = re.compile(
@@ -50,26 +46,6 @@ CODE_NAME = re.compile(
 TARGET_NAME = re.compile(
     r"^(target|label|class|y|outcome|response|survived|churn|diagnosis|quality|price)$", re.I
 )
-ISO = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d.*)?")
-DATE_FORMATS = (
-    "%Y-%m-%d",
-    "%m/%d/%Y",
-    "%d/%m/%Y",
-    "%Y/%m/%d",
-    "%d.%m.%Y",
-    "%m-%d-%Y",
-    "%d-%m-%Y",
-    "%Y%m%d",
-    "%m/%d/%y",
-    "%d/%m/%y",
-    "%d %b %Y",
-    "%d %B %Y",
-    "%b %d, %Y",
-    "%B %d, %Y",
-    "%d-%b-%Y",
-    "%d-%b-%y",
-)
-TIME_FORMATS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", " %H:%M:%S.%f", " %H:%M:%S,%f")
 
 
 def profile_table(
@@ -207,9 +183,9 @@ def _profile_column(decimal: str, name: str, column: Any) -> tuple[ColumnProfile
         found = ColumnKind.BOOLEAN if unique > 1 else ColumnKind.CONSTANT
         return ColumnProfile(name, found, missing, unique, statistics, None, "bool"), []
     warnings: list[str] = []
-    date_format = _date_format(name, counts, warnings) if counts is not None and unique > 1 else None
-    found = ColumnKind.DATETIME if date_format else _string_kind(counts, there, unique, decimal)
-    return ColumnProfile(name, found, missing, unique, statistics, date_format, "string"), warnings
+    form = date_format(name, counts, warnings) if counts is not None and unique > 1 else None
+    found = ColumnKind.DATETIME if form else _string_kind(counts, there, unique, decimal)
+    return ColumnProfile(name, found, missing, unique, statistics, form, "string"), warnings
 
 
 def _counts(column: Any) -> Any:
@@ -231,6 +207,9 @@ def _profile_numbers(name: str, column: Any, missing: int) -> ColumnProfile:
     # Sorting is several times as fast as counting in a hash table.
     ordered = np.sort(numbers)
     unique = int(np.count_nonzero(ordered[1:] != ordered[:-1])) + 1 if len(ordered) else 0
+    if unique > 1 and are_days(ordered, unique) and not _is_counted(name, numbers, unique):
+        statistics = {"top": _top(column.drop_null().cast(pa.int64()).value_counts())}
+        return ColumnProfile(name, ColumnKind.DATETIME, missing, unique, statistics, DAY_NUMBER, dtype)
     statistics = _number_statistics(ordered)
     kind = _number_kind(name, numbers, unique, statistics)
     return ColumnProfile(name, kind, missing, unique, statistics, None, dtype)
@@ -256,6 +235,11 @@ def _number_kind(
     return ColumnKind.NUMERIC
 
 
+def _is_counted(name: str, numbers: np.ndarray[Any, Any], unique: int) -> bool:
+    """Whether numbers name rows, and that by their column's name: 20240101 and on is a month of days too."""
+    return unique == len(numbers) and bool(ID_NAME.search(name)) and _is_sequence(numbers)
+
+
 def _is_sequence(numbers: np.ndarray[Any, Any]) -> bool:
     """Counts up one by one, in the order of the rows."""
     return bool(np.all(np.isfinite(numbers)) and np.all(np.diff(numbers) == 1))
@@ -269,25 +253,13 @@ def _string_kind(counts: Any, there: int, unique: int, decimal: str) -> ColumnKi
         return ColumnKind.BOOLEAN
     words = sum(len(value.split()) for value in values) / len(values)
     share = unique / there
-    if share > TEXT_SHARE and _are_quantities(values, decimal):
+    if share > TEXT_SHARE and are_quantities(values, decimal, unique):
         return ColumnKind.CATEGORICAL
     if words >= TEXT_WORDS and share > TEXT_SHARE and there >= IDENTIFIER_ROWS:
         return ColumnKind.TEXT
     if share > IDENTIFIER_SHARE and there >= IDENTIFIER_ROWS:
         return ColumnKind.IDENTIFIER
     return ColumnKind.CATEGORICAL
-
-
-def _are_quantities(values: Sequence[str], decimal: str) -> bool:
-    """One number each, many of them with a fraction, in one of a few units: they name no row."""
-    if all(map(is_number, values)):
-        return False
-    found = [numbers_in(value, decimal) for value in values]
-    if sum(len(numbers) == 1 for numbers in found) < QUANTITY_SHARE * len(values):
-        return False
-    fractions = sum(len(numbers) == 1 and not numbers[0].is_integer() for numbers in found)
-    units = {" ".join(letters_in(value)) for value in values}
-    return fractions >= FRACTION_SHARE * len(values) and len(units) <= max(UNIT_SHARE * len(values), 3)
 
 
 def _number_statistics(ordered: np.ndarray[Any, Any]) -> dict[str, Any]:
@@ -334,54 +306,6 @@ def _top(counts: Any) -> list[list[Any]]:
     values = counts.field("values")
     order = np.argsort(-numbers, kind="stable")[:TOP_VALUES]
     return [[str(values[int(place)].as_py()), int(numbers[place])] for place in order]
-
-
-def _date_format(name: str, counts: Any, warnings: list[str]) -> str | None:
-    """The one format in which all values are dates; day and month are told apart by values over 12."""
-    sample = counts.field("values")[:SAMPLED].to_pylist()
-    if not all(any(sign.isdigit() for sign in value) and 6 <= len(value) <= 40 for value in sample[:20]):
-        return None
-    if _all_iso(sample):
-        return "ISO8601" if _all_iso(counts.field("values").to_pylist()) else None
-    fitting = [
-        form
-        for form in (f"{day}{time}" for day in DATE_FORMATS for time in TIME_FORMATS)
-        if _all_parse(sample[:50], form)
-    ]
-    fitting = [form for form in fitting if _all_parse_at_once(counts.field("values"), form)]
-    if not fitting:
-        return None
-    if len({form[:5] for form in fitting} & {"%m/%d", "%d/%m", "%m-%d", "%d-%m"}) > 1:
-        warnings.append(
-            f"Column {name!r}: day and month can't be told apart; read as month first ({fitting[0]})."
-        )
-    return fitting[0]
-
-
-def _all_iso(values: Sequence[str]) -> bool:
-    """Asks the reader that predictions use: what it can't read would be missing to them."""
-    if not all(map(ISO.fullmatch, values)):
-        return False
-    return bool(parse_dates(pd.Series(values), "ISO8601").notna().all())
-
-
-def _all_parse(values: Sequence[str], form: str) -> bool:
-    for value in values:
-        try:
-            year = datetime.strptime(value, form).year  # noqa: DTZ007 - only the shape is asked for
-        except ValueError:
-            return False
-        if not 1600 <= year <= 2500:
-            return False
-    return True
-
-
-def _all_parse_at_once(values: Any, form: str) -> bool:
-    """As `_all_parse`, with the reader that predictions use: a hundred times as fast on many."""
-    if len(values) <= SAMPLED:
-        return _all_parse(values.to_pylist(), form)
-    years = pd.to_datetime(values.to_pandas(), format=form, errors="coerce").dt.year
-    return bool(years.between(1600, 2500).all())
 
 
 def _warn(columns: Sequence[ColumnProfile], rows: int, duplicates: int, warnings: list[str]) -> None:

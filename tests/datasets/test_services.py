@@ -116,6 +116,15 @@ def test_kinds_can_be_corrected():
     assert dataset.version == 1
 
 
+def test_days_as_whole_numbers_may_be_made_numbers_and_days_again():
+    day = {"name": "day", "kind": "datetime", "dtype": "int64", "datetime_format": "%Y%m%d"}
+    dataset = DatasetFactory(columns=[day])
+
+    for kind in ("numeric", "datetime"):
+        dataset = services.correct_kinds(dataset, {"day": kind})
+        assert dataset.columns[0]["kind"] == kind
+
+
 def test_corrections_and_a_new_name_at_once_are_all_kept():
     dataset = DatasetFactory()
     first, second, third = (Dataset.objects.get(id=dataset.id) for _ in range(3))

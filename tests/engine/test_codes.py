@@ -79,6 +79,28 @@ def prepared(folder, cells, **settings):
 
 
 @pytest.mark.parametrize(
+    ("cells", "lakhs"),
+    [
+        ([f"{row // 10},{row % 10}0,000 km" for row in range(10, 90)] + ["45,000 km"] * 10, True),
+        ([f"{row // 10},{row % 10}0,000 km" for row in range(10, 90)] + ["145,000 km"] * 10, False),
+        ([f"{row},000 km" for row in range(10, 100)], False),
+        ([f"{row},20,300 and 1,2" for row in range(10, 100)], False),
+    ],
+)
+def test_numbers_may_be_grouped_as_in_india(tmp_path, cells, lakhs):
+    names, encoder = prepared(tmp_path, cells)
+    told = encoder.transform(pd.DataFrame({"x": ["1,20,000 km", "12,34,567", "5,000 km"], "other": 0.5}))
+    place = names.index("x: number 1")
+    assert told[:, place].tolist() == ([120_000, 1_234_567, 5_000] if lakhs else [1, 12, 5_000])
+
+    # As bundles of earlier releases have it.
+    schema = copy.deepcopy(encoder.schema)
+    schema["columns"][0].pop("lakhs", None)
+    told = Encoder(schema).transform(pd.DataFrame({"x": ["1,20,000 km", "5,000 km"], "other": 0.5}))
+    assert told[:, place].tolist() == [1, 5_000]
+
+
+@pytest.mark.parametrize(
     ("cells", "told"),
     [
         (CABINS, ["x", "x: number 1", "x: first letters", "x: last letters"]),

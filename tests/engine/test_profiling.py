@@ -53,6 +53,7 @@ def profile_text(tmp_path):
 
 DRAW = random.Random(0)
 DAYS = [datetime.date(2015, 1, 1) + datetime.timedelta(days=7 * row) for row in range(ROWS)]
+WHOLE = DRAW.sample(range(500, 300_000), ROWS)
 SENTENCES = [f"the {DRAW.choice('abcdef')} order {row} was late again" for row in range(ROWS)]
 
 
@@ -85,6 +86,29 @@ SENTENCES = [f"the {DRAW.choice('abcdef')} order {row} was late again" for row i
         ("x", [f"{1 + row * 0.37:.2f} kg" for row in range(ROWS)], K.CATEGORICAL),
         ("x", [f"{1 + row * 0.37:.2f} square feet" for row in range(ROWS)], K.CATEGORICAL),
         ("x", [f"INV {10 + row},345" for row in range(ROWS)], K.IDENTIFIER),
+        ("x", [f"{cells:,} km" for cells in WHOLE], K.CATEGORICAL),
+        ("x", [f"{cells} {'Kms' if cells % 3 else 'KMS'}" for cells in WHOLE], K.CATEGORICAL),
+        ("x", [f"{cells}cc" for cells in WHOLE], K.CATEGORICAL),
+        ("x", [f"{cells:,} sq. ft." for cells in WHOLE], K.CATEGORICAL),
+        ("x", [f"{cells} m2" for cells in WHOLE], K.CATEGORICAL),
+        ("x", [f"${cells:,}" for cells in WHOLE], K.CATEGORICAL),
+        ("x", [f"A$ {cells:,} per month" for cells in WHOLE], K.CATEGORICAL),
+        ("x", [f"₹{cells % 80 + 1},{cells // 80 % 100:02},000" for cells in WHOLE], K.CATEGORICAL),
+        ("x", [f"{cells // 1000 % 60 + 1},{cells % 100:02},000" for cells in WHOLE], K.CATEGORICAL),
+        ("x", [f"EUR {cells}" for cells in WHOLE], K.CATEGORICAL),
+        ("x", [f"Rs. {cells}" for cells in WHOLE], K.CATEGORICAL),
+        ("x", [*(f"{cells} €" for cells in WHOLE), "on request"], K.CATEGORICAL),
+        ("x", [f"{row // 12}:{row % 12:02}" for row in range(5, 125)], K.CATEGORICAL),
+        ("x", [f"{100 + row % 40}/{60 + row % 31}" for row in range(120)], K.CATEGORICAL),
+        ("x", [f"{cells} km" for cells in DRAW.sample(range(1000, 1000 + ROWS), ROWS)], K.IDENTIFIER),
+        ("x", [f"{1000 + row} A" for row in range(5_000)], K.IDENTIFIER),
+        ("x", [f"{cells:08} km" for cells in WHOLE], K.IDENTIFIER),
+        ("x", [f"INV {cells}" for cells in WHOLE], K.IDENTIFIER),
+        ("x", [f"{cells}-A" for cells in WHOLE], K.IDENTIFIER),
+        ("x", [f"{cells} {cells % 7}" for cells in WHOLE], K.IDENTIFIER),
+        ("x", [f"#{cells}" for cells in WHOLE], K.IDENTIFIER),
+        ("x", [f"{cells}/{cells % 5}" for cells in WHOLE], K.IDENTIFIER),
+        ("x", [f"1{row % 10}:1{row % 7}:1{row % 9}:2{row}" for row in range(ROWS)], K.IDENTIFIER),
         ("zip", [94000 + DRAW.randrange(40) for _ in range(ROWS)], K.CATEGORICAL),
         ("Provider Zip Code", [94000 + DRAW.randrange(40) for _ in range(ROWS)], K.CATEGORICAL),
         ("humidity", [DRAW.randrange(90) for _ in range(ROWS)], K.NUMERIC),
@@ -167,6 +191,36 @@ def test_one_day_over_12_among_many_decides(rows=2000):
 )
 def test_what_only_looks_like_a_date_is_none(cells):
     assert column(cells).kind is not K.DATETIME
+
+
+NUMBERED = [int(day.strftime("%Y%m%d")) for day in DAYS]
+MONTH = [20240101 + row for row in range(31)]
+
+
+@pytest.mark.parametrize(
+    ("name", "cells", "kind"),
+    [
+        ("x", NUMBERED, K.DATETIME),
+        ("x", [*map(float, NUMBERED), None], K.DATETIME),
+        ("date_key", NUMBERED, K.DATETIME),
+        ("x", NUMBERED[:12] * 5, K.DATETIME),
+        ("x", NUMBERED[:3], K.DATETIME),
+        ("x", MONTH, K.DATETIME),
+        ("order_id", MONTH, K.IDENTIFIER),
+        ("x", NUMBERED[:5] * 5, K.NUMERIC),
+        ("x", [*NUMBERED, 20150230], K.NUMERIC),
+        ("x", [*NUMBERED, 0], K.NUMERIC),
+        ("x", [*NUMBERED, 20150101.5], K.NUMERIC),
+        ("x", [*map(float, NUMBERED), math.inf], K.NUMERIC),
+        ("x", [number - 4_000_000 for number in NUMBERED], K.NUMERIC),
+        ("x", NUMBERED[:1] * 40, K.CONSTANT),
+        ("x", list(map(str, NUMBERED)), K.DATETIME),
+    ],
+)
+def test_days_as_whole_numbers_are_dates(name, cells, kind):
+    found = column(cells, name)
+    assert found.kind is kind
+    assert found.datetime_format == ("%Y%m%d" if kind is K.DATETIME else None)
 
 
 def test_statistics_of_numbers():

@@ -385,6 +385,9 @@ def odd(places, tmp_path_factory):
     cases["cautious"] = (places["plan"], cautious)
     frame = table(220).dropna(subset="bought")
     flag = frame["bought"] == "yes"
+    joined = pd.to_datetime(frame["joined"], format="%d.%m.%Y")
+    days = joined.dt.strftime("%Y%m%d").astype(float)[9:]  # the first are missing
+    paid = [f"₹{at % 90 + 1},{'500' if at % 3 else '20,000'}" for at in range(len(frame))]
     tables = {
         "semicolons": (
             frame.replace("Żółw", "Köln"),
@@ -392,11 +395,16 @@ def odd(places, tmp_path_factory):
             "rmse",
             {"sep": ";", "decimal": ",", "encoding": "cp1252"},
         ),
-        "whole_numbers": (frame.assign(bought=flag.astype(int)), "bought", "roc_auc", {}),
+        "whole_numbers": (
+            frame.assign(bought=flag.astype(int), joined=days, paid=paid),
+            "bought",
+            "roc_auc",
+            {},
+        ),
         "truth_values": (frame.assign(bought=flag.map(str).str.upper()), "bought", "roc_auc", {}),
     }
     typed = frame.assign(
-        joined=pd.to_datetime(frame["joined"], format="%d.%m.%Y") + pd.Timedelta(hours=5),
+        joined=joined + pd.Timedelta(hours=5),
         is_new=frame["is_new"] == "true",
         city=frame["city"].replace("?", None),
     )

@@ -19,10 +19,12 @@ NUMBERS = {
         "|[0-9]+(?:[.,][0-9]+)?(?:[eE][+-][0-9]+)?)"
     ),
 }
+# As in India: groups of two digits but for the last. Earlier releases read them as several numbers.
+LAKHS = re.compile("(?<![0-9.,])[1-9][0-9]?(?:,[0-9]{2})+,[0-9]{3}(?![0-9,])")
 LETTERS = re.compile(r"[^\W\d_]+")
 
 
-def numbers_in(level: str, decimal: str = ".") -> list[float]:
+def numbers_in(level: str, decimal: str = ".", *, lakhs: bool = False) -> list[float]:
     """Give the numbers in a level, in order.
 
     Parameters
@@ -30,7 +32,11 @@ def numbers_in(level: str, decimal: str = ".") -> list[float]:
     level : str
     decimal : str
         "." or ",", as numbers of the table are written.
+    lakhs : bool
+        Whether 1,20,000 is one of them.
     """
+    if lakhs:
+        level = LAKHS.sub(lambda groups: groups[0].replace(",", ""), level)
     found = []
     for match in NUMBERS[decimal].finditer(level):
         number = re.sub(f"[^0-9{decimal}-]", "", match[0]) if match["grouped"] else match[0]

@@ -24,6 +24,8 @@ GROUPED = {
 }
 HALF_CHARACTER = re.compile(r"[\ud800-\udfff]")
 NUMBER_LEVEL = re.compile(r"-?\d+(\.\d+)?(e[+-]?\d+)?")
+# The format of days that are whole numbers, and how they are written where a column has fractions.
+DAY_NUMBER, DAY_FRACTION = "%Y%m%d", r"^([0-9]{8})[.,]0+$"
 # How truth values are written, and what they are as numbers.
 TRUTH = (("True", "true", "TRUE", "1"), ("False", "false", "FALSE", "0"))
 # Words that pandas.read_csv takes for an empty cell, though they may be a category of their own.
@@ -198,7 +200,8 @@ class Encoder:
         is_number = isinstance(cell, int | float | np.number) and not isinstance(cell, bool)
         # A whole number may be larger than any other.
         most = float(LARGEST)
-        found = [min(max(cell, -most), most)] if is_number else numbers_in(level, self._decimal)
+        lakhs = column.get("lakhs", False)
+        found = [min(max(cell, -most), most)] if is_number else numbers_in(level, self._decimal, lakhs=lakhs)
         text = "" if is_number else level
         numbers = np.clip(np.array(found[:count], dtype=float), -LARGEST, LARGEST)
         numbers = numbers.astype(np.float32).tolist()
@@ -438,6 +441,8 @@ def parse_dates(values: pd.Series, date_format: str | None) -> pd.Series:
     """Read dates as training did; NaT where that fails."""
     if not pd.api.types.is_datetime64_any_dtype(values.dtype):
         text = values.astype("string").str.strip()
+        if date_format == DAY_NUMBER:
+            text = text.str.replace(DAY_FRACTION, r"\1", regex=True)
         values = pd.to_datetime(
             text, format=date_format or "ISO8601", errors="coerce", utc=date_format in (None, "ISO8601")
         )

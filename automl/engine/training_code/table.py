@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from automl.engine.inference import codes, words
-from automl.engine.inference.encoder import GROUPED, is_code, names_as_trained
+from automl.engine.inference.encoder import DAY_FRACTION, DAY_NUMBER, GROUPED, is_code, names_as_trained
 from automl.engine.levels import MOST_LEVELS
 from automl.engine.preparation import (
     COMPONENT_WORDS,
@@ -103,11 +103,14 @@ PARTS = {
 DATES = """
 def date_parts(cells, date_format, parts):
     \"\"\"Numbers that say when it was.\"\"\"
-    times = pd.to_datetime(cells, format=date_format, errors="coerce", utc=True).dt
+{days}    times = pd.to_datetime(cells, format=date_format, errors="coerce", utc=True).dt
     found = {
 {parts}
     }
     return {part: found[part].to_numpy(dtype=float, na_value=np.nan) for part in parts}
+"""
+DAYS = f"""    if date_format == "{DAY_NUMBER}":  # of a column with gaps
+        cells = cells.str.replace(r"{DAY_FRACTION}", r"\\1", regex=True)
 """
 WORDS = f'''
 def word_parts({{arguments}}):
@@ -179,6 +182,8 @@ class Table:
         How many words of each text are told one by one; None for experiments of before any were.
     codes : mapping
         Of categories whose levels are told by more than their codes: how many numbers, and what else.
+    lakhs : sequence of str
+        The categories of whose levels 1,20,000 is one number.
     is_renamed : bool
         Whether a column may be called otherwise than in the file.
     """
@@ -191,6 +196,7 @@ class Table:
     components: int | None = None
     places: Mapping[str, int] | None = None
     codes: Mapping[str, tuple[int, tuple[str, ...]]] = field(default_factory=dict)
+    lakhs: Sequence[str] = ()
     is_renamed: bool = False
 
     @property
@@ -231,10 +237,13 @@ def table_of(schema: Mapping[str, Any]) -> Table:
         for each in schema["columns"]
         if is_code(each)
     }
+    lakhs = [each["name"] for each in schema["columns"] if each.get("lakhs")]
     is_renamed = "row_names" in dialect or (
         "names" in dialect and any(map(GIVEN.fullmatch, [*columns, str(schema.get("target"))]))
     )
-    return Table(columns, dates, missing, dialect, decimal, components, told or None, parts, is_renamed)
+    return Table(
+        columns, dates, missing, dialect, decimal, components, told or None, parts, lakhs, is_renamed
+    )
 
 
 def written(levels: Sequence[Any]) -> str:
@@ -261,6 +270,8 @@ def columns_source(table: Table) -> list[str]:
     if table.codes:
         lines += ["# How many numbers in the levels of a category are told, and what else they are told by."]
         lines += _dict("CODES", {name: literal(told) for name, told in table.codes.items()})
+    if table.lakhs:
+        lines += [f"IN_LAKHS = {literal(list(table.lakhs))}"]
     if table.tells_words:
         lines += ["# How many words of a text are told one by one."]
         lines += _dict("SLOTS", {name: literal(count) for name, count in (table.places or {}).items()})
@@ -342,7 +353,8 @@ def prepare_source(table: Table, *, target: str) -> list[str]:
     if table.dates:
         wanted = {part for _, names in table.dates.values() for part in names}
         told = [f"        {literal(name)}: {found}," for name, found in PARTS.items() if name in wanted]
-        parts.append(DATES.replace("{parts}", "\n".join(told)))
+        days = DAYS if any(form == DAY_NUMBER for form, _ in table.dates.values()) else ""
+        parts.append(DATES.replace("{parts}", "\n".join(told)).replace("{days}", days))
     if "text" in kinds:
         is_old = table.components is None
         count = FEW_WORDS if is_old else MANY_WORDS.replace("{most}", str(table.components))
@@ -363,6 +375,8 @@ def _code_parts(table: Table) -> list[str]:
     source = inspect.getsource(codes)
     how = ", kind" if len(table.writings) > 1 else ""
     call = 'lambda level: numbers_in(level, ",")' if table.decimal == "," else "numbers_in"
+    if table.lakhs:
+        call = "lambda level: numbers_in(level, lakhs=name in IN_LAKHS)"
     made = CODE_PARTS.replace("{kind}", how).replace("{numbers_in}", call)
     return [source[source.index("# With thousands") :], made]
 
