@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from automl.engine.pruners.base import BASELINE
 from automl.engine.trial import Origin, Params, TrialRecord, TrialState
 
 # Seconds that a trial takes on its seat beside its fits: fork, reading the memory map, writing results.
@@ -136,7 +137,8 @@ class CostModel:
         """Make a model from a first guess and the trials that have been timed."""
         timed: dict[str, list[TrialRecord]] = {}
         for record in history:
-            if _share_done(record, folds) > 0.0 and record.seconds > 0.0:
+            # What guessing takes on a large table, which is next to nothing, says nothing of learning.
+            if record.family != BASELINE and _share_done(record, folds) > 0.0 and record.seconds > 0.0:
                 timed.setdefault(record.family, []).append(record)
         # Only what counts is predicted: in a search of thousands the rest would take half a second.
         logs = {

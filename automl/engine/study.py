@@ -6,10 +6,11 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
 from automl.engine.budget import SEARCHED, Budget, CostModel
 from automl.engine.errors import UserError
+from automl.engine.filling import cheap, cheaper, cut_short
 from automl.engine.learners import families_for, get_learner, stacks
 from automl.engine.pruners import HalvingPruner, Mark, NoPruner, Pruner
 from automl.engine.samplers import (
@@ -21,7 +22,7 @@ from automl.engine.samplers import (
     default_entries,
 )
 from automl.engine.samplers.allocation import family_shares
-from automl.engine.samplers.base import fresh, nearby, signature, tried
+from automl.engine.samplers.base import signature
 from automl.engine.schema import DataProfile
 from automl.engine.space import Space
 from automl.engine.stacking import (
@@ -32,10 +33,7 @@ from automl.engine.stacking import (
     may_be_base,
     stacked_profile,
 )
-from automl.engine.trial import Origin, Params, ParamValue, Proposal, TrialRecord, TrialState
-
-if TYPE_CHECKING:
-    import numpy as np
+from automl.engine.trial import Origin, Params, Proposal, TrialRecord, TrialState
 
 Search = Literal["auto", "random", "grid", "manual"]
 # A manual search asks its sampler for nothing.
@@ -49,8 +47,6 @@ SAMPLERS: dict[Search, Callable[[], Sampler]] = {
 # With a budget in trials, trial n is chosen knowing only the trials before n - LAG. So up to LAG seats
 # can work at once and the choices do not depend on how many there are, or on which is faster.
 LAG = 8
-CHEAPER = "Near what the search would have tried next, which could not have ended in time."
-CHEAP = "Something new that can still end in the time that is left."
 # A prediction of time is off by this factor often enough; a trial cut off at the end is time lost.
 SAFETY = 1.25
 # One default may take this share of what is left, as long as there are others that take less.
@@ -66,8 +62,6 @@ STALE_SHARE = 0.35
 LONG_SECONDS = 120.0
 # It does not begin before this share of the time is left, and begins at the latest with this one.
 STACKED_SHARE, LATEST_SHARE = 0.5, 0.2
-# Tries to find something in a family's space that can end in time.
-ATTEMPTS = 24
 # A family of which so many trials have failed, and none has come to a score, is given up.
 MOST_FAILED = 3
 
@@ -415,6 +409,12 @@ class Study:
         """Propose something that can end in the time that is left."""
         limit = remaining / SAFETY
         entry = self._entry_in_time(told, model, limit)
+        sound = self.sound(told)
+        first = {key: get_learner(key).first(self.data) for key in sound}
+        is_known = entry is None or any(record.family == entry.family for record in told)
+        short = cut_short(first, told, model, remaining=remaining) if is_known else None
+        if short is not None and self.search == "auto":
+            return short
         found = self._stacked_in_time(told, model, remaining, entry) or entry
         if found is not None:
             return found
@@ -431,17 +431,14 @@ class Study:
             )
             return points[0] if points else None
         rng = np.random.default_rng(seed)
-        sound = self.sound(told)
-        first = {key: get_learner(key).first(self.data) for key in sound}
         affordable = {key: space for key, space in sound.items() if model.seconds(key, first[key]) <= limit}
         charged = [self._charged(record, model) for record in told]
         for found in self.sampler.propose(affordable, charged, count=1, seed=seed) if affordable else []:
             if model.seconds(found.family, found.params) <= limit:
                 return found
-            params = self._cheaper(found, told, model, limit, rng)
-            if params is not None:
-                return replace(found, params=params, reason=CHEAPER)
-        return self._cheap(told, model, limit, rng)
+            if less := cheaper(self.spaces[found.family], found, told, model, limit=limit, rng=rng):
+                return less
+        return cheap(sound, first, told, model, limit=limit, rng=rng)
 
     def _entry_in_time(self, told: Sequence[TrialRecord], model: CostModel, limit: float) -> Proposal | None:
         """Give the next default that fits: first those that leave time for others."""
@@ -463,39 +460,3 @@ class Study:
         shares = family_shares(list(self.sound(told)), told)
         good = [place for place in fitting if shares[waiting[place].family] * len(shares) >= 1.0]
         return waiting[good[0]] if good else None
-
-    def _cheaper(
-        self,
-        found: Proposal,
-        told: Sequence[TrialRecord],
-        model: CostModel,
-        limit: float,
-        rng: np.random.Generator,
-    ) -> dict[str, ParamValue] | None:
-        """Look around a configuration, further and further, for one that can end in time."""
-        space, seen = self.spaces[found.family], tried(told)
-        for attempt in range(ATTEMPTS):
-            params = nearby(space, found.params, rng, scale=0.1 + 0.03 * attempt)
-            if model.seconds(found.family, params) <= limit and signature(found.family, params) not in seen:
-                return params
-        return None
-
-    def _cheap(
-        self, told: Sequence[TrialRecord], model: CostModel, limit: float, rng: np.random.Generator
-    ) -> Proposal | None:
-        """Give anything that still fits, from the family with the best score that has something."""
-        scores: dict[str, float] = {}
-        for record in told:
-            if record.score is not None:
-                scores[record.family] = max(record.score, scores.get(record.family, record.score))
-        seen = tried(told)
-        for family in sorted(self.sound(told), key=lambda key: -scores.get(key, float("-inf"))):
-            space = self.spaces[family]
-            first = space.validate(get_learner(family).first(self.data))
-            if signature(family, first) not in seen and model.seconds(family, first) <= limit:
-                return Proposal(family, first, reason=CHEAP)
-            for _ in range(ATTEMPTS):
-                params = fresh(space, family, seen, rng, around=first if space.dimensions else None)
-                if params is not None and model.seconds(family, params) <= limit:
-                    return Proposal(family, params, reason=CHEAP)
-        return None

@@ -7,12 +7,13 @@ from dataclasses import replace
 import pytest
 
 from automl.engine.budget import Budget
+from automl.engine.filling import CHEAP, CHEAPER
 from automl.engine.learners import get_learner
 from automl.engine.pruners import HalvingPruner
 from automl.engine.reasons import what_is_next, why_proposed, why_share, why_tried
 from automl.engine.samplers.allocation import family_merits, family_shares
 from automl.engine.schema import DataProfile
-from automl.engine.study import CHEAP, CHEAPER, Study
+from automl.engine.study import Study
 from automl.engine.trial import Origin, TaskType, TrialRecord, TrialState
 
 DATA = DataProfile(500, 4, TaskType.BINARY, 2)

@@ -93,6 +93,8 @@ class Learner(ABC):
         The fitted model holds rows of the training data.
     stacks : bool
         Learns from what trials of other families predict too: those are further columns of X.
+    ends_in_time : bool
+        A fit that its deadline cuts short keeps the rounds, trees or passes that it has.
     most_rows : int or None
         On more rows than these no search tries it by itself.
     training : int
@@ -106,6 +108,7 @@ class Learner(ABC):
     layout: ClassVar[Literal["array", "frame"]] = "array"
     keeps_rows: ClassVar[bool] = False
     stacks: ClassVar[bool] = False
+    ends_in_time: ClassVar[bool] = False
     most_rows: ClassVar[int | None] = None
     training: ClassVar[int] = 1
 

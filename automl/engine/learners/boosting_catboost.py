@@ -28,6 +28,7 @@ class CatBoost(Learner):
     """Boosted symmetric trees with ordered target statistics."""
 
     key = "catboost"
+    ends_in_time = True
     label = "CatBoost"
     description = (
         "Boosted symmetric trees that turn categories into statistics of the target without leaking it. "

@@ -37,6 +37,7 @@ class HistBoosting(Learner):
     """Boosted trees on binned columns."""
 
     key = "hist_boosting"
+    ends_in_time = True
     label = "Histogram boosting"
     description = (
         "scikit-learn's boosted trees: each tree corrects the ones before it. Accurate and dependable; "

@@ -36,6 +36,7 @@ class LightGBM(Learner):
     """Leaf-wise boosted trees."""
 
     key = "lightgbm"
+    ends_in_time = True
     label = "LightGBM"
     description = (
         "Boosted trees that grow where they help most, very fast. "

@@ -35,6 +35,7 @@ class XGBoost(Learner):
     """Depth-wise boosted trees."""
 
     key = "xgboost"
+    ends_in_time = True
     label = "XGBoost"
     description = (
         "Boosted trees grown level by level, with strong regularisation. "

@@ -30,6 +30,7 @@ LEAST_KEPT = 8
 class Forest(Learner):
     """What both forests share."""
 
+    ends_in_time = True
     task_types = ALL_TASKS
     fixed: ClassVar[float]
     speed: ClassVar[float]

@@ -27,6 +27,7 @@ class NeuralNetwork(Learner):
     """A small dense network."""
 
     key = "neural_network"
+    ends_in_time = True
     training = 2  # before, the library trained the weights
     label = "Neural network"
     description = (
