@@ -133,7 +133,7 @@ class Learner(ABC):
     def space(self, data: DataProfile) -> Space:
         """Give all dials for a table: the learner's own, and what is learned of a skewed target."""
         own = self.dials(data)
-        if not own.dimensions or not (data.log_offset or data.skew >= LEAST_SKEW):
+        if not own.dimensions or not (learns_logarithms(data) or data.skew >= LEAST_SKEW):
             return own
         return Space({**own.dimensions, "target": target_dial(data)})
 
@@ -204,8 +204,9 @@ def asks_median(data: DataProfile) -> bool:
 
 
 def learns_logarithms(data: DataProfile) -> bool:
-    """Tell whether the target's logarithm comes first: as the metric's own, or for a strong skew."""
-    return bool(data.log_offset) or data.skew >= STRONG_SKEW
+    """Tell whether the target's logarithm comes first: by what the metric compares, or for a strong skew."""
+    compares_shares = data.metric == "mape" and data.is_positive
+    return bool(data.log_offset) or compares_shares or data.skew >= STRONG_SKEW
 
 
 def target_dial(data: DataProfile) -> Choice:
