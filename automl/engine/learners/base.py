@@ -93,6 +93,8 @@ class Learner(ABC):
         The fitted model holds rows of the training data.
     stacks : bool
         Learns from what trials of other families predict too: those are further columns of X.
+    goes_beyond : bool
+        The numbers that it predicts may lie far beyond those it has seen; they are held near them.
     most_rows : int or None
         On more rows than these no search tries it by itself.
     training : int
@@ -106,6 +108,7 @@ class Learner(ABC):
     layout: ClassVar[Literal["array", "frame"]] = "array"
     keeps_rows: ClassVar[bool] = False
     stacks: ClassVar[bool] = False
+    goes_beyond: ClassVar[bool] = False
     most_rows: ClassVar[int | None] = None
     training: ClassVar[int] = 1
 

@@ -13,6 +13,7 @@ from automl.engine.calibration import (
     LEAST_WHOLE,
     MOST_CELLS,
 )
+from automl.engine.evaluation import BEYOND_SHARE
 from automl.engine.inference.model import LEAST_POOLED, LEAST_PROBABILITY
 from automl.engine.labels import PARTS
 from automl.engine.preparation import TEXT_COMPONENTS
@@ -148,6 +149,8 @@ class Facts:
         Some rows are never judged; some folds judge no row.
     offset : float
         What is added to the target before its logarithm is taken.
+    is_held : bool
+        Numbers are held near those of training.
     scales : str
         Of which errors a factor of the numbers makes the least: "squares" or "shares"; empty for none.
     told : str
@@ -169,6 +172,7 @@ class Facts:
     late: bool
     is_log: bool
     offset: float
+    is_held: bool
     scales: str
     tempers: bool
     only_training: bool
@@ -283,6 +287,13 @@ def _fold(facts: Facts) -> list[str]:
             f"low, high = {low}, logs[train].max() + 1  # beyond these it guesses",
             "found = np.clip(np.asarray(model.predict(X[test]), dtype=float), low, high)",
             f"total[test] += np.exp(found){less}",
+        ]
+    elif facts.is_held:
+        lines += [
+            "low, high = y[train].min(), y[train].max()",
+            f"room = {BEYOND_SHARE} * (high - low)  # further off it guesses",
+            "found = np.asarray(model.predict(X[test]), dtype=float)",
+            "total[test] += np.clip(found, low - room, high + room)",
         ]
     else:
         lines.append("total[test] += model.predict(X[test])")

@@ -412,6 +412,7 @@ class _Script:
             late=self.late and bool(self.recipe.length or self.recipe.functions),
             is_log=self.is_log,
             offset=self.data.log_offset,
+            is_held=self.subject.fitting.get("is_held", False),
             scales=self._scales(),
             tempers=self.subject.fitting["temperature"] != 1.0,
             only_training=bool((judged < 0).any()),
