@@ -12,6 +12,7 @@ from automl.engine.calibration import (
     LEAST_ROWS,
     LEAST_WHOLE,
     MOST_CELLS,
+    SURENESS,
 )
 from automl.engine.evaluation import BEYOND_SHARE
 from automl.engine.inference.model import LEAST_POOLED, LEAST_PROBABILITY
@@ -124,6 +125,20 @@ def share_factor(y, predicted):
     weights = np.cumsum((np.abs(predicted) / np.maximum(np.abs(y), {LEAST_WHOLE}))[order])
     return ratios[order][np.searchsorted(weights, weights[-1] / 2)]
 '''
+ABSOLUTE_FACTOR = f'''
+def absolute_factor(y, predicted):
+    """What makes absolute errors least, or what is nearest 1 of those that rows can't tell from it."""
+    known = predicted != 0
+    if not known.any():
+        return 1.0
+    ratios = y[known] / predicted[known]
+    order = np.argsort(ratios)
+    weights = np.abs(predicted[known])[order]
+    room = {SURENESS} * 0.5 * np.sqrt((weights**2).sum()) / weights.sum()
+    sides = np.searchsorted(np.cumsum(weights) / weights.sum(), [0.5 - room, 0.5 + room])
+    low, high = ratios[order][np.minimum(sides, len(order) - 1)]
+    return min(max(low, 1.0), high)
+'''
 DECIDE = f'''
 def decide(p, y):
     """Probabilities times factors that other parts of the rows have found; the largest is the label."""
@@ -152,7 +167,8 @@ class Facts:
     is_held : bool
         Numbers are held near those of training.
     scales : str
-        Of which errors a factor of the numbers makes the least: "squares" or "shares"; empty for none.
+        Of which errors a factor of the numbers makes the least: "squares", "shares" or "sizes";
+        empty for none.
     told : str
         What a stacked trial is told of predictions, see `AS_COLUMNS`; empty for others.
     words : bool
@@ -207,6 +223,7 @@ def parts(facts: Facts) -> list[str]:
         *([FINISH] if facts.classes else []),
         *([TEMPER] if facts.tempers else []),
         *([SHARE_FACTOR] if facts.scales == "shares" else []),
+        *([ABSOLUTE_FACTOR] if facts.scales == "sizes" else []),
         *([DECIDE] if facts.decides else []),
         "\n".join(score),
         "\n".join(_main(facts)),
@@ -310,6 +327,8 @@ def _scored(facts: Facts) -> list[str]:
     low, high = 1 / LARGEST_FACTOR, LARGEST_FACTOR
     if facts.scales == "shares":
         lines.append(f"predicted *= np.clip(share_factor(y, predicted), {low}, {high})")
+    elif facts.scales == "sizes":
+        lines.append(f"predicted *= np.clip(absolute_factor(y, predicted), {low}, {high})")
     elif facts.scales:
         lines += [
             "# The exponential of a mean logarithm is less than the mean: one factor makes up for it.",

@@ -425,6 +425,9 @@ class _Script:
     def _scales(self) -> str:
         if self.metric.name == "mape":
             return "shares"
+        if self.metric.name == "mae":
+            # Trials of before had no other.
+            return "sizes" if self.subject.fitting.get("factor", 1.0) != 1.0 else ""
         return "squares" if self.is_log and self.metric.name in MEAN_METRICS else ""
 
     def _told(self) -> str:
