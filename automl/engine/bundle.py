@@ -311,6 +311,7 @@ def _stored_fold(fitted: FittedModel, once: dict[bytes, Any]) -> dict[str, Any]:
         "estimator": estimator,
         "log_bounds": fitted.log_bounds,
         "log_offset": fitted.log_offset,
+        "bounds": fitted.bounds,
         "trees": trees,
     }
 

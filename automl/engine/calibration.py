@@ -27,6 +27,8 @@ CAUTIOUS = 0.8
 # These are least at the mean, which the exponential of a mean logarithm falls short of.
 MEAN_METRICS = ("rmse", "r2")
 LARGEST_FACTOR = 2.0
+# By so many standard errors a factor has to differ from 1 before absolute errors are multiplied.
+SURENESS = 1.0
 # What the metric takes for the least that an error can be a share of.
 LEAST_WHOLE = 1e-9
 
@@ -75,12 +77,13 @@ def number_factor(metric: str, y: Array, predicted: Array, *, is_log: bool) -> f
     """Find by what predicted numbers are multiplied, so that their errors are least.
 
     Squared errors are least at the mean, which predictions learned as logarithms fall short of; errors as
-    shares of the truth are least below the median.
+    shares of the truth are least below the median; absolute ones are least at it, where most families predict
+    a mean.
 
     Parameters
     ----------
     metric : str
-        1 is the answer where it asks for the median, or for the logarithm itself.
+        1 is the answer where it asks for the logarithm itself.
     y, predicted : array of shape (rows,)
         Out-of-fold predictions: those of rows that a model was fitted on are nearer than they should be.
     is_log : bool
@@ -88,6 +91,8 @@ def number_factor(metric: str, y: Array, predicted: Array, *, is_log: bool) -> f
     """
     if metric == "mape":
         found = _share_factor(y, predicted)
+    elif metric == "mae" and y.min() > 0.0:
+        found = _absolute_factor(y, predicted)
     elif is_log and metric in MEAN_METRICS:
         found = float(y @ predicted / max(float(predicted @ predicted), np.finfo(float).tiny))
     else:
@@ -106,3 +111,19 @@ def _share_factor(y: Array, predicted: Array) -> float:
     order = np.argsort(ratios)
     weights = np.cumsum((np.abs(predicted) / np.maximum(np.abs(y), LEAST_WHOLE))[order])
     return float(ratios[order][np.searchsorted(weights, weights[-1] / 2)])
+
+
+def _absolute_factor(y: Array, predicted: Array) -> float:
+    """The factor of the least absolute errors, or what is nearest 1 of those that rows can't tell from it."""
+    known = predicted != 0
+    if not known.any():
+        return 1.0
+    ratios = y[known] / predicted[known]
+    order = np.argsort(ratios)
+    weights = np.abs(predicted[known])[order]
+    # Of a weighted median, as a share of the weights.
+    room = SURENESS * 0.5 * float(np.sqrt((weights**2).sum()) / weights.sum())
+    shares = np.cumsum(weights) / weights.sum()
+    sides = np.searchsorted(shares, [0.5 - room, 0.5 + room])
+    low, high = ratios[order][np.minimum(sides, len(order) - 1)]
+    return float(min(max(low, 1.0), high))

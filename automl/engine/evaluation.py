@@ -38,6 +38,8 @@ Report = Callable[[dict[str, Any]], str]
 # The last fold may not take all that is left: predicting and writing take time too.
 DEADLINE_SHARE = 0.9
 FITTING = "fitting.json"
+# So much of the range of training's numbers a trend may go on beyond them.
+BEYOND_SHARE = 0.5
 # In what fits are long; a forest has trees only, boosted trees have rounds of them.
 LENGTHS = ("rounds", "epochs", "trees")
 
@@ -58,7 +60,8 @@ class Fitting(TypedDict):
 
     `value` is in the metric's own unit; `lengths` are the rounds, epochs or trees that each fold's model
     kept, and `is_late` says whether time ended any fit; `training` is the learner's, and 1 where it is not
-    told; `factor` is that of its numbers, which trials of before don't tell; `bases` are what a stacked trial
+    told; `factor` is that of its numbers, which trials of before don't tell; `is_held` says whether they were
+    held near those of training, which they were not before; `bases` are what a stacked trial
     has learned from, in the order of its columns; `label_factors` are what its labels were decided by, see
     `automl.engine.labels.factors_of_others`.
     """
@@ -72,6 +75,7 @@ class Fitting(TypedDict):
     is_late: bool
     training: NotRequired[int]
     factor: NotRequired[float]
+    is_held: NotRequired[bool]
     bases: NotRequired[list[Base]]
     label_factors: NotRequired[list[list[float]]]
 
@@ -151,6 +155,7 @@ def evaluate(args: Mapping[str, Any], report: Report) -> dict[str, Any]:
         "is_late": folds.is_late,
         "training": learner.training,
         "factor": factor,
+        "is_held": folds.models[0].bounds is not None,
         "bases": [_told(base) for base in bases],
     }
     if factors is not None:
@@ -261,10 +266,11 @@ def _fit_fold(  # noqa: PLR0913 - a fold is what all of these meet in
     began = time.perf_counter()
     preprocess = learner.preprocess(profile, params)
     estimator = learner.build(profile, params, seed=seed, threads=args.get("threads", 1))
-    # With an offset nothing is less than the logarithm of it.
-    least = np.log(offset) if offset else -np.inf
-    bounds = (max(float(y_train.min()) - 1.0, float(least)), float(y_train.max()) + 1.0) if is_log else None
-    model = FittedModel(preprocess, estimator, learner.layout, bounds, offset)
+    model = FittedModel(preprocess, estimator, learner.layout)
+    if is_log:
+        model = replace(model, log_bounds=_log_bounds(y_train, offset), log_offset=offset)
+    elif learner.goes_beyond and not profile.classes:
+        model = replace(model, bounds=_bounds(y_train))
     X_train: Any = as_frame(X[train], profile.categorical) if learner.layout == "frame" else X[train]
     if preprocess is not None:
         X_train = preprocess.fit_transform(X_train, y_train)
@@ -297,6 +303,19 @@ def _fit_fold(  # noqa: PLR0913 - a fold is what all of these meet in
     return finish_probabilities(predicted) if profile.classes else predicted
 
 
+def _log_bounds(y: Array, offset: float) -> tuple[float, float]:
+    """Between what logarithms may be: those of training, and a unit around them."""
+    # With an offset nothing is less than the logarithm of it.
+    least = np.log(offset) if offset else -np.inf
+    return max(float(y.min()) - 1.0, float(least)), float(y.max()) + 1.0
+
+
+def _bounds(y: Array) -> tuple[float, float]:
+    """Between what numbers may be: those of training, and half of their range around them."""
+    room = BEYOND_SHARE * (float(y.max()) - float(y.min()))
+    return float(y.min()) - room, float(y.max()) + room
+
+
 def _fold_value(metric: Any, y: Array, predicted: Array, *, is_log: bool) -> float:
     """A fold's value; without one of two classes there is no area under the curve: that counts as chance."""
     if metric.name == "roc_auc" and len(np.unique(y)) < 2:
@@ -314,8 +333,8 @@ def _write(
 ) -> int:
     """Store predictions and models; the models' size in bytes."""
     parts = [
-        (model.preprocess, model.estimator, model.layout, model.log_bounds, model.log_offset)
-        for model in models
+        (each.preprocess, each.estimator, each.layout, each.log_bounds, each.log_offset, each.bounds)
+        for each in models
     ]
     with _whole(out) as draft:
         np.save(draft / "oof.npy", oof.astype(np.float32))

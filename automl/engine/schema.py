@@ -129,6 +129,8 @@ class DataProfile:
         many words are known. These columns are no numbers to be split by or added up, see `WithWords`.
     filled : float
         The share of those places that a word stands in.
+    is_positive : bool
+        Whether every number of the target is above 0; tables that were prepared before say no.
     """
 
     rows: int
@@ -146,6 +148,7 @@ class DataProfile:
     minor: tuple[int, ...] = ()
     texts: tuple[tuple[int, int, int], ...] = ()
     filled: float = 0.0
+    is_positive: bool = False
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> DataProfile:

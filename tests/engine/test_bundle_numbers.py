@@ -1,4 +1,4 @@
-"""Bundles of numbers that were learned as logarithms."""
+"""Bundles of numbers that were learned as logarithms, or are held near those of training."""
 
 import numpy as np
 import pytest
@@ -31,3 +31,15 @@ def test_a_model_of_logarithms_of_one_more_predicts_the_same_after_storing(tmp_p
     for runtime, exactness in (("skops", 1e-6), ("onnx", 1e-5)):
         predicted = inference.load(folder, runtime=runtime).predict(frame)
         assert predicted == pytest.approx(expected, rel=exactness, abs=exactness)
+
+
+def test_numbers_are_held_near_those_of_training_after_storing_too(tmp_path):
+    frame = people().assign(spent=lambda each: np.log(each["spent"]))
+    _, folder = packaged(tmp_path, "spent", "rmse", families=["linear"], frame=frame)
+    far = frame.assign(age=frame["age"] * 1e3)
+    bounds = [model.bounds for model in read_member(tmp_path / "trial-0").models]
+
+    found = {runtime: inference.load(folder, runtime=runtime).predict(far) for runtime in ("skops", "onnx")}
+
+    assert found["skops"].max() == pytest.approx(np.mean([high for _, high in bounds]))
+    assert found["onnx"] == pytest.approx(found["skops"], rel=1e-5)

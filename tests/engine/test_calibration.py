@@ -80,7 +80,26 @@ def test_no_other_factor_makes_errors_as_shares_less():
     assert number_factor("mape", 0 * y, predicted, is_log=False) == 1.0
 
 
-@pytest.mark.parametrize(("metric", "is_log"), [("rmse", False), ("mae", True), ("rmsle", True)])
+def test_means_are_taken_to_medians_where_errors_count_by_their_size():
+    rng = np.random.default_rng(0)
+    predicted = rng.uniform(1, 50, ROWS)
+    y = predicted * rng.exponential(size=ROWS)
+    mae = METRICS["mae"]
+
+    factor = number_factor("mae", y, predicted, is_log=False)
+
+    least = mae.value(y, factor * predicted)
+    assert np.log(2) == pytest.approx(factor, abs=0.06)
+    assert least <= 1.001 * min(mae.value(y, other * predicted) for other in np.linspace(0.5, 2, 50))
+    # Too few rows to tell it from 1, and numbers below 0, of which there may be no share.
+    assert number_factor("mae", y[:12], predicted[:12], is_log=False) == 1.0
+    assert number_factor("mae", y - 1.0, predicted, is_log=False) == 1.0
+    assert number_factor("mae", y, 0 * predicted, is_log=False) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("metric", "is_log"), [("rmse", False), ("median_absolute_error", True), ("rmsle", True)]
+)
 def test_numbers_that_are_the_best_answer_are_not_multiplied(metric, is_log):
     rng = np.random.default_rng(0)
 

@@ -100,6 +100,52 @@ def test_by_errors_as_shares_a_trial_is_held_as_far_below_the_median_as_is_best(
     assert min(mape.value(truth, other * predicted) for other in (0.97, 1.03)) > result["value"]
 
 
+def test_by_errors_as_shares_logarithms_are_learned_also_of_a_target_without_skew(tmp_path):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(600, 3)), columns=list("abc"))
+    signal = frame["a"] + frame["b"] + rng.normal(0, 0.3, 600)
+    frame["spent"] = 1 + signal.rank() * 999 / 600  # uniform
+    prepared(tmp_path, frame, "spent", metric="mape")
+    found = open_prepared(tmp_path / "prepared")
+
+    raw, log = (
+        evaluated(tmp_path, "neural_network", number, metric="mape", target=target)["value"]
+        for number, target in enumerate(("raw", "log"))
+    )
+
+    assert found.profile.skew == 0.0
+    assert log < 0.8 * raw
+    spaces = {"lightgbm": get_learner("lightgbm").space(found.profile)}
+    targets = [entry.params["target"] for entry in default_entries(spaces, found.profile)]
+    assert targets[0] == "log" and set(targets) == {"log", "raw"}
+    prepared(tmp_path, frame.assign(spent=frame["spent"] - 5.0), "spent", metric="mape")
+    below = open_prepared(tmp_path / "prepared")
+    assert "target" not in get_learner("lightgbm").space(below.profile).dimensions
+
+
+@pytest.mark.parametrize("family", ["linear", "neural_network"])
+def test_a_cell_a_thousand_times_too_large_is_not_added_up_to_a_number_beyond_all_others(tmp_path, family):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(600, 3)), columns=list("abc"))
+    frame["spent"] = 10 * frame["a"] + frame["b"] + rng.normal(0, 0.3, 600)
+    frame.loc[7, "a"] = 1000.0
+    prepared(tmp_path, frame.assign(spent=frame["spent"].clip(-40, 40)), "spent")
+    found = open_prepared(tmp_path / "prepared")
+
+    result = evaluated(tmp_path, family, metric="rmse")
+
+    y, judged = np.asarray(found.y), read_predictions(result["dir"])
+    member = read_member(result["dir"])
+    far = np.repeat(np.asarray(found.X)[:1], 2, axis=0)
+    far[:, 0] = [1e6, -1e6]
+    again = member.predict(far, classes=0, categorical=())
+    room = 0.5 * (y.max() - y.min())
+    for predicted in (judged, again):
+        assert y.min() - room - 1e-4 <= predicted.min() and predicted.max() <= y.max() + room + 1e-4
+    # A trend goes on a little.
+    assert again.max() > y.max() + 0.4 * room and again.min() < y.min() - 0.4 * room
+
+
 def test_where_the_metric_compares_logarithms_they_are_learned_also_of_nothing(tmp_path):
     rng = np.random.default_rng(5)
     frame = pd.DataFrame(rng.normal(size=(600, 3)), columns=list("abc"))

@@ -183,3 +183,9 @@ def test_a_family_that_a_search_does_not_try_by_itself_is_not_waited_for() -> No
     assert "kernel" not in study.first_layer
     assert study.stacked_waiting(history[:1]) == []
     assert study.stacked_waiting(history) != []
+
+
+@pytest.mark.parametrize(("skew", "numeric"), [(0.0, "standard"), (5.0, "quantile")])
+def test_a_stacked_network_is_told_numbers_of_a_strong_skew_as_ranks(skew: float, numeric: str) -> None:
+    data = DataProfile(3_000, 10, TaskType.REGRESSION, metric="rmse", skew=skew)
+    assert {params["numeric"] for params in get_learner("stacked_network").portfolio(data)} == {numeric}

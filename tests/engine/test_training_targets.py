@@ -33,6 +33,34 @@ def test_the_script_of_a_trial_that_is_judged_by_shares(tmp_path):
     assert scripts_of(folder, trial, old) == {}
 
 
+def test_the_script_of_a_trial_whose_absolute_errors_are_made_least(tmp_path):
+    folder = written(tmp_path, table().assign(spent=lambda each: each["spent"] ** 2), "spent", metric="mae")
+    trial = member(folder, "linear", metric="mae", target="raw")
+    ((path, expected, value),) = compared({"linear": (folder, trial)}).values()
+    old = {**read_fitting(trial["dir"]), "factor": 1.0}
+
+    assert "absolute_factor(y, predicted)" in path.read_text()
+    assert value == pytest.approx(expected, abs=1e-6, rel=1e-9)
+    # Before, none was multiplied.
+    (script,) = scripts_of(folder, trial, old).values()
+    assert "absolute_factor" not in script
+
+
+def test_the_script_of_a_trial_whose_numbers_are_held_near_those_of_training(tmp_path):
+    frame = table().assign(spent=lambda each: np.log(each["spent"]))
+    frame.loc[5, "age"] = 1e4
+    folder = written(tmp_path, frame, "spent", metric="rmse")
+    trial = member(folder, "linear", metric="rmse")
+    ((path, expected, value),) = compared({"linear": (folder, trial)}).values()
+    old = {name: told for name, told in read_fitting(trial["dir"]).items() if name != "is_held"}
+
+    assert "np.clip(found" in path.read_text()
+    assert value == pytest.approx(expected, abs=1e-6, rel=1e-9)
+    # Before, they were not.
+    (script,) = scripts_of(folder, trial, old).values()
+    assert "np.clip(found" not in script
+
+
 def test_the_script_of_a_large_category_with_many_classes(tmp_path):
     rng = np.random.default_rng(0)
     frame = pd.DataFrame(

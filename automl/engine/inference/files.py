@@ -84,6 +84,7 @@ def _member(stored: dict[str, Any]) -> Member:
             stored["layout"],
             model["log_bounds"],
             float(model.get("log_offset", 0.0)),  # bundles of before knew none
+            model.get("bounds"),
         )
         for model in stored["models"]
     ]

@@ -27,7 +27,7 @@ class FittedModel:
     """A fitted pipeline: preprocessing and estimator, and the layout in which they take the matrix.
 
     With `log_bounds` the estimator predicts logarithms of what is `log_offset` more; beyond the bounds it
-    guesses, and is held there.
+    guesses, and is held there. With `bounds` the same holds for the numbers themselves.
     """
 
     preprocess: Any | None
@@ -35,6 +35,7 @@ class FittedModel:
     layout: str = "array"
     log_bounds: tuple[float, float] | None = None
     log_offset: float = 0.0
+    bounds: tuple[float, float] | None = None
 
     def predict(
         self, X: np.ndarray[Any, Any], *, classes: int, categorical: Sequence[int]
@@ -52,7 +53,7 @@ class FittedModel:
         if classes == 0:
             numbers = np.asarray(self.estimator.predict(matrix), dtype=np.float64).reshape(-1)
             if self.log_bounds is None:
-                return numbers
+                return numbers if self.bounds is None else np.asarray(np.clip(numbers, *self.bounds))
             return np.asarray(np.exp(np.clip(numbers, *self.log_bounds)) - self.log_offset)
         found = np.asarray(self.estimator.predict_proba(matrix), dtype=np.float64)
         codes = np.asarray(self.estimator.classes_).astype(int).ravel()

@@ -95,6 +95,8 @@ class Learner(ABC):
         Learns from what trials of other families predict too: those are further columns of X.
     ends_in_time : bool
         A fit that its deadline cuts short keeps the rounds, trees or passes that it has.
+    goes_beyond : bool
+        The numbers that it predicts may lie far beyond those it has seen; they are held near them.
     most_rows : int or None
         On more rows than these no search tries it by itself.
     training : int
@@ -109,6 +111,7 @@ class Learner(ABC):
     keeps_rows: ClassVar[bool] = False
     stacks: ClassVar[bool] = False
     ends_in_time: ClassVar[bool] = False
+    goes_beyond: ClassVar[bool] = False
     most_rows: ClassVar[int | None] = None
     training: ClassVar[int] = 1
 
@@ -136,7 +139,7 @@ class Learner(ABC):
     def space(self, data: DataProfile) -> Space:
         """Give all dials for a table: the learner's own, and what is learned of a skewed target."""
         own = self.dials(data)
-        if not own.dimensions or not (data.log_offset or data.skew >= LEAST_SKEW):
+        if not own.dimensions or not (learns_logarithms(data) or data.skew >= LEAST_SKEW):
             return own
         return Space({**own.dimensions, "target": target_dial(data)})
 
@@ -207,8 +210,9 @@ def asks_median(data: DataProfile) -> bool:
 
 
 def learns_logarithms(data: DataProfile) -> bool:
-    """Tell whether the target's logarithm comes first: as the metric's own, or for a strong skew."""
-    return bool(data.log_offset) or data.skew >= STRONG_SKEW
+    """Tell whether the target's logarithm comes first: by what the metric compares, or for a strong skew."""
+    compares_shares = data.metric == "mape" and data.is_positive
+    return bool(data.log_offset) or compares_shares or data.skew >= STRONG_SKEW
 
 
 def target_dial(data: DataProfile) -> Choice:

@@ -30,6 +30,7 @@ class Kernel(Learner):
         "on few rows; unlike other kernel machines it holds none of them."
     )
     most_rows = 10_000
+    goes_beyond = True
 
     def dials(self, data: DataProfile) -> Space:
         return Space(

@@ -56,6 +56,7 @@ class Linear(Learner):
         "Logistic regression, or ridge and elastic net for numbers: one weight for each column. "
         "Fast, easy to read, hard to overfit; it finds no interactions by itself."
     )
+    goes_beyond = True
 
     def dials(self, data: DataProfile) -> Space:
         many = max(data.cardinalities, default=0) > ONE_HOT_LEVELS

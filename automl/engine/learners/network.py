@@ -34,6 +34,7 @@ class NeuralNetwork(Learner):
         "A small network of dense layers on scaled and one-hot encoded columns. "
         "It bends where trees make steps, so it helps an ensemble even when it is not the best alone."
     )
+    goes_beyond = True
 
     def dials(self, data: DataProfile) -> Space:
         smoothing = Float(

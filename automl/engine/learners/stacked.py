@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from automl.engine.learners.base import Cost, Learner
+from automl.engine.learners.base import STRONG_SKEW, Cost, Learner
 from automl.engine.learners.boosting_lightgbm import LightGBM
 from automl.engine.learners.forest import ExtraTrees
 from automl.engine.learners.network import NeuralNetwork
@@ -37,7 +37,9 @@ class StackedNetwork(Stacked, NeuralNetwork):
     def portfolio(self, data: DataProfile) -> list[Params]:
         # Predictions say it clearly, so that a sharp network may lean on them; who knows those of many models
         # learns their luck too, so that a damped one comes first.
-        sharp: dict[str, Any] = {"numeric": "standard", "label_smoothing": 0.0, "epochs": 20}
+        # Numbers of a strong skew are told as ranks: on their own scale a few of them say everything.
+        numeric = "quantile" if data.skew >= STRONG_SKEW else "standard"
+        sharp: dict[str, Any] = {"numeric": numeric, "label_smoothing": 0.0, "epochs": 20}
         damped = {**sharp, "learning_rate": 0.02, "dropout": 0.3, "alpha": 0.4, "width": 128, "epochs": 15}
         chosen = [damped, sharp]
         if not data.classes:

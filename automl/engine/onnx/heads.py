@@ -22,7 +22,9 @@ NEVER = -1e30
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """What the last step of a fold's estimator knows: its classes, or bounds and offset of its logarithms.
+    """What the last step of a fold's estimator knows: its classes, or bounds of its numbers.
+
+    Bounds and offset of logarithms, where it predicts those.
 
     `outputs` is how many numbers it gives: one for two classes, or one for each.
     """
@@ -31,14 +33,19 @@ class Fold:
     classes: tuple[int, ...] = ()
     log_bounds: tuple[float, float] | None = None
     log_offset: float = 0.0
+    bounds: tuple[float, float] | None = None
 
 
 def mean_number(graph: Graph, raw: str, folds: Sequence[Fold]) -> str:
     """The mean of numbers of shape (rows, folds): shape (rows, 1)."""
-    bounds = [fold.log_bounds for fold in folds if fold.log_bounds is not None]
+    is_log = folds[0].log_bounds is not None
+    found = [fold.log_bounds if is_log else fold.bounds for fold in folds]
+    bounds = [each for each in found if each is not None]
     if bounds:
         low, high = (graph.constant(side, np.float64) for side in zip(*bounds, strict=True))
-        raw = graph.add("Exp", graph.add("Min", graph.add("Max", raw, low), high))
+        raw = graph.add("Min", graph.add("Max", raw, low), high)
+    if is_log:
+        raw = graph.add("Exp", raw)
         offset = folds[0].log_offset
         raw = graph.add("Sub", raw, graph.constant(offset, np.float64)) if offset else raw
     return mean(graph, raw, 1, keepdims=1)

@@ -140,7 +140,7 @@ def _finish(
 
 def _fold(model: FittedModel, task: Task, outputs: int = 1) -> Fold:
     if not task.classes:
-        return Fold(log_bounds=model.log_bounds, log_offset=model.log_offset)
+        return Fold(log_bounds=model.log_bounds, log_offset=model.log_offset, bounds=model.bounds)
     return Fold(outputs, tuple(int(code) for code in np.asarray(model.estimator.classes_).ravel()))
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from automl.engine.learners import get_learner
-from automl.engine.learners.base import learns_logarithms
+from automl.engine.learners.base import STRONG_SKEW, learns_logarithms
 from automl.engine.learners.boosting import MANY_CLASSES
 from automl.engine.samplers.base import Sampler, signature, tried
 from automl.engine.schema import DataProfile
@@ -135,10 +135,18 @@ def _configurations(family: str, data: DataProfile, strong: bool) -> list[Mappin
     found = list(learner.portfolio(data)) or [learner.first(data)]
     if "target" not in learner.space(data).dimensions:
         return list(found)
+    targets = _targets(data)
+    return [{**params, "target": targets[n % len(targets)]} for n, params in enumerate(found)]
+
+
+def _targets(data: DataProfile) -> tuple[str, ...]:
+    """What of the target is learned, in turn."""
     # Where the skew is strong the number itself has never been the better one, nor can it be where the metric
     # compares logarithms; a search may still try it.
-    targets = ("log",) if learns_logarithms(data) else ("raw", "log")
-    return [{**params, "target": targets[n % len(targets)]} for n, params in enumerate(found)]
+    if data.log_offset or data.skew >= STRONG_SKEW:
+        return ("log",)
+    # Influences on a target that is not skewed may add up, also where errors count by their share of it.
+    return ("log", "raw") if learns_logarithms(data) else ("raw", "log")
 
 
 def _cheap_first(entries: list[Proposal], data: DataProfile) -> list[Proposal]:

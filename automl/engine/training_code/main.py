@@ -12,8 +12,10 @@ from automl.engine.calibration import (
     LEAST_ROWS,
     LEAST_WHOLE,
     MOST_CELLS,
+    SURENESS,
     UNSEEN,
 )
+from automl.engine.evaluation import BEYOND_SHARE
 from automl.engine.inference.model import LEAST_POOLED, LEAST_PROBABILITY
 from automl.engine.labels import PARTS
 from automl.engine.preparation import TEXT_COMPONENTS
@@ -127,6 +129,20 @@ def share_factor(y, predicted):
     weights = np.cumsum((np.abs(predicted) / np.maximum(np.abs(y), {LEAST_WHOLE}))[order])
     return ratios[order][np.searchsorted(weights, weights[-1] / 2)]
 '''
+ABSOLUTE_FACTOR = f'''
+def absolute_factor(y, predicted):
+    """What makes absolute errors least, or what is nearest 1 of those that rows can't tell from it."""
+    known = predicted != 0
+    if not known.any():
+        return 1.0
+    ratios = y[known] / predicted[known]
+    order = np.argsort(ratios)
+    weights = np.abs(predicted[known])[order]
+    room = {SURENESS} * 0.5 * np.sqrt((weights**2).sum()) / weights.sum()
+    sides = np.searchsorted(np.cumsum(weights) / weights.sum(), [0.5 - room, 0.5 + room])
+    low, high = ratios[order][np.minimum(sides, len(order) - 1)]
+    return min(max(low, 1.0), high)
+'''
 DECIDE = f'''
 def decide(p, y):
     """Probabilities times factors that other parts of the rows have found; the largest is the label."""
@@ -152,8 +168,11 @@ class Facts:
         Some rows are never judged; some folds judge no row.
     offset : float
         What is added to the target before its logarithm is taken.
+    is_held : bool
+        Numbers are held near those of training.
     scales : str
-        Of which errors a factor of the numbers makes the least: "squares" or "shares"; empty for none.
+        Of which errors a factor of the numbers makes the least: "squares", "shares" or "sizes";
+        empty for none.
     told : str
         What a stacked trial is told of predictions, see `AS_COLUMNS`; empty for others.
     words : bool
@@ -173,6 +192,7 @@ class Facts:
     late: bool
     is_log: bool
     offset: float
+    is_held: bool
     scales: str
     tempers: bool
     only_training: bool
@@ -207,6 +227,7 @@ def parts(facts: Facts) -> list[str]:
         *([FINISH] if facts.classes else []),
         *([TEMPER] if facts.tempers else []),
         *([SHARE_FACTOR] if facts.scales == "shares" else []),
+        *([ABSOLUTE_FACTOR] if facts.scales == "sizes" else []),
         *([DECIDE] if facts.decides else []),
         "\n".join(score),
         "\n".join(_main(facts)),
@@ -288,6 +309,13 @@ def _fold(facts: Facts) -> list[str]:
             "found = np.clip(np.asarray(model.predict(X[test]), dtype=float), low, high)",
             f"total[test] += np.exp(found){less}",
         ]
+    elif facts.is_held:
+        lines += [
+            "low, high = y[train].min(), y[train].max()",
+            f"room = {BEYOND_SHARE} * (high - low)  # further off it guesses",
+            "found = np.asarray(model.predict(X[test]), dtype=float)",
+            "total[test] += np.clip(found, low - room, high + room)",
+        ]
     else:
         lines.append("total[test] += model.predict(X[test])")
     return [*lines, "models.append(model)"]
@@ -303,6 +331,8 @@ def _scored(facts: Facts) -> list[str]:
     low, high = 1 / LARGEST_FACTOR, LARGEST_FACTOR
     if facts.scales == "shares":
         lines.append(f"predicted *= np.clip(share_factor(y, predicted), {low}, {high})")
+    elif facts.scales == "sizes":
+        lines.append(f"predicted *= np.clip(absolute_factor(y, predicted), {low}, {high})")
     elif facts.scales:
         lines += [
             "# The exponential of a mean logarithm is less than the mean: one factor makes up for it.",

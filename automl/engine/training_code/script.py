@@ -412,6 +412,7 @@ class _Script:
             late=self.late and bool(self.recipe.length or self.recipe.functions),
             is_log=self.is_log,
             offset=self.data.log_offset,
+            is_held=self.subject.fitting.get("is_held", False),
             scales=self._scales(),
             tempers=self.subject.fitting["temperature"] != 1.0,
             only_training=bool((judged < 0).any()),
@@ -424,6 +425,9 @@ class _Script:
     def _scales(self) -> str:
         if self.metric.name == "mape":
             return "shares"
+        if self.metric.name == "mae":
+            # Trials of before had no other.
+            return "sizes" if self.subject.fitting.get("factor", 1.0) != 1.0 else ""
         return "squares" if self.is_log and self.metric.name in MEAN_METRICS else ""
 
     def _told(self) -> str:
