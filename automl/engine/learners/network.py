@@ -27,7 +27,8 @@ class NeuralNetwork(Learner):
     """A small dense network."""
 
     key = "neural_network"
-    training = 3  # before 2 the library trained the weights, before 3 ranks were spread as a normal one
+    # Before 2 the library trained the weights; before 3 ranks and smoothed labels were dealt out otherwise.
+    training = 3
     label = "Neural network"
     description = (
         "A small network of dense layers on scaled and one-hot encoded columns. "
