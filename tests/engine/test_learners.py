@@ -429,6 +429,17 @@ def test_components_of_texts_keep_their_scale(how: str) -> None:
     assert dense_width(data, how) < dense_width(plain, how)
 
 
+def test_of_many_rows_those_tied_at_an_end_are_as_far_out_as_they_are_many() -> None:
+    table = make_table(TaskType.BINARY, rows=2_100)
+    X = table.X.copy()
+    X[:, 0] = np.random.default_rng(0).normal(size=len(X))
+    X[:, 0] = np.maximum(X[:, 0], np.quantile(X[:, 0], 0.1))
+
+    made = np.unique(dense_matrix(table.data, "quantile").fit_transform(X, table.y)[:, 0])
+
+    assert (made[1] - made[0]) / (made[-1] - made[0]) == pytest.approx(0.1, abs=0.02)
+
+
 def test_with_too_many_classes_for_means_large_categories_have_columns_for_their_levels() -> None:
     table = make_table(TaskType.MULTICLASS, rows=900, classes=45)
     X, rng = table.X.copy(), np.random.default_rng(0)

@@ -262,15 +262,16 @@ def test_a_class_that_a_fold_never_saw_gets_no_chance_from_it(family):
     assert np.abs(found - model.predict_matrix(table.X)).max() < 2e-6
 
 
+@pytest.mark.parametrize("spread", ["uniform", "normal"])
 @pytest.mark.parametrize("scale", [1.0, 1e-7, 1e6])
-def test_ranks_are_those_of_scikit_learn_also_at_repeated_and_outermost_quantiles(scale):
+def test_ranks_are_those_of_scikit_learn_also_at_repeated_and_outermost_quantiles(scale, spread):
     chance = np.random.default_rng(0)
     fitted_on = np.column_stack([
         np.round(chance.normal(size=500), 1) * scale,
         np.where(chance.random(500) < 0.4, 0.0, chance.random(500)) * scale,
         np.minimum(chance.random(500), 0.7) * scale,
     ]).astype(np.float32)  # fmt: skip
-    steps = QuantileTransformer(n_quantiles=30, output_distribution="normal", subsample=None).fit(fitted_on)
+    steps = QuantileTransformer(n_quantiles=30, output_distribution=spread, subsample=None).fit(fitted_on)
     near = [fitted_on, *(np.nextafter(fitted_on, np.float32(side)) for side in (-9e9, 9e9))]
     rows = np.concatenate([*near, steps.quantiles_.astype(np.float32), fitted_on * 3, -fitted_on])
     graph = Graph()

@@ -24,7 +24,7 @@ def rows_of(ends_in, count=24, inputs=3):
 
 def network(ends_in, activation="relu", **settings):
     outputs = ENDS[ends_in] if ends_in == "softmax" else 1
-    given = {"dropout": 0.0, "smoothing": 0.0, "decay": 0.0, **settings}
+    given = {"dropout": 0.0, "smoothing": np.zeros(max(outputs, 2)), "decay": 0.0, **settings}
     sizes = [3, 6, 5, outputs]
     return Perceptron(sizes, ends_in=ends_in, activation=activation, random=np.random.default_rng(1), **given)
 
@@ -102,11 +102,24 @@ def test_smoothed_labels_make_less_sure(ends_in):
     sure, smooth = (trained(ends_in, smoothing=each) for each in (0.0, 0.3))
 
     tops = [estimator.predict_proba(X).max(axis=1).mean() for estimator, X, _, _ in (sure, smooth)]
-    # Of the share that is dealt out evenly, one part of so many goes back to the class itself.
+    # Of the share that is dealt out, one part of so many goes back to the class itself.
     expected = 1 - 0.3 * (1 - 1 / ENDS[ends_in])
     assert tops[0] > 0.95
     assert tops[1] == pytest.approx(expected, abs=0.03)
     assert smooth[0].score(smooth[1], smooth[2]) > 0.95
+
+
+def test_smoothed_labels_leave_rare_ones_of_many_classes_as_rare_as_they_are():
+    X, _ = rows_of("softmax", 600)
+    y = (X[:, 0] > 1.7).astype(np.int64)
+    estimator = estimator_of("softmax")
+    learner = shaped(estimator, X, y, 4, dropout=0.0, smoothing=0.3)
+    list(training(learner, estimator, X, y))
+    estimator.coefs_, estimator.intercepts_ = learner.layers()
+
+    found = estimator.predict_proba(X).mean(axis=0)
+
+    assert found == pytest.approx(np.bincount(y, minlength=4) / len(y), abs=0.02)
 
 
 def test_dropout_leaves_out_its_share_and_keeps_the_mean():

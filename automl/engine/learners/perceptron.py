@@ -33,8 +33,8 @@ class Perceptron:
         The bend of hidden units.
     dropout : float
         The share of hidden units that each step leaves out, in steps of 1/256.
-    smoothing : float
-        The share of each label that is dealt out evenly to all classes; for classes only.
+    smoothing : array of shape (classes,)
+        The share of each label that is dealt out to each class; for classes only.
     decay : float
         The share of a weight that is lost in a step of size 1.
     random : numpy.random.Generator
@@ -50,12 +50,13 @@ class Perceptron:
         ends_in: str,
         activation: str,
         dropout: float,
-        smoothing: float,
+        smoothing: Any,
         decay: float,
         random: Any,
     ) -> None:
         self.ends_in, self.activation, self.random = ends_in, activation, random
-        self.smoothing = np.float32(smoothing)
+        self.dealt = np.asarray(smoothing, np.float32)
+        self.own = 1 - self.dealt.sum()
         self.dropped = round(256 * dropout)
         self.kept_factor = np.float32(256 / (256 - self.dropped))
         self.factors = [np.float32(1 / math.sqrt(size)) for size in sizes[:-1]]
@@ -145,14 +146,14 @@ class Perceptron:
         if self.ends_in == "logistic":
             error = 1 / (1 + np.exp(-found[:, 0]))
             loss = -float(np.log(np.maximum(np.where(y > 0, error, 1 - error), LEAST_PROBABILITY)).mean())
-            error -= (1 - self.smoothing) * y + self.smoothing / 2
+            error -= self.own * y + self.dealt[1]
             return loss, error[:, None] / rows
         error = np.exp(found - found.max(axis=1, keepdims=True))
         error /= error.sum(axis=1, keepdims=True)
         place = np.arange(len(y)), y
         loss = -float(np.log(np.maximum(error[place], LEAST_PROBABILITY)).mean())
-        error[place] -= 1 - self.smoothing
-        error -= self.smoothing / error.shape[1]
+        error[place] -= self.own
+        error -= self.dealt
         return loss, error / rows
 
     def _move(self, size: float) -> None:
@@ -182,6 +183,8 @@ def shaped(estimator: Any, X: Any, y: Any, classes: int, *, dropout: float, smoo
     classes : int
         0 for numbers.
     dropout, smoothing : float
+        Of each label so much is dealt out to all classes; to more than two by how frequent they are, as no
+        temperature takes back what rare ones would get of even parts.
 
     Returns
     -------
@@ -195,12 +198,13 @@ def shaped(estimator: Any, X: Any, y: Any, classes: int, *, dropout: float, smoo
         delattr(estimator, name)
     estimator._best_coefs = estimator._best_intercepts = None
     estimator._random_state = estimator.random_state
+    shares = np.bincount(y, minlength=classes) / len(y) if classes > 2 else np.full(2, 0.5)
     return Perceptron(
         [X.shape[1], *estimator.hidden_layer_sizes, estimator.n_outputs_],
         ends_in=estimator.out_activation_,
         activation=estimator.activation,
         dropout=dropout,
-        smoothing=smoothing,
+        smoothing=smoothing * shares,
         decay=estimator.alpha,
         random=np.random.default_rng(estimator.random_state),
     )

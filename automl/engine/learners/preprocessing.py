@@ -18,6 +18,8 @@ ONE_HOT_LEVELS = 30
 # Target encoding makes a column for each class; with many classes codes are kept as numbers instead. What
 # adds up its inputs can't use those: it gets at most so many columns of a category, rare levels one together.
 TARGET_CLASSES, MOST_COLUMNS = 40, 100
+# Under so many rows ranks are spread as a normal distribution.
+NORMAL_ROWS = 2_000
 NUMERIC_STEPS = ("standard", "quantile", "splines")
 
 
@@ -125,8 +127,10 @@ def _numeric_steps(how: str, rows: int) -> list[Any]:
     impute = SimpleImputer(strategy="median", keep_empty_features=True)
     if how == "quantile":
         quantiles = max(10, min(rows // 30, 500))
+        # As a normal distribution all rows that share the least or the most are far out; few rows stay so.
+        shape = "normal" if rows < NORMAL_ROWS else "uniform"
         spread = QuantileTransformer(
-            n_quantiles=quantiles, output_distribution="normal", subsample=20_000, random_state=0
+            n_quantiles=quantiles, output_distribution=shape, subsample=20_000, random_state=0
         )
         return [impute, spread, StandardScaler()]
     if how == "splines":

@@ -155,8 +155,11 @@ def _spread_by_rank(graph: Graph, value: str, steps: Sequence[Any]) -> str:
     away = graph.add("Sub", graph.cast(value, DOUBLE), origin)
     share = graph.add("Add", start, graph.add("Mul", slope, away))
     # scikit-learn stores the share in the place of the number: in 32 bits.
-    share = graph.cast(graph.cast(share, FLOAT), DOUBLE)
-    return graph.cast(normal_quantile(graph, share), FLOAT)
+    share = graph.cast(share, FLOAT)
+    # Few rows' ranks are spread as a normal distribution.
+    if steps[0].output_distribution == "uniform":
+        return share
+    return graph.cast(normal_quantile(graph, graph.cast(share, DOUBLE)), FLOAT)
 
 
 def _layer(graph: Graph, rows: str, layer: int) -> str:
