@@ -75,13 +75,13 @@ def cheap(
 
 
 def cut_short(
-    first: Mapping[str, Params], told: Sequence[TrialRecord], model: CostModel, *, remaining: float
+    first: Mapping[str, Params], told: Sequence[TrialRecord], model: CostModel, *, limit: float
 ) -> Proposal | None:
     """Give what has to be cut short, as long as nothing else is there of what could be.
 
     On a large table nothing fits a short search but linear models; fewer rounds are better than none.
     """
-    over = (TrialState.FAILED, TrialState.CANCELLED, TrialState.PRUNED)
+    over = (TrialState.FAILED, TrialState.CANCELLED)
     if any(get_learner(record.family).ends_in_time and record.state not in over for record in told):
         return None
     seen = tried(told)
@@ -91,9 +91,9 @@ def cut_short(
         if get_learner(family).ends_in_time and signature(family, params) not in seen
     ]
     costs = {family: model.seconds(family, first[family]) for family in able}
-    if min(costs.values(), default=0.0) <= remaining:
+    if min(costs.values(), default=0.0) <= limit:
         return None
     for family in sorted(able, key=lambda key: (key not in SOON, SOON.index(key) if key in SOON else 0)):
-        if costs[family] <= MOST_CUT * remaining:
+        if costs[family] <= MOST_CUT * limit:
             return Proposal(family, first[family], reason=CUT_SHORT)
     return None

@@ -40,6 +40,8 @@ def honest_predictions(
         places, found, _ = as_packaged(prepared, [{"dir": args["honest"], "weight": 1.0}])
     except Damaged:
         return own
+    if len(found) != len(own[0]):
+        return own
     if not are_decided(args["members"]):
         return found, found
     return found, decided(METRICS[args["metric"]], np.asarray(prepared.y)[places], found)

@@ -253,13 +253,20 @@ def _string_kind(counts: Any, there: int, unique: int, decimal: str) -> ColumnKi
         return ColumnKind.BOOLEAN
     words = sum(len(value.split()) for value in values) / len(values)
     share = unique / there
-    if share > TEXT_SHARE and are_quantities(values, decimal, unique):
+    if share > TEXT_SHARE and are_quantities(_spread_out(counts.field("values")), decimal, unique):
         return ColumnKind.CATEGORICAL
     if words >= TEXT_WORDS and share > TEXT_SHARE and there >= IDENTIFIER_ROWS:
         return ColumnKind.TEXT
     if share > IDENTIFIER_SHARE and there >= IDENTIFIER_ROWS:
         return ColumnKind.IDENTIFIER
     return ColumnKind.CATEGORICAL
+
+
+def _spread_out(values: Any) -> list[str]:
+    """Some of many values, from the first to the last: those of a sorted table lie close together."""
+    places = np.linspace(0, len(values) - 1, min(len(values), SAMPLED)).astype(np.int64)
+    found: list[str] = values.take(pa.array(places)).to_pylist()
+    return found
 
 
 def _number_statistics(ordered: np.ndarray[Any, Any]) -> dict[str, Any]:

@@ -34,8 +34,6 @@ LEAST_WEIGHT, LEAST_MEAN_WEIGHT = 0.04, 0.02
 LEVELLED_ROWS, LEVELLED, FEW_OF_A_FAMILY = 2_000, 0.5, 3
 # Members may go for as much of what the ensemble gains over its best one.
 SPARED_GAIN = 0.02
-# What a doubt of the truth counts beside a wrong label.
-DOUBT = 0.1
 # Beyond so many numbers only some of the rows are looked at; so many are averaged at once.
 MOST_CELLS, CELLS_AT_ONCE = 60_000_000, 2_000_000
 
@@ -152,7 +150,7 @@ def _brier_losses(y: Array, views: Array) -> Array:
 def _error_losses(y: Array, views: Array) -> Array:
     # Of few rows most candidates call as many right: of those the surer of the truth is ahead.
     doubt = np.mean((1.0 - views[:, np.arange(len(y)), y]) ** 2, axis=1)
-    return np.asarray((views.argmax(axis=2) != y).mean(axis=1) + DOUBT * doubt)
+    return np.asarray(((views.argmax(axis=2) != y).sum(axis=1) + doubt) / len(y))
 
 
 def choose_weights(

@@ -412,7 +412,7 @@ class Study:
         sound = self.sound(told)
         first = {key: get_learner(key).first(self.data) for key in sound}
         is_known = entry is None or any(record.family == entry.family for record in told)
-        short = cut_short(first, told, model, remaining=remaining) if is_known else None
+        short = cut_short(first, told, model, limit=limit) if is_known else None
         if short is not None and self.search == "auto":
             return short
         found = self._stacked_in_time(told, model, remaining, entry) or entry

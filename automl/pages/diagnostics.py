@@ -340,7 +340,7 @@ def _dependence(_: HttpRequest, result: Mapping[str, Any]) -> dict[str, Any]:
 def _rows_of(curve: Mapping[str, Any]) -> list[tuple[Any, float, list[str]]]:
     """What the curve has at each value; means with the decimals that the largest needs for four digits."""
     means = list(zip(*(line["mean"] for line in curve["lines"]), strict=True))
-    largest = max((abs(mean) for each in means for mean in each), default=0.0)
+    largest = max((abs(mean) for each in means for mean in each if mean is not None), default=0.0)
     return [
         (value, share, [show.fixed(mean, largest / 10) for mean in each])
         for value, share, each in zip(curve["grid"], curve["share"], means, strict=True)

@@ -79,6 +79,19 @@ def prepared(folder, cells, **settings):
 
 
 @pytest.mark.parametrize(
+    ("level", "numbers"),
+    [
+        ("Rs.1,20,000", [120_000]),
+        ("1,20,000, Delhi", [120_000]),
+        ("0.1,20,000", [0.1, 20_000]),
+        ("1,20,0000", [1, 20, 0]),
+    ],
+)
+def test_groups_of_india_are_told_from_what_stands_beside_them(level, numbers):
+    assert numbers_in(level, lakhs=True)[: len(numbers)] == numbers
+
+
+@pytest.mark.parametrize(
     ("cells", "lakhs"),
     [
         ([f"{row // 10},{row % 10}0,000 km" for row in range(10, 90)] + ["45,000 km"] * 10, True),

@@ -10,7 +10,6 @@ from automl.engine.inference import combine
 from automl.engine.metrics import METRICS
 from automl.engine.room import Room
 from automl.engine.selection import (
-    DOUBT,
     MOST_MEMBERS,
     _found,
     _halves,
@@ -241,7 +240,7 @@ def _as_loss(metric, y, prediction):
     if metric.name in ("roc_auc", "average_precision"):
         return 1 - value
     if metric.name == "accuracy":
-        return 1 - value + DOUBT * np.mean((1 - prediction[np.arange(len(y)), y]) ** 2)
+        return 1 - value + np.mean((1 - prediction[np.arange(len(y)), y]) ** 2) / len(y)
     return -metric.score_of(value)
 
 
@@ -258,8 +257,7 @@ def test_of_those_that_call_as_many_right_the_surer_is_ahead_and_a_right_call_co
 
     sure, doubtful, better = loss.of(y, loss.view(np.array(stack), y))
 
-    assert sure < doubtful
-    assert better < doubtful
+    assert better < sure < doubtful
     assert METRICS["accuracy"].value(y, stack[0]) == METRICS["accuracy"].value(y, stack[1])
 
 

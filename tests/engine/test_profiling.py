@@ -95,6 +95,7 @@ SENTENCES = [f"the {DRAW.choice('abcdef')} order {row} was late again" for row i
         ("x", [f"A$ {cells:,} per month" for cells in WHOLE], K.CATEGORICAL),
         ("x", [f"₹{cells % 80 + 1},{cells // 80 % 100:02},000" for cells in WHOLE], K.CATEGORICAL),
         ("x", [f"{cells // 1000 % 60 + 1},{cells % 100:02},000" for cells in WHOLE], K.CATEGORICAL),
+        ("x", [f"${10 * row + row % 7:,}" for row in range(1_000, 21_000)], K.CATEGORICAL),
         ("x", [f"EUR {cells}" for cells in WHOLE], K.CATEGORICAL),
         ("x", [f"Rs. {cells}" for cells in WHOLE], K.CATEGORICAL),
         ("x", [*(f"{cells} €" for cells in WHOLE), "on request"], K.CATEGORICAL),

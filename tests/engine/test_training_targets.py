@@ -77,3 +77,19 @@ def test_the_script_of_a_large_category_with_many_classes(tmp_path):
     assert value == pytest.approx(expected, abs=1e-6, rel=1e-9)
     # Of before its levels had columns.
     assert scripts_of(folder, trial, old) == {}
+
+
+def test_trials_of_before_ranks_were_even_and_temperatures_left_doubt(tmp_path, monkeypatch):
+    monkeypatch.setattr("automl.engine.learners.preprocessing.NORMAL_ROWS", 100)
+    monkeypatch.setattr("automl.engine.training_code.script.NORMAL_ROWS", 100)
+    folder = written(tmp_path, table(), "bought", metric="roc_auc")
+    found = {}
+    for number, numeric in enumerate(("standard", "quantile")):
+        trial = member(folder, "linear", number, metric="roc_auc", numeric=numeric)
+        now = {**read_fitting(trial["dir"]), "temperature": 0.5}
+        old = {name: told for name, told in now.items() if name != "is_held"}
+        found[numeric] = [*scripts_of(folder, trial, now).values(), *scripts_of(folder, trial, old).values()]
+
+    assert ["doubt = 0\n" in script for script in found["standard"]] == [False, True]
+    # Of one that spread ranks as a normal distribution there is none.
+    assert len(found["quantile"]) == 1

@@ -20,7 +20,7 @@ NUMBERS = {
     ),
 }
 # As in India: groups of two digits but for the last. Earlier releases read them as several numbers.
-LAKHS = re.compile("(?<![0-9.,])[1-9][0-9]?(?:,[0-9]{2})+,[0-9]{3}(?![0-9,])")
+LAKHS = re.compile(r"(?<![0-9,])(?<![0-9]\.)[1-9][0-9]?(?:,[0-9]{2})+,[0-9]{3}(?![0-9]|,[0-9])")
 LETTERS = re.compile(r"[^\W\d_]+")
 
 

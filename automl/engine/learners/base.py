@@ -137,7 +137,7 @@ class Learner(ABC):
         return is_small and self.is_installed(data.task_type)
 
     def space(self, data: DataProfile) -> Space:
-        """Give all dials for a table: the learner's own, and what is learned of a skewed target."""
+        """Give all dials for a table: the learner's own, and what of a positive target is learned."""
         own = self.dials(data)
         if not own.dimensions or not (learns_logarithms(data) or data.skew >= LEAST_SKEW):
             return own
@@ -216,7 +216,7 @@ def learns_logarithms(data: DataProfile) -> bool:
 
 
 def target_dial(data: DataProfile) -> Choice:
-    """Give the dial that says what is learned of a skewed target."""
+    """Give the dial that says what of a positive target is learned."""
     return Choice(
         ("raw", "log"),
         "log" if learns_logarithms(data) else "raw",

@@ -23,7 +23,6 @@ class Kernel(Learner):
     """Adds up waves in random directions, which stand for a Gaussian kernel (Rahimi and Recht 2007)."""
 
     key = "kernel"
-    training = 2  # before, ranks were spread as a normal distribution
     label = "Kernel machine"
     description = (
         "Ridge or logistic regression on waves in random directions, which stand for a Gaussian kernel: "

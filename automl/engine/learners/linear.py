@@ -51,7 +51,6 @@ class Linear(Learner):
     """Adds up the columns with one weight each."""
 
     key = "linear"
-    training = 2  # before, ranks were spread as a normal distribution
     label = "Linear model"
     description = (
         "Logistic regression, or ridge and elastic net for numbers: one weight for each column. "

@@ -18,7 +18,6 @@ class Neighbors(Learner):
     """Looks up the most similar training rows."""
 
     key = "neighbors"
-    training = 2  # before, ranks were spread as a normal distribution
     label = "Nearest neighbours"
     description = (
         "Predicts from the most similar training rows. Strong where likeness means the same answer; "

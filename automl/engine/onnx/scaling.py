@@ -147,7 +147,7 @@ def _coefficients(graph: Graph, value: str, columns: Sequence[Pieces]) -> str:
 def _spread_by_rank(graph: Graph, value: str, steps: Sequence[Any]) -> str:
     is_normal = steps[0].output_distribution == "normal"
     columns = [
-        _rank_pieces(step.quantiles_[:, column], step.references_, edge=EDGE if is_normal else 0.0)
+        _rank_pieces(step.quantiles_[:, column], step.references_, has_edge=is_normal)
         for step in steps
         for column in range(step.quantiles_.shape[1])
     ]
@@ -167,11 +167,12 @@ def _layer(graph: Graph, rows: str, layer: int) -> str:
     return graph.add("Gather", rows, graph.constant(layer, np.int64), axis=2)
 
 
-def _rank_pieces(quantiles: Array, references: Array, *, edge: float) -> Pieces:
+def _rank_pieces(quantiles: Array, references: Array, *, has_edge: bool) -> Pieces:
     """The share of values below a number: between quantiles on a line, at each of them a value of its own.
 
-    Quantiles that are equal make a step; scikit-learn answers with its middle, but at the outermost ones, and
-    within `edge` of them, with their end. Rows are origin, value at the origin, slope.
+    Quantiles that are equal make a step; scikit-learn answers with its middle, but at the outermost ones with
+    their end, and where ranks are spread as a normal distribution also near them. Rows are origin, value at
+    the origin, slope.
     """
     points, first, counts = np.unique(quantiles, return_index=True, return_counts=True)
     low, high = references[first], references[first + counts - 1]
@@ -181,19 +182,19 @@ def _rank_pieces(quantiles: Array, references: Array, *, edge: float) -> Pieces:
     rows[2::2, 1] = np.append(high[:-1], 1.0)
     rows[2:-1:2, 2] = (low[1:] - high[:-1]) / np.diff(points)
     thresholds = np.column_stack([round_below(points), round_down(points)]).ravel()
-    return Pieces(*_end_low(*_end_high(thresholds, rows, points[-1], edge), points[0], edge))
+    return Pieces(*_end_low(*_end_high(thresholds, rows, points[-1], has_edge), points[0], has_edge))
 
 
-def _end_high(thresholds: Array, rows: Array, point: Any, edge: float) -> tuple[Array, Array]:
+def _end_high(thresholds: Array, rows: Array, point: Any, has_edge: bool) -> tuple[Array, Array]:
     """Let all numbers that scikit-learn takes for the largest quantile, or beyond it, be at 1."""
-    last = _last(lambda x: not x + edge > point if edge else x < point, np.float32(point))
+    last = _last(lambda x: not x + EDGE > point if has_edge else x < point, np.float32(point))
     kept = int((thresholds < last).sum())
     return np.append(thresholds[:kept], last), np.vstack([rows[: kept + 1], (point, 1.0, 0.0)])
 
 
-def _end_low(thresholds: Array, rows: Array, point: Any, edge: float) -> tuple[Array, Array]:
+def _end_low(thresholds: Array, rows: Array, point: Any, has_edge: bool) -> tuple[Array, Array]:
     """Let all numbers that scikit-learn takes for the smallest quantile, or below it, be at 0."""
-    last = _last(lambda x: x - edge < point if edge else x <= point, np.float32(point))
+    last = _last(lambda x: x - EDGE < point if has_edge else x <= point, np.float32(point))
     kept = int((thresholds <= last).sum())
     return np.append(last, thresholds[kept:]), np.vstack([(point, 0.0, 0.0), rows[kept:]])
 

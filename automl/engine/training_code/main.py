@@ -99,6 +99,9 @@ def finish(p):
     p = np.clip(np.asarray(p, dtype=float), {LEAST_PROBABILITY}, None)
     return p / p.sum(axis=1, keepdims=True)
 '''
+DOUBT = f"""\
+    # No label is quite sure: where all rows are right there would be no doubt left at all.
+    doubt = {UNSEEN} / (len(some) + {2 * UNSEEN})"""
 TEMPER = f'''
 def temper(p, y):
     """Probabilities raised to the power that makes them as sure as they are right."""
@@ -113,10 +116,12 @@ def temper(p, y):
 
     step = -(-len(y) // max({MOST_CELLS:_} // p.shape[1], {LEAST_ROWS:_}))
     some = p[::step]
-    # No label is quite sure: where all rows are right there would be no doubt left at all.
-    doubt = {UNSEEN} / (len(some) + {2 * UNSEEN})
-    return tempered(p, minimize_scalar(loss, bounds=np.log([{COOLEST}, {HOTTEST}]), method="bounded").x)
+{DOUBT}
+    found = minimize_scalar(loss, bounds=np.log([{COOLEST}, {HOTTEST}]), method="bounded")
+    return tempered(p, found.x)
 '''
+# Of trials of before.
+SURE_TEMPER = TEMPER.replace(DOUBT, "    doubt = 0")
 SHARE_FACTOR = f'''
 def share_factor(y, predicted):
     """What makes errors as shares of the truth least: a weighted median of how far off predictions are."""
@@ -195,6 +200,7 @@ class Facts:
     is_held: bool
     scales: str
     tempers: bool
+    doubts: bool
     only_training: bool
     empty_folds: bool
     told: str = ""
@@ -225,7 +231,7 @@ def parts(facts: Facts) -> list[str]:
         *([AS_FRAME] if facts.frame else []),
         *([AS_COLUMNS[facts.told]] if facts.told else []),
         *([FINISH] if facts.classes else []),
-        *([TEMPER] if facts.tempers else []),
+        *([TEMPER if facts.doubts else SURE_TEMPER] if facts.tempers else []),
         *([SHARE_FACTOR] if facts.scales == "shares" else []),
         *([ABSOLUTE_FACTOR] if facts.scales == "sizes" else []),
         *([DECIDE] if facts.decides else []),

@@ -19,6 +19,7 @@ from automl.engine.glossary import guide
 from automl.engine.inference.word_weights import WithWords, parted
 from automl.engine.learners import Learner, get_learner
 from automl.engine.learners.preprocessing import (
+    NORMAL_ROWS,
     ONE_HOT_LEVELS,
     TARGET_CLASSES,
     numeric_columns,
@@ -78,6 +79,9 @@ def training_script(subject: Subject, prepared: Prepared, schema: Mapping[str, A
     if subject.fitting.get("training", 1) != learner.training:
         return None
     if "factor" not in subject.fitting and _is_learned_otherwise(subject.fitting["metric"], prepared.profile):
+        return None
+    if not _is_of_now(subject.fitting) and _spreads_evenly(subject, prepared):
+        # Its ranks were spread as a normal distribution.
         return None
     bases = subject.fitting.get("bases", [])
     names = [feature["name"] for feature in prepared.meta["features"]]
@@ -415,6 +419,7 @@ class _Script:
             is_held=self.subject.fitting.get("is_held", False),
             scales=self._scales(),
             tempers=self.subject.fitting["temperature"] != 1.0,
+            doubts=_is_of_now(self.subject.fitting),
             only_training=bool((judged < 0).any()),
             empty_folds=not all(np.isin(whole, row).all() for row in judged),
             told=self._told(),
@@ -434,6 +439,15 @@ class _Script:
         if not self.bases:
             return ""
         return {0: "number", 2: "odds"}.get(self.data.classes, "logs")
+
+
+def _is_of_now(fitting: Fitting) -> bool:
+    """Whether a trial is of after even ranks, temperatures that leave doubt, and numbers that are held."""
+    return "is_held" in fitting
+
+
+def _spreads_evenly(subject: Subject, prepared: Prepared) -> bool:
+    return subject.params.get("numeric") == "quantile" and prepared.profile.rows >= NORMAL_ROWS
 
 
 def _is_learned_otherwise(metric: str, data: DataProfile) -> bool:
