@@ -8,7 +8,7 @@ import pytest
 from tests.faults.searches import Search, misbehave, write_table
 from tests.service import Service
 
-LEASE_SECONDS = 4
+LEASE_SECONDS = 6
 MEMORY_MB = 600
 LONGEST_JOB_SECONDS = 10
 

@@ -83,7 +83,7 @@ def test_sigterm_with_every_seat_busy_gives_all_back_at_once(healthy: Service, d
     worker.send_signal(signal.SIGTERM)
 
     healthy.wait_for(lambda: search.get()["trials"]["running"] == 0, within=2, what="trials to be given back")
-    worker.wait(timeout=3)
+    worker.wait(timeout=LEASE_SECONDS)
     assert search.ended(within=30)["status"] == "complete"
     assert search.losses() == 0
 
