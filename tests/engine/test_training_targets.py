@@ -81,7 +81,7 @@ def test_the_script_of_a_large_category_with_many_classes(tmp_path):
 
 def test_trials_of_before_ranks_were_even_and_temperatures_left_doubt(tmp_path, monkeypatch):
     monkeypatch.setattr("automl.engine.learners.preprocessing.NORMAL_ROWS", 100)
-    monkeypatch.setattr("automl.engine.training_code.script.NORMAL_ROWS", 100)
+    monkeypatch.setattr("automl.engine.training_code.earlier.NORMAL_ROWS", 100)
     folder = written(tmp_path, table(), "bought", metric="roc_auc")
     found = {}
     for number, numeric in enumerate(("standard", "quantile")):

@@ -19,18 +19,15 @@ from automl.engine.glossary import guide
 from automl.engine.inference.word_weights import WithWords, parted
 from automl.engine.learners import Learner, get_learner
 from automl.engine.learners.preprocessing import (
-    NORMAL_ROWS,
-    ONE_HOT_LEVELS,
-    TARGET_CLASSES,
     numeric_columns,
     plain_numbers,
     tree_numbers,
 )
 from automl.engine.metrics import METRICS
 from automl.engine.preparation import Prepared
-from automl.engine.schema import DataProfile
 from automl.engine.stacking import stacked_profile
 from automl.engine.training_code import folds, main, scoring, table
+from automl.engine.training_code.earlier import is_otherwise, leaves_doubt
 from automl.engine.training_code.fitting import Recipe, recipe_of
 from automl.engine.training_code.source import WIDTH, Call, Writer, assignment, import_lines, layout, literal
 
@@ -76,12 +73,7 @@ def training_script(subject: Subject, prepared: Prepared, schema: Mapping[str, A
         That of the bundle.
     """
     learner = get_learner(subject.family)
-    if subject.fitting.get("training", 1) != learner.training:
-        return None
-    if "factor" not in subject.fitting and _is_learned_otherwise(subject.fitting["metric"], prepared.profile):
-        return None
-    if not _is_of_now(subject.fitting) and _spreads_evenly(subject, prepared):
-        # Its ranks were spread as a normal distribution.
+    if is_otherwise(subject.fitting, learner, subject.params, prepared.profile):
         return None
     bases = subject.fitting.get("bases", [])
     names = [feature["name"] for feature in prepared.meta["features"]]
@@ -419,7 +411,7 @@ class _Script:
             is_held=self.subject.fitting.get("is_held", False),
             scales=self._scales(),
             tempers=self.subject.fitting["temperature"] != 1.0,
-            doubts=_is_of_now(self.subject.fitting),
+            doubts=leaves_doubt(self.subject.fitting),
             only_training=bool((judged < 0).any()),
             empty_folds=not all(np.isin(whole, row).all() for row in judged),
             told=self._told(),
@@ -439,22 +431,6 @@ class _Script:
         if not self.bases:
             return ""
         return {0: "number", 2: "odds"}.get(self.data.classes, "logs")
-
-
-def _is_of_now(fitting: Fitting) -> bool:
-    """Whether a trial is of after even ranks, temperatures that leave doubt, and numbers that are held."""
-    return "is_held" in fitting
-
-
-def _spreads_evenly(subject: Subject, prepared: Prepared) -> bool:
-    return subject.params.get("numeric") == "quantile" and prepared.profile.rows >= NORMAL_ROWS
-
-
-def _is_learned_otherwise(metric: str, data: DataProfile) -> bool:
-    """Whether trials of before factors were stored have learned such a table in another way."""
-    # By squared errors; and large categories with so many classes as the codes of their levels.
-    has_codes = data.classes > TARGET_CLASSES and max(data.cardinalities, default=0) > ONE_HOT_LEVELS
-    return metric in ("mape", "median_absolute_error") or has_codes
 
 
 def _is_standard(module: str) -> bool:
