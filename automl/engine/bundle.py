@@ -30,7 +30,7 @@ from automl.engine.inference.seal import CODE, SUMS
 from automl.engine.inference.word_weights import parted
 from automl.engine.intervals import metrics_with_intervals
 from automl.engine.joining import join
-from automl.engine.labels import decided, label_factors
+from automl.engine.labels import label_factors
 from automl.engine.leaderboard import leaderboard_csv
 from automl.engine.learners import get_learner
 from automl.engine.metrics import METRICS, metrics_for
@@ -95,12 +95,10 @@ def package(args: Mapping[str, Any]) -> dict[str, Any]:
             halve_weights(fitted.estimator)
     places, oof, temperature = as_packaged(prepared, args["members"])
     y, folds = np.asarray(prepared.y)[places], np.asarray(prepared.folds[0])[places]
-    metric, called = METRICS[args["metric"]], oof
     if are_decided(args["members"]):
-        schema["label_factors"] = label_factors(metric, y, oof).tolist()
-        called = decided(metric, y, oof)
+        schema["label_factors"] = label_factors(METRICS[args["metric"]], y, oof).tolist()
     model = Model(Encoder(schema, texts), members, temperature)
-    oof, called = honest_predictions(prepared, args, (oof, called))
+    oof, called = honest_predictions(prepared, args, y, oof)
     conformal = fit_conformal(prepared.profile.task_type, y, oof, folds)
     metrics = {**_metrics(prepared, args, model, y, (oof, called)), "uncertainty": checked(conformal)}
     told = {**metrics, "provenance": _provenance(args)}

@@ -93,7 +93,7 @@ def cut_short(
     costs = {family: model.seconds(family, first[family]) for family in able}
     if min(costs.values(), default=0.0) <= limit:
         return None
-    for family in sorted(able, key=lambda key: (key not in SOON, SOON.index(key) if key in SOON else 0)):
+    for family in sorted(able, key=lambda key: SOON.index(key) if key in SOON else len(SOON)):
         if costs[family] <= MOST_CUT * limit:
             return Proposal(family, first[family], reason=CUT_SHORT)
     return None

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from automl.engine.errors import Damaged
 from automl.engine.evaluation import are_decided, as_packaged
 from automl.engine.labels import decided
@@ -20,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def honest_predictions(
-    prepared: Prepared, args: Mapping[str, Any], own: tuple[Array, Array]
+    prepared: Prepared, args: Mapping[str, Any], y: Array, own: Array
 ) -> tuple[Array, Array]:
     """Predictions of the rows that folds judge, and what their labels are decided by.
 
@@ -31,17 +29,19 @@ def honest_predictions(
     prepared : Prepared
     args : mapping
         A job's, with `members`, `metric` and, where there is one, the folder `honest`.
-    own : tuple of arrays
+    y : array of shape (rows,)
+    own : array of shape (rows,) or (rows, classes)
         What is taken where there are no others: a trial's, or those of an ensemble of before these were kept.
     """
-    if not args.get("honest"):
+    found = _kept(prepared, args.get("honest"), own)
+    return found, decided(METRICS[args["metric"]], y, found) if are_decided(args["members"]) else found
+
+
+def _kept(prepared: Prepared, folder: str | None, own: Array) -> Array:
+    if not folder:
         return own
     try:
-        places, found, _ = as_packaged(prepared, [{"dir": args["honest"], "weight": 1.0}])
+        _, found, _ = as_packaged(prepared, [{"dir": folder, "weight": 1.0}])
     except Damaged:
         return own
-    if len(found) != len(own[0]):
-        return own
-    if not are_decided(args["members"]):
-        return found, found
-    return found, decided(METRICS[args["metric"]], np.asarray(prepared.y)[places], found)
+    return found if len(found) == len(own) else own

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal, get_args
 
@@ -409,13 +409,8 @@ class Study:
         """Propose something that can end in the time that is left."""
         limit = remaining / SAFETY
         entry = self._entry_in_time(told, model, limit)
-        sound = self.sound(told)
-        first = {key: get_learner(key).first(self.data) for key in sound}
-        is_known = entry is None or any(record.family == entry.family for record in told)
-        short = cut_short(first, told, model, limit=limit) if is_known else None
-        if short is not None and self.search == "auto":
-            return short
-        found = self._stacked_in_time(told, model, remaining, entry) or entry
+        short = self._cut_short(told, model, limit, entry) if self.search == "auto" else None
+        found = short or self._stacked_in_time(told, model, remaining, entry) or entry
         if found is not None:
             return found
         import numpy as np
@@ -431,6 +426,8 @@ class Study:
             )
             return points[0] if points else None
         rng = np.random.default_rng(seed)
+        sound = self.sound(told)
+        first = self._first(sound)
         affordable = {key: space for key, space in sound.items() if model.seconds(key, first[key]) <= limit}
         charged = [self._charged(record, model) for record in told]
         for found in self.sampler.propose(affordable, charged, count=1, seed=seed) if affordable else []:
@@ -439,6 +436,18 @@ class Study:
             if less := cheaper(self.spaces[found.family], found, told, model, limit=limit, rng=rng):
                 return less
         return cheap(sound, first, told, model, limit=limit, rng=rng)
+
+    def _cut_short(
+        self, told: Sequence[TrialRecord], model: CostModel, limit: float, entry: Proposal | None
+    ) -> Proposal | None:
+        """Give what has to be cut short, unless a family that is ready-made now has not been tried at all."""
+        if entry is not None and all(record.family != entry.family for record in told):
+            return None
+        return cut_short(self._first(self.sound(told)), told, model, limit=limit)
+
+    def _first(self, families: Iterable[str]) -> dict[str, Params]:
+        """The cheap and safe configurations of some families."""
+        return {key: get_learner(key).first(self.data) for key in families}
 
     def _entry_in_time(self, told: Sequence[TrialRecord], model: CostModel, limit: float) -> Proposal | None:
         """Give the next default that fits: first those that leave time for others."""

@@ -19,7 +19,7 @@ from automl.engine.diagnostics.rows import Table, worst
 from automl.engine.evaluation import are_decided, as_packaged, read_members
 from automl.engine.honest import honest_predictions
 from automl.engine.intervals import metrics_with_intervals
-from automl.engine.labels import decided, label_factors
+from automl.engine.labels import label_factors
 from automl.engine.metrics import METRICS, metrics_for
 from automl.engine.preparation import open_prepared
 from automl.engine.reading import check_table
@@ -38,13 +38,10 @@ def diagnose(args: Mapping[str, Any], report: Report) -> dict[str, Any]:
     prepared = open_prepared(args["prepared"])
     schema = json.loads((prepared.folder / "schema.json").read_text(encoding="utf-8"))
     metric, classes = METRICS[args["metric"]], prepared.classes
-    places, predicted, temperature = as_packaged(prepared, args["members"])
+    places, own, temperature = as_packaged(prepared, args["members"])
     y = np.asarray(prepared.y)[places]
-    called, factors = predicted, None
-    if are_decided(args["members"]):
-        called, factors = decided(metric, y, predicted), label_factors(metric, y, predicted)
-    own = predicted
-    predicted, called = honest_predictions(prepared, args, (predicted, called))
+    factors = label_factors(metric, y, own) if are_decided(args["members"]) else None
+    predicted, called = honest_predictions(prepared, args, y, own)
     found: dict[str, Any] = {
         "rows": len(places),
         "task_type": prepared.meta["task_type"],
