@@ -101,7 +101,7 @@ def package(args: Mapping[str, Any]) -> dict[str, Any]:
     oof, called = honest_predictions(prepared, args, y, oof)
     conformal = fit_conformal(prepared.profile.task_type, y, oof, folds)
     metrics = {**_metrics(prepared, args, model, y, (oof, called)), "uncertainty": checked(conformal)}
-    told = {**metrics, "provenance": _provenance(args)}
+    told = {**metrics, "provenance": _provenance(args, prepared)}
     budget = args["experiment"].get("time_budget") if args.get("hurry") else None
     excess = _excess(size_of(args["members"]), budget)
     # Both take several times the room that they have as a file: first one, then the other.
@@ -357,12 +357,13 @@ def _for_readers(
     }
 
 
-def _provenance(args: Mapping[str, Any]) -> dict[str, Any]:
+def _provenance(args: Mapping[str, Any], prepared: Prepared) -> dict[str, Any]:
     return {
         "bakeoff": automl.__version__,
         "python": ".".join(map(str, sys.version_info[:3])),
         "packaged_at": datetime.now(UTC).isoformat(timespec="seconds"),
         **args["experiment"],
+        **({} if prepared.drawn is None else {"rows_learned": len(prepared.y)}),
     }
 
 

@@ -78,12 +78,12 @@ def compare_models(args: Mapping[str, Any]) -> dict[str, Any]:
 def _require_same_rows(entries: Sequence[Mapping[str, Any]], prepared: Sequence[Prepared]) -> None:
     first = prepared[0]
     for entry, other in zip(entries, prepared, strict=True):
-        same = other.classes == first.classes and np.array_equal(other.y, first.y)
-        if not same or not np.array_equal(other.folds, first.folds):
+        pairs = [(other.y, first.y), (other.folds, first.folds), (other.drawn, first.drawn)]
+        if other.classes != first.classes or not all(np.array_equal(*pair) for pair in pairs):
             raise UserError(
                 f"{entry['name']} was not judged on the same rows and folds as {entries[0]['name']}, so they "
                 "can't be paired: compare searches of one table with the same target and seed, of "
-                "one version."
+                "one version, and where it is large with as much time."
             )
 
 
@@ -132,7 +132,8 @@ def _disagreements(
     order = np.argsort(-apart, kind="stable")[:MOST_DISAGREEMENTS]
     schema = json.loads((prepared.folder / "schema.json").read_text(encoding="utf-8"))
     check_table(Path(args["table"]))
-    table = Table(Path(args["table"]), schema["target"], [column["name"] for column in schema["columns"]])
+    shown = [column["name"] for column in schema["columns"]]
+    table = Table(Path(args["table"]), schema["target"], shown, prepared.drawn)
     wrong = [losses(args["metric"], y[order], prediction[order]) for prediction in predictions]
     rows = []
     for number, (row, place) in enumerate(zip(table.rows(places[order]), order, strict=True)):

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from automl.engine.drawing import draw_rows, fill, rows_in_time
 from automl.engine.errors import UserError
 from automl.engine.inference import Encoder, clean_texts, level_of, parse_dates
 from automl.engine.inference.words import with_lengths
@@ -79,7 +80,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A prepared folder, opened: arrays are memory maps."""
+    """A prepared folder, opened: arrays are memory maps.
+
+    `drawn` are the places of its rows among those of the table that have a target; None where it has all.
+    """
 
     X: Any
     y: Any
@@ -87,6 +91,7 @@ class Prepared:
     profile: DataProfile
     meta: dict[str, Any]
     folder: Path
+    drawn: Any = None
 
     @property
     def classes(self) -> list[Any] | None:
@@ -120,6 +125,12 @@ def prepare(request: Request, out: Path) -> dict[str, Any]:
     if classes is not None:
         check_classes(y, classes, request.target)
         warnings += rare_classes(y, classes)
+    times = (_width(request), len(classes or ()), request.time_budget)
+    count, drawn = rows_in_time(len(y), fill(len(y), *times)), None
+    if count < len(y):
+        drawn = draw_rows(y, count, classes=len(classes or ()), seed=request.seed)
+        warnings.append(_told_of(len(drawn), len(y), request.time_budget))
+        frame, y = frame.iloc[drawn].reset_index(drop=True), y[drawn]
     schema, texts = _schema(request, frame)
     schema |= {"task_type": task_type.value, "target": request.target, "classes": classes, "metric": metric}
     X = Encoder(schema, texts).transform(frame)
@@ -129,7 +140,8 @@ def prepare(request: Request, out: Path) -> dict[str, Any]:
             "Correct the kinds of columns, or ignore fewer."
         )
     vocabularies = [len(transformer[0].vocabulary_) for transformer in texts]
-    folds, repeats = fold_plan(len(y), None if classes is None else rarest(y), request.time_budget)
+    rare = None if classes is None else rarest(y)
+    folds, repeats = fold_plan(len(y), rare, request.time_budget, filled=fill(len(y), *times))
     meta = {
         "profile": asdict(_profile(X, y, schema, task_type, classes, metric, vocabularies)),
         "classes": classes,
@@ -146,6 +158,9 @@ def prepare(request: Request, out: Path) -> dict[str, Any]:
         "y": y,
         "folds": make_folds(y, task_type, seed=request.seed, folds=folds, repeats=repeats),
     }
+    if drawn is not None:
+        meta["drawn"] = count
+        arrays["drawn"] = drawn
     _write(out, arrays, meta, schema, texts)
     return meta
 
@@ -157,7 +172,9 @@ def open_prepared(folder: str | Path) -> Prepared:
     meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
     profile = DataProfile.from_json(meta["profile"])
     X, y, folds = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("X", "y", "folds"))
-    return Prepared(X=X, y=y, folds=folds, profile=profile, meta=meta, folder=folder)
+    is_drawn = (folder / "drawn.npy").exists()
+    drawn = np.load(folder / "drawn.npy", mmap_mode="r") if is_drawn else None
+    return Prepared(X=X, y=y, folds=folds, profile=profile, meta=meta, folder=folder, drawn=drawn)
 
 
 def _with_target(request: Request) -> tuple[pd.DataFrame, list[str]]:
@@ -175,6 +192,20 @@ def _with_target(request: Request) -> tuple[pd.DataFrame, list[str]]:
             f"Only {len(frame)} rows have a value of {request.target!r}; at least {LEAST_ROWS} are needed."
         )
     return frame, warnings
+
+
+def _width(request: Request) -> int:
+    """How many columns a table has, for the time they take."""
+    skipped = {request.target, *request.ignore_columns}
+    kinds = [ColumnKind(found["kind"]) for found in request.columns if found["name"] not in skipped]
+    return sum(TEXT_COMPONENTS if kind is ColumnKind.TEXT else 1 for kind in kinds if kind.is_feature)
+
+
+def _told_of(drawn: int, rows: int, seconds: float | None) -> str:
+    return (
+        f"{seconds:g} s are too short to learn from all of the {rows:,} rows: {drawn:,} of them were drawn "
+        "evenly, and models learn from these alone. A new search with more time learns from more."
+    )
 
 
 def _resolve_metric(metric: str, task_type: TaskType) -> str:

@@ -258,7 +258,8 @@ class AutoMLClassifier(ClassifierMixin, _AutoML):  # type: ignore[misc]
         self._search(frame, _columns(X, frame), target, task_type)
         # The model has its labels in an order of its own; rows of `y.npy` are rows of y.
         order = np.empty(len(self.classes_), dtype=int)
-        order[codes] = np.load(Path(self._package["prepared"]) / "y.npy")
+        prepared = open_prepared(self._package["prepared"])
+        order[codes if prepared.drawn is None else codes[prepared.drawn]] = prepared.y
         self._order = order
         return self
 

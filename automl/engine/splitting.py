@@ -13,13 +13,17 @@ if TYPE_CHECKING:
 
 ALWAYS_TRAINING = -1
 # The fewer rows, the more a model gains from each of them, and the cheaper the fits are: docs/decisions/020.
-TINY_ROWS, SMALL_ROWS, LARGE_ROWS = 600, 2_000, 100_000
+TINY_ROWS, SMALL_ROWS, MANY_ROWS, LARGE_ROWS = 600, 2_000, 20_000, 100_000
 USUAL_FOLDS, MORE_FOLDS, MOST_FOLDS = 5, 8, 10
 # A search that has a second for so many rows has the time for more folds too: docs/decisions/022.
 ROWS_A_SECOND = 150
+# Large tables that fill so much of what there is time for have two folds, or three: docs/decisions/039.
+FULL, FILLED = 0.5, 0.1
 
 
-def fold_plan(rows: int, rarest: int | None = None, seconds: float | None = None) -> tuple[int, int]:
+def fold_plan(
+    rows: int, rarest: int | None = None, seconds: float | None = None, *, filled: float = 0.0
+) -> tuple[int, int]:
     """How many folds and repeats a table of so many rows gets.
 
     Parameters
@@ -29,17 +33,22 @@ def fold_plan(rows: int, rarest: int | None = None, seconds: float | None = None
         Rows of the rarest class that counts: a fold without a class can't judge by it.
     seconds : float or None
         The budget of the search, if that is in time.
+    filled : float
+        How much of what there is time to learn from the table holds, see `automl.engine.drawing.fill`.
 
     Returns
     -------
     folds, repeats : int
-        Three folds on large tables, where each judges tens of thousands of rows; eight and ten on small
-        ones, and where there is time. Rows are dealt once; experiments of older versions have two repeats.
+        Two or three folds on tables that are large for the time, where each judges tens of thousands of rows;
+        eight and ten on small ones, and where there is time. Rows are dealt once; experiments of before
+        that have two repeats.
     """
-    if rows >= LARGE_ROWS:
-        return 3, 1
     folds = USUAL_FOLDS
-    if rows < TINY_ROWS:
+    if rows >= LARGE_ROWS and (seconds is None or filled > FILLED):
+        folds = 2 if filled > FULL else 3
+    elif rows >= MANY_ROWS and filled > FULL:
+        folds = 3
+    elif rows < TINY_ROWS:
         folds = MOST_FOLDS
     elif rows < max(SMALL_ROWS, ROWS_A_SECOND * (seconds or 0.0)):
         folds = MORE_FOLDS

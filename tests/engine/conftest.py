@@ -31,3 +31,10 @@ def reseal():
         (folder / "SHA256SUMS").write_text("".join(f"{found[name]}  {name}\n" for name in sorted(found)))
 
     return write
+
+
+@pytest.fixture
+def hurried(monkeypatch):
+    """A search that has seconds has the time for 200 rows, whatever they hold."""
+    monkeypatch.setattr("automl.engine.drawing.CELLS_A_SECOND", 1)
+    monkeypatch.setattr("automl.engine.drawing.LEAST_DRAWN", 200)

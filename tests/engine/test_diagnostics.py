@@ -290,6 +290,19 @@ def test_the_worst_rows_are_named_by_their_number_in_the_upload(tmp_path):
     assert "spent" not in found["columns"]
 
 
+@pytest.mark.usefixtures("hurried")
+def test_the_worst_of_rows_that_were_drawn_are_named_by_their_number_in_the_upload(tmp_path):
+    frame = people(600)
+    frame.loc[[0, 3], "spent"] = np.nan
+    meta, members = fitted(tmp_path, "spent", "linear", frame=frame, time_budget=10.0)
+    found = diagnose(arguments(tmp_path, meta, members, frame), go)["worst"]
+    numbers = [row["row"] - 1 for row in found["rows"]]
+
+    assert len(open_prepared(tmp_path / "prepared").y) == 200
+    assert [row["true"] for row in found["rows"]] == pytest.approx(frame["spent"][numbers].tolist(), rel=1e-3)
+    assert max(numbers) > 300
+
+
 def test_an_altered_prediction_is_not_diagnosed(tmp_path):
     meta, members = fitted(tmp_path, "bought", "linear")
     with (tmp_path / "linear" / "oof.npy").open("r+b") as file:

@@ -67,6 +67,15 @@ def test_the_leaderboard_has_the_best_first_and_the_predicting_model_is_named(fi
     assert fitted.metric_ == "roc_auc"
 
 
+@pytest.mark.usefixtures("hurried")
+def test_a_short_search_of_many_rows_learns_from_some_and_says_so():
+    frame, y = table(900)
+    found = AutoMLClassifier(time_budget=5, families=["linear"]).fit(frame, y)
+
+    assert found.score(frame, y) > 0.8
+    assert any("200 of them were drawn evenly" in warning for warning in found.warnings_)
+
+
 def test_every_trial_is_told(fitted):
     assert fitted.trials_["number"].tolist() == [0, 1, 2]
     assert set(fitted.trials_["state"]) <= {"complete", "pruned"}

@@ -73,7 +73,16 @@ def test_a_search_that_has_the_time_has_more_folds():
     assert fold_plan(9_000, seconds=300) == (8, 1)
     assert fold_plan(1_000, seconds=1) == fold_plan(1_000) == (8, 1)
     assert fold_plan(500, seconds=3_600) == (10, 1)
-    assert fold_plan(200_000, seconds=86_400) == (3, 1)
+    assert fold_plan(200_000, seconds=86_400) == (8, 1)
+
+
+def test_tables_that_are_large_for_the_time_have_fewer_folds():
+    assert fold_plan(200_000, seconds=60, filled=0.05) == (5, 1)
+    assert fold_plan(200_000, seconds=60, filled=0.3) == (3, 1)
+    assert fold_plan(200_000, seconds=60, filled=0.7) == (2, 1)
+    assert fold_plan(50_000, seconds=60, filled=0.3) == (5, 1)
+    assert fold_plan(50_000, seconds=60, filled=0.7) == (3, 1)
+    assert fold_plan(200_000, rarest=2, seconds=60, filled=0.7) == (2, 1)
 
 
 def test_a_rare_class_is_in_every_fold_as_far_as_five_of_them_allow():

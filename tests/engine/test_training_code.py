@@ -94,7 +94,7 @@ def places(tmp_path_factory):
     }
 
 
-def written(folder, frame, target, *, metric="auto", parquet=False, **dialect):
+def written(folder, frame, target, *, metric="auto", parquet=False, seconds=None, **dialect):
     source = folder / "table.csv"
     # What a file is its content says, not its name.
     frame.to_parquet(source) if parquet else frame.to_csv(source, index=False, **dialect)
@@ -114,6 +114,7 @@ def written(folder, frame, target, *, metric="auto", parquet=False, **dialect):
         metric=metric,
         ignore_columns=[*({"plan", "bought", "spent"} - {target})],
         seed=3,
+        time_budget=seconds,
     )
     return folder
 

@@ -93,3 +93,17 @@ def test_trials_of_before_ranks_were_even_and_temperatures_left_doubt(tmp_path, 
     assert ["doubt = 0\n" in script for script in found["standard"]] == [False, True]
     # Of one that spread ranks as a normal distribution there is none.
     assert len(found["quantile"]) == 1
+
+
+@pytest.mark.usefixtures("hurried")
+@pytest.mark.parametrize(("target", "metric"), [("plan", "log_loss"), ("spent", "rmse")])
+def test_the_script_of_a_trial_that_learned_from_some_of_the_rows(tmp_path, target, metric):
+    frame = table(900)
+    frame.loc[[0, 7], target] = np.nan
+    folder = written(tmp_path, frame, target, metric=metric, seconds=10.0)
+    trial = member(folder, "linear", metric=metric)
+    ((path, expected, value),) = compared({"linear": (folder, trial)}).values()
+
+    assert "Fitted on 200 of its rows, drawn evenly" in path.read_text() or target == "plan"
+    assert "drawn = draw_rows(y)" in path.read_text()
+    assert value == pytest.approx(expected, abs=1e-6, rel=1e-9)

@@ -67,7 +67,8 @@ def diagnose(args: Mapping[str, Any], report: Report) -> dict[str, Any]:
     report({"event": "importance"})
     found["dependence"] = dependence(model, ranked, clock, classes)
     check_table(Path(args["table"]))
-    table = Table(Path(args["table"]), schema["target"], [column.name for column in ranked])
+    shown = [column.name for column in ranked]
+    table = Table(Path(args["table"]), schema["target"], shown, prepared.drawn)
     found["worst"] = worst(metric.name, y, predicted, places, table, classes, called)
     found["flattered"] = len(args["members"]) > 1 and predicted is own
     found["seconds"] = short(time.monotonic() - began)

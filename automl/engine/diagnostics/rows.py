@@ -32,14 +32,16 @@ class Table:
         Rows without it were left out when the table was prepared.
     columns : sequence of str
         Whose cells to show, in this order.
+    drawn : array of int or None
+        Places of the prepared rows among those with a target; None where all were prepared.
     """
 
-    def __init__(self, path: Path, target: str, columns: Sequence[str]) -> None:
+    def __init__(self, path: Path, target: str, columns: Sequence[str], drawn: Array | None = None) -> None:
         self._table = read_stored(path)
         known = self._table.column(target).is_valid().to_numpy(zero_copy_only=False)
         if pa.types.is_floating(self._table.schema.field(target).type):
             known &= ~np.isnan(self._table.column(target).to_numpy(zero_copy_only=False))
-        self._places = np.flatnonzero(known)
+        self._places = np.flatnonzero(known) if drawn is None else np.flatnonzero(known)[drawn]
         there = set(self._table.column_names)
         self.columns = [name for name in columns if name in there and name != target][:MOST_CELLS]
 

@@ -118,7 +118,7 @@ def model_card(about: About) -> Card:
 
 def _purpose(about: About) -> Text:
     classes = about.classes
-    rows = about.provenance.get("rows")
+    rows, learned = about.provenance.get("rows"), about.provenance.get("rows_learned")
     source = about.provenance.get("dataset")
     parts: list[str | Code | Strong] = ["Predicts ", Code(str(about.schema["target"])), ", "]
     if classes:
@@ -129,7 +129,8 @@ def _purpose(about: About) -> Text:
     else:
         parts.append("a number")
     parts.append(f", from {len(about.schema['columns'])} columns. ")
-    parts.append(f"Learned from {rows:,} rows" if rows else "Learned from a table")
+    some = f"{learned:,} of the " if rows and learned else ""
+    parts.append(f"Learned from {some}{rows:,} rows" if rows else "Learned from a table")
     parts += [" of ", Code(shortened(str(source))), "."] if source else ["."]
     return tuple(part for part in parts if part)
 

@@ -1,6 +1,25 @@
-"""How rows are dealt to folds, as source; the same as `automl.engine.splitting.make_folds`."""
+"""How rows are drawn and dealt to folds, as source; the same as `automl.engine.drawing.draw_rows` and
+`automl.engine.splitting.make_folds`."""
 
 from __future__ import annotations
+
+from automl.engine.drawing import LEAST_OF_A_CLASS
+
+DRAW_BY_CLASS = f'''
+def draw_rows(y):
+    """The places of the rows that there was time to learn from: of every class its share."""
+    order = np.random.default_rng([SEED, 0xD12A]).permutation(len(y))
+    order = order[np.argsort(y[order], kind="stable")]
+    members = np.bincount(y)
+    most = np.maximum(np.round(members * DRAWN / len(y)), {LEAST_OF_A_CLASS})
+    rank = np.arange(len(y)) - np.repeat(np.cumsum(members) - members, members)
+    return np.sort(order[rank < np.repeat(most, members)])
+'''
+DRAW = '''
+def draw_rows(y):
+    """The places of the rows that there was time to learn from."""
+    return np.sort(np.random.default_rng([SEED, 0xD12A]).permutation(len(y))[:DRAWN])
+'''
 
 BY_CLASS = '''
 def deal_folds(y):

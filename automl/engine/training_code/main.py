@@ -184,6 +184,8 @@ class Facts:
         Components of texts are told from other numbers.
     decides : bool
         Labels are decided by factors of the classes.
+    draws : bool
+        It has learned from some of the table's rows.
     """
 
     metric: str
@@ -206,6 +208,7 @@ class Facts:
     told: str = ""
     words: bool = False
     decides: bool = False
+    draws: bool = False
 
 
 def split_source(*, many: bool, labels: bool) -> list[str]:
@@ -286,7 +289,10 @@ def _target(facts: Facts) -> list[str]:
         codes = "codes_of = {str(label): code for code, label in enumerate(CLASSES)}"
         lines = [codes, f"y = {cells}.map(codes_of).to_numpy(dtype=float)"]
     cast = ".astype(np.int32)" if facts.classes else ""
-    return [*lines, f"table, y = table[~np.isnan(y)].reset_index(drop=True), y[~np.isnan(y)]{cast}"]
+    lines.append(f"table, y = table[~np.isnan(y)].reset_index(drop=True), y[~np.isnan(y)]{cast}")
+    if facts.draws:
+        lines += ["drawn = draw_rows(y)", "table, y = table.iloc[drawn].reset_index(drop=True), y[drawn]"]
+    return lines
 
 
 def _fold(facts: Facts) -> list[str]:

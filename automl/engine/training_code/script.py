@@ -134,6 +134,7 @@ class _Script:
         functions = [
             *table.read_source(self.table),
             *table.prepare_source(self.table, target=target),
+            *self._draw(),
             folds.BY_CLASS if self.data.classes else folds.BY_RANK,
             *self._split(),
             *self.recipe.functions,
@@ -190,9 +191,10 @@ class _Script:
             lines.append(f"Needs python-calamine=={version('python-calamine')} beside requirements.txt.")
         if self.subject.is_one_of_several:
             lines.append(self._share())
+        drawn = "" if self.prepared.drawn is None else f"{len(self.prepared.y):,} of its rows, drawn evenly"
         lines += [
-            "Fitted on all of its rows, fold by fold. With the same table, the versions of requirements.txt",
-            "and a processor of the same make the score is the same to a millionth.",
+            f"Fitted on {drawn or 'all of its rows'}, fold by fold. With the same table, the versions of",
+            "requirements.txt and a processor of the same make the score is the same to a millionth.",
             '"""',
         ]
         return lines
@@ -249,6 +251,7 @@ class _Script:
         lines += [
             f"SEED = {seed}  # of the experiment: deals the folds",
             f"TRIAL_SEED = {fitting['seed']}  # of the trial: each fold's model has the next one",
+            *([f"DRAWN = {meta['drawn']}  # rows that there was time for"] if "drawn" in meta else []),
             f"FOLDS, REPEATS = {meta['folds']}, {meta['repeats']}",
             f"THREADS = {fitting['threads']}  # sums are in another order with more of them",
         ]
@@ -284,6 +287,11 @@ class _Script:
                 lines += [f"    {remark}", line]
         told = ["# Hyperparameters that decided which steps there are below:", *decided] if decided else []
         return [*told, *(["DIALS = {", *lines, "}"] if lines else [])]
+
+    def _draw(self) -> list[str]:
+        if self.prepared.drawn is None:
+            return []
+        return [folds.DRAW_BY_CLASS if self.data.classes else folds.DRAW]
 
     def _split(self) -> list[str]:
         if not self._needs_split():
@@ -417,6 +425,7 @@ class _Script:
             told=self._told(),
             words=bool(self.data.words),
             decides="label_factors" in self.subject.fitting,
+            draws=self.prepared.drawn is not None,
         )
 
     def _scales(self) -> str:
