@@ -122,6 +122,7 @@ class Experiment(TypedDict):
     trials: dict[str, int]
     best: LeaderboardRow | None
     model: str | None
+    rows_learned: int | None
     warnings: list[str]
     error: str
     created_at: str

@@ -83,7 +83,7 @@ def _require_same_rows(entries: Sequence[Mapping[str, Any]], prepared: Sequence[
             raise UserError(
                 f"{entry['name']} was not judged on the same rows and folds as {entries[0]['name']}, so they "
                 "can't be paired: compare searches of one table with the same target and seed, of "
-                "one version, and where it is large with as much time."
+                "one version, and where it is large of as much time at first."
             )
 
 

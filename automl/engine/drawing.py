@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 # than these it need not draw: docs/decisions/039.
 CELLS_A_SECOND = 150_000
 LEAST_DRAWN = 20_000
-# Of a class that is rarer than that all rows are drawn.
-LEAST_OF_A_CLASS = 50
+# Folds can share so many rows of a class; of one that is rarer still all are drawn.
+LEAST_OF_A_CLASS = 5
 
 
 def fill(rows: int, columns: int, classes: int, seconds: float | None) -> float:

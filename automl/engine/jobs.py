@@ -49,6 +49,7 @@ class PrepareResult(TypedDict):
     repeats: int
     features: list[dict[str, Any]]
     seed: int
+    drawn: NotRequired[int]  # so many rows of a large table, a few more where classes are rare
 
 
 class Base(TypedDict):

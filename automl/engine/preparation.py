@@ -195,16 +195,16 @@ def _with_target(request: Request) -> tuple[pd.DataFrame, list[str]]:
 
 
 def _width(request: Request) -> int:
-    """How many columns a table has, for the time they take."""
-    skipped = {request.target, *request.ignore_columns}
-    kinds = [ColumnKind(found["kind"]) for found in request.columns if found["name"] not in skipped]
+    """How many columns a table has for the time they take; those left out too, as rows are to stay."""
+    kinds = [ColumnKind(found["kind"]) for found in request.columns if found["name"] != request.target]
     return sum(TEXT_COMPONENTS if kind is ColumnKind.TEXT else 1 for kind in kinds if kind.is_feature)
 
 
 def _told_of(drawn: int, rows: int, seconds: float | None) -> str:
     return (
-        f"{seconds:g} s are too short to learn from all of the {rows:,} rows: {drawn:,} of them were drawn "
-        "evenly, and models learn from these alone. A new search with more time learns from more."
+        f"{rows:,} rows are too many to learn from in {seconds:g} s: {drawn:,} of them were drawn evenly, "
+        "and all trials learn from these, also if the search goes on. A new search with more time learns "
+        "from more."
     )
 
 

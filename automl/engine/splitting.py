@@ -39,7 +39,7 @@ def fold_plan(
     Returns
     -------
     folds, repeats : int
-        Two or three folds on tables that are large for the time, where each judges tens of thousands of rows;
+        Two or three folds on tables that are large for the time, where each judges thousands of rows;
         eight and ten on small ones, and where there is time. Rows are dealt once; experiments of before
         that have two repeats.
     """

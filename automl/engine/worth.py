@@ -17,6 +17,8 @@ Chance = Literal["unlikely", "possible", "likely", "unknown"]
 # Quantiles of Student's t at 97.5 %, by degrees of freedom; beyond them it is the normal law's.
 T975 = {1: 12.71, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262,
         10: 2.228, 14: 2.145, 19: 2.093, 24: 2.064, 29: 2.045}  # fmt: skip
+# The difference of two folds says next to nothing of what it would be on others.
+LEAST_FOLDS = 3
 # Fewer tuned trials than this say nothing of the next ones.
 LEAST_TUNED = 12
 # The part of the tuned trials, best first, that makes up the tail.
@@ -102,7 +104,8 @@ def tuning_worth(records: Sequence[TrialRecord]) -> Worth:
     -----
     The gain: for each fold the best default and the best tuned trial are chosen by the *other* folds and
     compared on this one. That takes the winner's curse out of both sides. The interval is Student's with
-    the correction of Nadeau and Bengio (2003), as models of different folds share most of their rows.
+    the correction of Nadeau and Bengio (2003), as models of different folds share most of their rows. Of two
+    folds there is none: they share no row, and one difference has no spread.
 
     The outlook: the scores of the best quarter of the latest half of the tuned trials are taken as an
     exponential tail (peaks over a threshold), which gives the chance that one more trial beats the best by
@@ -166,7 +169,7 @@ def _honest_gain(
     folds = max((len(record.fold_scores) for record in (*defaults, *tuned)), default=0)
     one = [record for record in defaults if len(record.fold_scores) == folds]
     other = [record for record in tuned if len(record.fold_scores) == folds]
-    if folds < 2 or not one or not other:
+    if folds < LEAST_FOLDS or not one or not other:
         return None, None
     gains = [_picked(other, fold) - _picked(one, fold) for fold in range(folds)]
     # Models of two folds share their rows but for a part of 1/(folds - 1).

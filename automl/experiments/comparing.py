@@ -76,6 +76,10 @@ def _division(experiment: Experiment) -> tuple[int, int] | None:
     return (prepared["folds"], prepared["repeats"]) if prepared else None
 
 
+def _drawn(experiment: Experiment) -> int | None:
+    return (experiment.prepared or {}).get("drawn")
+
+
 def why_not_paired(experiments: Sequence[Experiment]) -> str:
     """Why the answers of experiments can't be held against each other row by row; empty where they can."""
     first = experiments[0]
@@ -85,6 +89,8 @@ def why_not_paired(experiments: Sequence[Experiment]) -> str:
             ("targets", first.target, other.target),
             ("task types", first.task_type, other.task_type),
             ("seeds, so other folds", first.seed, other.seed),
+            # Of a large table as many rows are learned from as there was time for at first.
+            ("times, so other rows to learn from", _drawn(first), _drawn(other)),
             # Versions divide tables of few rows otherwise.
             ("folds", _division(first), _division(other)),
         ):

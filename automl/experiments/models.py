@@ -92,6 +92,11 @@ class Experiment(Identified):
         """Key of the folder of the experiment's files in the private storage."""
         return f"experiments/{self.id}"
 
+    @property
+    def rows_learned(self) -> int | None:
+        """Rows that trials learn from: those with a target that there is time for; None until it is known."""
+        return self.prepared["profile"]["rows"] if self.prepared else None
+
 
 class Sweep(Identified):
     """Trials of one family that were asked for together: every combination of some values of its dials."""

@@ -275,6 +275,10 @@ def _settings(
         ("By", [selectors.entry_name(best[each.id]) if each.id in best else show.NOTHING for each in chosen]),
         ("Metric", [selectors.metric_label(each) for each in chosen]),
         ("Dataset", [each.dataset.name for each in chosen]),
+        (
+            "Rows learned from",
+            [show.NOTHING if (count := each.rows_learned) is None else f"{count:,}" for each in chosen],
+        ),
         ("Target", [each.target for each in chosen]),
         ("State", [each.state for each in chosen]),
         ("Search", [each.get_search_display() for each in chosen]),

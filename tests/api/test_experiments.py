@@ -5,6 +5,7 @@ import pytest
 from automl.experiments.models import Experiment, Trial
 from automl.experiments.selectors import leaderboard
 from tests.factories import (
+    PREPARED,
     DatasetFactory,
     EnsembleFactory,
     ExperimentFactory,
@@ -36,11 +37,18 @@ def test_an_experiment_is_created_with_the_defaults_of_the_contract(
         "dataset": str(dataset.id), "target": "income", "task_type": "auto", "metric": "auto",
         "search": "auto", "time_budget": 60, "max_trials": None, "families": None, "ignore_columns": [],
         "test_dataset": None, "seed": 0, "status": "pending", "elapsed": 0, "progress": 0, "best": None,
-        "model": None, "warnings": [], "error": "",
+        "model": None, "rows_learned": None, "warnings": [], "error": "",
     }  # fmt: skip
     assert {name: body[name] for name in expected} == expected
     assert set(body["trials"]) >= {"total", "waiting", "running", "complete", "pruned", "failed"}
     assert sent == [("prepare", Experiment.objects.get().id)]
+
+
+def test_it_says_how_many_rows_it_learns_from(api, alice):
+    prepared = {**PREPARED, "drawn": 90}
+    made = ExperimentFactory(owner=alice, prepared=prepared)
+
+    assert api.get(f"experiments/{made.id}/").json()["rows_learned"] == 100
 
 
 def test_everything_that_may_be_posted_is_kept(api, alice, dataset):

@@ -77,6 +77,20 @@ def test_other_rows_or_folds_are_not_paired(tmp_path):
         )
 
 
+@pytest.mark.usefixtures("hurried")
+def test_rows_that_were_drawn_are_named_by_their_number_in_the_upload(tmp_path):
+    frame = people(600)
+    _, members = fitted(tmp_path, "spent", "linear", "lightgbm", frame=frame, time_budget=10.0)
+    entries = [entry(tmp_path, name, member) for name, member in zip("AB", members, strict=True)]
+    found = compare_models({"metric": "rmse", "table": str(stored(tmp_path, frame)), "entries": entries})[
+        "disagreements"
+    ]["rows"]
+
+    assert max(row["row"] for row in found) > 300
+    for row in found:
+        assert row["true"] == pytest.approx(frame["spent"][row["row"] - 1], rel=1e-4)
+
+
 @pytest.mark.parametrize("name", ["rmse", "mae", "r2", "mape"])
 def test_a_difference_is_that_of_the_values_and_its_interval_covers_it(name):
     luck = np.random.default_rng(0)

@@ -24,13 +24,12 @@ def test_a_long_search_one_in_trials_and_one_of_few_rows_learn_from_all():
     assert in_time(20_000, 5_000, 2, 1.0) == 20_000
 
 
-def test_every_class_has_its_share_and_a_rare_one_all_that_it_has():
-    y = np.repeat([0, 1, 2], [80_000, 19_970, 30])
-    drawn = draw_rows(y, 10_000, classes=3, seed=0)
+def test_every_class_has_its_share_and_the_rarest_enough_for_folds():
+    y = np.repeat([0, 1, 2, 3], [80_000, 19_965, 30, 3])
+    drawn = draw_rows(y, 10_000, classes=4, seed=0)
 
     assert (np.diff(drawn) > 0).all()
-    assert np.bincount(y[drawn]).tolist() == [8_000, 1_997, 30]
-    assert LEAST_OF_A_CLASS > 30
+    assert np.bincount(y[drawn]).tolist() == [8_000, 1_997, LEAST_OF_A_CLASS, 3]
     # From all over the table, and others by another seed.
     assert abs(drawn[:8_000].mean() / 40_000 - 1) < 0.02
     assert (draw_rows(y, 10_000, classes=3, seed=0) == drawn).all()
@@ -60,7 +59,10 @@ def test_what_is_prepared_are_the_rows_that_were_drawn(tmp_path, target):
     np.testing.assert_allclose(opened.X[:, age], known["age"])
     told = opened.y if target == "spent" else np.array(meta["classes"])[opened.y]
     assert told.tolist() == known[target].tolist()
-    assert any("learn from all of the 490 rows: 200 of them were drawn" in each for each in meta["warnings"])
+    assert any(
+        "490 rows are too many to learn from in 10 s: 200 of them were drawn" in each
+        for each in meta["warnings"]
+    )
 
 
 @pytest.mark.usefixtures("hurried")

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+import pytest
+
 from automl.engine.pruners import HalvingPruner, MedianPruner, NoPruner
 from automl.engine.testing import PrunerSuite
-from automl.engine.trial import Origin
+from automl.engine.trial import Origin, TrialRecord, TrialState
 
 
 class TestNone(PrunerSuite):
@@ -95,3 +98,27 @@ def test_the_median_gives_the_first_default_of_a_family_a_second_fold() -> None:
     assert suite.pruner.should_prune(replace(trial, fold_scores=(0.1, 0.1)), suite.field())
     # The family "plain" has been seen: its later defaults race like anybody.
     assert suite.pruner.should_prune(replace(trial, family="plain"), suite.field())
+
+
+def test_few_folds_understate_how_much_trials_differ() -> None:
+    rng = np.random.default_rng(0)
+
+    def margin(folds: int) -> float:
+        """The median margin of fields whose trials differ by chance alone."""
+        found = []
+        for _ in range(300):
+            field = [
+                TrialRecord(
+                    n, "tree", {"n": n}, state=TrialState.COMPLETE, score=0.8, fold_scores=tuple(scores)
+                )
+                for n, scores in enumerate(rng.normal(0.8, 0.01, (8, folds)))
+            ]
+            running = TrialRecord(9, "tree", {"n": 9}, state=TrialState.RUNNING, fold_scores=(0.8,))
+            mark = HalvingPruner().mark(running, field)
+            assert mark is not None
+            found.append(mark.margin)
+        return float(np.median(found))
+
+    usual = margin(5)
+    assert margin(2) == pytest.approx(usual, rel=0.15)
+    assert margin(3) == pytest.approx(usual, rel=0.1)

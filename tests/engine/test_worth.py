@@ -115,3 +115,11 @@ def test_each_family_has_its_own_row_best_first():
     first, second = tuning_worth(rows).families
     assert (first.family, first.default, first.tuned) == ("linear", 0.95, None)
     assert (second.default, second.tuned, second.trials) == (0.9, 0.92, 2)
+
+
+def test_nothing_is_made_of_two_folds():
+    rows = [replace(row, fold_scores=row.fold_scores[:2]) for row in search(0.02)]
+    found = tuning_worth(rows)
+
+    assert (found.verdict, found.outlook) == ("unknown", "unknown")
+    assert tuning_worth([replace(row, fold_scores=row.fold_scores[:3]) for row in search(0.02)]).gain

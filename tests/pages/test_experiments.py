@@ -6,6 +6,7 @@ from django.urls import reverse
 from automl.engine.learners import families_for
 from automl.experiments.models import Experiment
 from tests.factories import (
+    PREPARED,
     DatasetFactory,
     EnsembleFactory,
     ExperimentFactory,
@@ -262,3 +263,18 @@ def test_a_long_list_comes_in_pages_and_the_nearest_one_is_shown(browser_client,
     page = browser_client.get(reverse("pages:experiments"), {"page": asked}).context["page"]
     assert (page.number, len(page.object_list), page.paginator.num_pages) == (number, rows, 2)
     assert (page.has_previous(), page.has_next()) == (number == 2, number == 1)
+
+
+def test_a_search_of_some_of_the_rows_says_of_how_many(browser_client, alice):
+    whole = ExperimentFactory(owner=alice)
+    drawn = ExperimentFactory(
+        owner=alice,
+        prepared={**PREPARED, "drawn": 100},
+        dataset=DatasetFactory(owner=alice, rows=4_000),
+        warnings=["4,000 rows are too many to learn from in 1 s: 100 of them were drawn evenly."],
+    )
+    texts = [browser_client.get(reverse("pages:experiment", args=[each.id])).text for each in (whole, drawn)]
+
+    assert [text.count('id="rows-learned"') for text in texts] == [0, 1]
+    assert '<dd>100 <span class="quiet">of 4,000</span>' in texts[1]
+    assert "One thing worth knowing about this search" in texts[1]

@@ -115,6 +115,11 @@ class ExperimentSerializer(serializers.Serializer[Any]):
     trials = TrialCountsSerializer()
     best = LeaderboardRowSerializer(allow_null=True)
     model = serializers.CharField(allow_null=True)
+    rows_learned = serializers.IntegerField(
+        allow_null=True,
+        help_text="Rows that trials learn from: those with a target, of a large table as many as there is "
+        "time for. Null until it is prepared.",
+    )
     warnings = serializers.ListField(child=serializers.CharField())
     error = serializers.CharField()
     created_at = serializers.DateTimeField()
