@@ -201,9 +201,9 @@ class Choice:
         return self.choices[min(int(position * len(self.choices)), len(self.choices) - 1)]
 
     def position(self, value: ParamValue) -> float:
-        """Give the middle of the stretch of positions that `at` maps to the value."""
-        index = next(i for i, choice in enumerate(self.choices) if same_value(choice, value))
-        return (index + 0.5) / len(self.choices)
+        """Give the middle of the stretch of positions that `at` maps to the value; of none, the default's."""
+        found = [i for i, choice in enumerate(self.choices) if same_value(choice, value)]
+        return (found[0] + 0.5) / len(self.choices) if found else self.position(self.default)
 
     def check(self, name: str, value: object) -> ParamValue:
         """Return the choice, or raise `InvalidValue`."""

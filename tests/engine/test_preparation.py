@@ -334,3 +334,28 @@ def test_texts_that_are_all_alike_are_not_made_large(tmp_path):
 def test_a_target_by_which_no_model_can_be_judged_is_refused(tmp_path, target, labels, words):
     with pytest.raises(UserError, match=words):
         prepared(tmp_path, people().assign(**{target: labels}), target)
+
+
+ODD = [
+    ["1,234.5", " 7 ", "1 000", "x", None, "1e400", "-0", ""],
+    [1.5, np.nan, 2.0, 3.0, 1e300, -1.0, np.inf, 0.0],
+    [True, "3", 4, None, 2**70, "True", False, 1e20],
+    [pd.Timedelta(seconds=3), pd.NaT, *[pd.Timedelta(days=1)] * 6],
+    [1, 2, 3, 4, 5, 6, 7, 2**60],
+    [True, False] * 4,
+    ["5", "6", "1_000", "0x10", "nan", "inf", "\xa08\xa0", "1\xa0234"],
+]
+
+
+@pytest.mark.parametrize("decimal", [".", ","])
+@pytest.mark.parametrize("dtype", [None, object])
+def test_many_columns_of_numbers_are_read_as_each_alone(monkeypatch, decimal, dtype):
+    frame = pd.DataFrame({f"n{place}": pd.Series(cells, dtype=dtype) for place, cells in enumerate(ODD)})
+    frame["word"] = "no number"
+    columns = [{"name": name, "kind": "numeric"} for name in frame if name != "word"]
+    encoder = Encoder({"columns": columns, "features": [], "missing_values": [], "decimal": decimal})
+    alone = np.column_stack([encoder.numbers(frame[column["name"]]) for column in columns])
+
+    monkeypatch.setattr("automl.engine.inference.encoder.MANY_COLUMNS", 2)
+    np.testing.assert_array_equal(encoder.transform(frame), alone)
+    assert np.isfinite(alone).sum() > 20

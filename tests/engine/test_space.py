@@ -173,3 +173,21 @@ def test_every_sample_of_every_learner_is_valid_and_has_a_cost(
     params = space.sample(np.random.default_rng(seed))
     assert space.validate(params) == params
     assert LEARNERS[family].cost(data, params).seconds > 0
+
+
+def test_a_choice_that_is_no_longer_offered_stands_where_the_default_does() -> None:
+    dial = Choice(("standard", "quantile"), "quantile")
+
+    assert dial.position("splines") == dial.position("quantile")
+    assert dial.at(dial.position("splines")) == "quantile"
+
+
+@pytest.mark.parametrize("family", ["linear", "neural_network"])
+def test_many_numbers_are_not_bent(family: str) -> None:
+    learner = LEARNERS[family]
+    for numbers, is_offered in ((30, True), (4_500, False)):
+        data = DataProfile(5_000, numbers, TaskType.BINARY, 2)
+        steps = learner.space(data).dimensions["numeric"]
+        assert isinstance(steps, Choice)
+        assert ("splines" in steps.choices) is is_offered
+        assert any(params["numeric"] == "splines" for params in learner.portfolio(data)) is is_offered

@@ -98,7 +98,13 @@ class OnnxModel(Model):
         if not len(frame):
             return np.empty((0, len(self.classes_)) if self.task_type != "regression" else 0)
         # Read as a whole: levels are looked up once for each column.
-        feed = {column.input: column.values(frame[column.name]) for column in self._columns}
+        numbers = self.encoder.numbers_of(frame)
+        feed = {
+            column.input: numbers[column.name].astype(np.float64).reshape(-1, 1)
+            if column.name in numbers
+            else column.values(frame[column.name])
+            for column in self._columns
+        }
         waves = -(-len(frame) // (self._threads * self._most_rows))
         rows = max(-(-len(frame) // (self._threads * waves)), LEAST_CHUNK_ROWS)
         chunks = [

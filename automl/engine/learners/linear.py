@@ -13,6 +13,7 @@ from automl.engine.learners.preprocessing import (
     dense_matrix,
     dense_seconds,
     dense_width,
+    may_bend,
     numeric_dial,
     sparse_cells,
     sparse_matrix,
@@ -86,14 +87,16 @@ class Linear(Learner):
                     condition={"name": "penalty", "values": ["elasticnet"]},
                     effect="The share of the penalty that sets weights to zero: higher drops more columns.",
                 ),
-                "numeric": numeric_dial(),
+                "numeric": numeric_dial(data),
             }
         )
 
     def portfolio(self, data: DataProfile) -> list[Params]:
         space = self.space(data)
         strong = 1e-3 if data.rows > FEW_ROWS else 3e-2
-        configurations: list[dict[str, Any]] = [{"numeric": "splines", "strength": strong}]
+        configurations: list[dict[str, Any]] = [{"strength": strong}]
+        if may_bend(data):
+            configurations[0]["numeric"] = "splines"
         has_words = "texts" in space.dimensions
         if has_words:
             configurations[:0] = [{"texts": "words"}, {"texts": "components", "strength": strong}]

@@ -98,7 +98,7 @@ class NeuralNetwork(Learner):
                     "relu",
                     effect="The bend of each unit: relu is sharp and fast, tanh smooth.",
                 ),
-                "numeric": numeric_dial("splines" if data.rows >= SPLINE_ROWS else "standard"),
+                "numeric": numeric_dial(data, "splines" if data.rows >= SPLINE_ROWS else "standard"),
             }
         )
 

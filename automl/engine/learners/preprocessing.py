@@ -21,13 +21,20 @@ TARGET_CLASSES, MOST_COLUMNS = 40, 100
 # Under so many rows ranks are spread as a normal distribution.
 NORMAL_ROWS = 2_000
 NUMERIC_STEPS = ("standard", "quantile", "splines")
+# Beyond so many numbers a model of splines has tens of thousands of curves: docs/decisions/040.
+MOST_BENT = 600
 
 
-def numeric_dial(default: str = "standard") -> Choice:
+def may_bend(data: DataProfile) -> bool:
+    """Whether splines are offered: each fold has curves for each number, which are to be packaged in time."""
+    return data.numeric - len(data.words) <= MOST_BENT
+
+
+def numeric_dial(data: DataProfile, default: str = "standard") -> Choice:
     """Give the dial that says how numbers are prepared for models that add up their inputs."""
     return Choice(
-        NUMERIC_STEPS,
-        default,
+        NUMERIC_STEPS if may_bend(data) else NUMERIC_STEPS[:2],
+        default if may_bend(data) else "standard",
         effect="How numbers are prepared: standard scales them, quantile spreads them by rank so that "
         "outliers lose their pull, splines lets each number act in bends (stronger, slower, can overfit).",
     )
