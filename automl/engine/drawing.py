@@ -48,7 +48,7 @@ def draw_rows(y: NDArray[Any], count: int, *, classes: int, seed: int) -> NDArra
     y : array of shape (rows,)
         Class codes or numbers.
     count : int
-        How many; a few more where classes are rare.
+        About how many: of every class its share is rounded, and of rare ones more are drawn.
     classes : int
         0 where numbers are predicted.
     seed : int

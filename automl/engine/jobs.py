@@ -49,7 +49,7 @@ class PrepareResult(TypedDict):
     repeats: int
     features: list[dict[str, Any]]
     seed: int
-    drawn: NotRequired[int]  # so many rows of a large table, a few more where classes are rare
+    drawn: NotRequired[int]  # about so many rows of a large table, see `automl.engine.drawing.draw_rows`
 
 
 class Base(TypedDict):

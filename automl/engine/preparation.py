@@ -141,7 +141,7 @@ def prepare(request: Request, out: Path) -> dict[str, Any]:
         )
     vocabularies = [len(transformer[0].vocabulary_) for transformer in texts]
     rare = None if classes is None else rarest(y)
-    folds, repeats = fold_plan(len(y), rare, request.time_budget, filled=fill(len(y), *times))
+    folds, repeats = fold_plan(count, rare, request.time_budget, filled=fill(count, *times))
     meta = {
         "profile": asdict(_profile(X, y, schema, task_type, classes, metric, vocabularies)),
         "classes": classes,
@@ -195,8 +195,9 @@ def _with_target(request: Request) -> tuple[pd.DataFrame, list[str]]:
 
 
 def _width(request: Request) -> int:
-    """How many columns a table has for the time they take; those left out too, as rows are to stay."""
-    kinds = [ColumnKind(found["kind"]) for found in request.columns if found["name"] != request.target]
+    """How many columns are learned from, for the time they take."""
+    skipped = {request.target, *request.ignore_columns}
+    kinds = [ColumnKind(found["kind"]) for found in request.columns if found["name"] not in skipped]
     return sum(TEXT_COMPONENTS if kind is ColumnKind.TEXT else 1 for kind in kinds if kind.is_feature)
 
 

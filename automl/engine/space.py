@@ -179,17 +179,25 @@ class Int:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A dial with a few named positions, in no order."""
+    """A dial with a few named positions, in no order.
+
+    What is `withdrawn` can still be fitted, as earlier trials were, and is offered no more.
+    """
 
     choices: Sequence[ParamValue]
     default: ParamValue
     condition: Condition | None = None
     effect: str = ""
+    withdrawn: Sequence[ParamValue] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "choices", tuple(self.choices))
-        if not any(same_value(self.default, choice) for choice in self.choices):
+        if not self.offers(self.default):
             raise ValueError(f"the default is none of the choices: {self}")
+
+    def offers(self, value: object) -> bool:
+        """Whether a value is one of the choices."""
+        return any(same_value(value, choice) for choice in self.choices)  # type: ignore[arg-type]
 
     @property
     def allowed(self) -> str:
@@ -201,13 +209,13 @@ class Choice:
         return self.choices[min(int(position * len(self.choices)), len(self.choices) - 1)]
 
     def position(self, value: ParamValue) -> float:
-        """Give the middle of the stretch of positions that `at` maps to the value; of none, the default's."""
-        found = [i for i, choice in enumerate(self.choices) if same_value(choice, value)]
-        return (found[0] + 0.5) / len(self.choices) if found else self.position(self.default)
+        """Give the middle of the stretch of positions that `at` maps to a value that is offered."""
+        index = next(i for i, choice in enumerate(self.choices) if same_value(choice, value))
+        return (index + 0.5) / len(self.choices)
 
     def check(self, name: str, value: object) -> ParamValue:
         """Return the choice, or raise `InvalidValue`."""
-        for choice in self.choices:
+        for choice in (*self.choices, *self.withdrawn):
             if same_value(choice, value):  # type: ignore[arg-type]
                 return choice
         raise InvalidValue(name, f"{name} is {reprlib.repr(value)}; give {self.allowed}.")
@@ -302,8 +310,7 @@ class Space:
                 continue
             value = params[name]
             if isinstance(dimension, Choice):
-                fits = any(same_value(value, choice) for choice in dimension.choices)
-                inside[name] = value if fits else dimension.default
+                inside[name] = value if dimension.offers(value) else dimension.default
             elif isinstance(value, (int, float)):
                 inside[name] = min(max(value, dimension.low), dimension.high)
         return self.validate(inside)

@@ -90,7 +90,7 @@ def why_not_paired(experiments: Sequence[Experiment]) -> str:
             ("task types", first.task_type, other.task_type),
             ("seeds, so other folds", first.seed, other.seed),
             # Of a large table as many rows are learned from as there was time for at first.
-            ("times, so other rows to learn from", _drawn(first), _drawn(other)),
+            ("numbers of rows, as there was time for", _drawn(first), _drawn(other)),
             # Versions divide tables of few rows otherwise.
             ("folds", _division(first), _division(other)),
         ):

@@ -45,10 +45,9 @@ def test_an_experiment_is_created_with_the_defaults_of_the_contract(
 
 
 def test_it_says_how_many_rows_it_learns_from(api, alice):
-    prepared = {**PREPARED, "drawn": 90}
-    made = ExperimentFactory(owner=alice, prepared=prepared)
+    made = ExperimentFactory(owner=alice, dataset=DatasetFactory(owner=alice, rows=4_000))
 
-    assert api.get(f"experiments/{made.id}/").json()["rows_learned"] == 100
+    assert api.get(f"experiments/{made.id}/").json()["rows_learned"] == PREPARED["profile"]["rows"] == 100
 
 
 def test_everything_that_may_be_posted_is_kept(api, alice, dataset):

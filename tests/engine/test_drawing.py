@@ -6,6 +6,7 @@ import pytest
 from automl.engine.drawing import LEAST_OF_A_CLASS, draw_rows, fill, rows_in_time
 from automl.engine.preparation import open_prepared
 from tests.engine.tables import people, prepared
+from tests.engine.test_bundle import packaged
 
 
 def in_time(rows, *told):
@@ -71,3 +72,15 @@ def test_a_search_in_trials_has_all_rows(tmp_path):
 
     assert open_prepared(tmp_path / "prepared").drawn is None
     assert len(open_prepared(tmp_path / "prepared").y) == 500
+
+
+@pytest.mark.usefixtures("hurried")
+def test_a_card_says_of_how_many_rows_a_model_knows(tmp_path):
+    _, folder = packaged(
+        tmp_path, "bought", "roc_auc", families=["linear"], frame=people(500), time_budget=10.0
+    )
+    told = json.loads((folder / "metrics.json").read_text())["provenance"]
+    card = (folder / "model_card.md").read_text()
+
+    assert told["rows_learned"] == 200
+    assert f"Learned from 200 of the {told['rows']:,} rows" in card

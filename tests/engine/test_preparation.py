@@ -358,4 +358,9 @@ def test_many_columns_of_numbers_are_read_as_each_alone(monkeypatch, decimal, dt
 
     monkeypatch.setattr("automl.engine.inference.encoder.MANY_COLUMNS", 2)
     np.testing.assert_array_equal(encoder.transform(frame), alone)
+    assert encoder.transform(frame.head(0)).shape == (0, len(columns))
+    # None of them is text.
+    plain = frame[["n3", "n4", "n5"]].infer_objects()
+    found = Encoder({**encoder.schema, "columns": columns[3:6]}).transform(plain)
+    np.testing.assert_array_equal(found, alone[:, 3:6])
     assert np.isfinite(alone).sum() > 20

@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from automl.engine.errors import UserError
+from automl.engine.evidence import in_range
 from automl.engine.learners import LEARNERS
+from automl.engine.samplers.base import nearby
 from automl.engine.schema import DataProfile
 from automl.engine.space import Choice, Float, Int, InvalidValue, Space
 from automl.engine.trial import TaskType
@@ -175,11 +177,18 @@ def test_every_sample_of_every_learner_is_valid_and_has_a_cost(
     assert LEARNERS[family].cost(data, params).seconds > 0
 
 
-def test_a_choice_that_is_no_longer_offered_stands_where_the_default_does() -> None:
-    dial = Choice(("standard", "quantile"), "quantile")
+def test_what_is_withdrawn_can_be_fitted_and_is_not_offered() -> None:
+    dial = Choice(("standard", "quantile"), "quantile", withdrawn=("splines",))
+    space = Space({"numeric": dial})
+    old = {"numeric": "splines"}
 
-    assert dial.position("splines") == dial.position("quantile")
-    assert dial.at(dial.position("splines")) == "quantile"
+    assert space.validate(old) == old
+    assert space.clip(old) == {"numeric": "quantile"}
+    assert in_range(space, "numeric", old) is None
+    found = [nearby(space, old, np.random.default_rng(seed)) for seed in range(20)]
+    assert {params["numeric"] for params in found} == {*dial.choices}
+    with pytest.raises(InvalidValue, match="one of 'standard', 'quantile'"):
+        space.validate({"numeric": "bent"})
 
 
 @pytest.mark.parametrize("family", ["linear", "neural_network"])

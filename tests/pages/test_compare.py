@@ -178,7 +178,7 @@ def test_experiments_of_one_table_and_seed_are_paired(browser_client, world, ali
         ({"target": "city"}, "targets"),
         ({"dataset": None}, "tables"),
         ({"prepared": {**PREPARED, "folds": 10}}, "folds"),
-        ({"prepared": {**PREPARED, "drawn": 90}}, "times, so other rows to learn from"),
+        ({"prepared": {**PREPARED, "drawn": 90}}, "numbers of rows, as there was time for"),
     ],
 )
 def test_experiments_of_other_rows_say_why_they_are_not_paired(browser_client, world, alice, changed, what):

@@ -23,7 +23,7 @@ GROUPED = {
     ",": (r"[+-]?[1-9]\d{0,2}([.\xa0 ]\d{3})+(,\d+)?", r"[.\xa0 ]"),
 }
 # To read a column of text takes a thousandth of a second, however few its cells.
-MANY_COLUMNS, MOST_ROWS_AT_ONCE = 50, 2_000
+MANY_COLUMNS, MOST_CELLS = 50, 600_000
 HALF_CHARACTER = re.compile(r"[\ud800-\udfff]")
 NUMBER_LEVEL = re.compile(r"-?\d+(\.\d+)?(e[+-]?\d+)?")
 # The format of days that are whole numbers, and how they are written where a column has fractions.
@@ -121,7 +121,7 @@ class Encoder:
     def numbers_of(self, frame: pd.DataFrame) -> dict[str, np.ndarray[Any, Any]]:
         """Read all columns of numbers, see `numbers`, by their names; many that are text are read at once."""
         names = [column["name"] for column in self.schema["columns"] if column["kind"] == "numeric"]
-        if len(names) < MANY_COLUMNS or len(frame) > MOST_ROWS_AT_ONCE or not frame.columns.is_unique:
+        if len(names) < MANY_COLUMNS or len(names) * len(frame) > MOST_CELLS or not frame.columns.is_unique:
             return {name: self.numbers(frame[name]) for name in names}
         part = frame[names].infer_objects()
         is_text = [kind == object or isinstance(kind, pd.StringDtype) for kind in part.dtypes]  # noqa: E721
@@ -130,7 +130,7 @@ class Encoder:
             name: self.numbers(part[name]) for name, is_one in zip(names, is_text, strict=True) if not is_one
         }
         numbers = self.numbers(pd.Series(texts.to_numpy(dtype=object).ravel(order="F"), dtype=object))
-        return found | dict(zip(texts.columns, numbers.reshape(-1, len(frame)), strict=True))
+        return found | dict(zip(texts.columns, numbers.reshape(texts.shape[::-1]), strict=True))
 
     def numbers(self, values: pd.Series) -> np.ndarray[Any, Any]:
         """Read a column of numbers, however they are written; NaN where there is none."""

@@ -100,7 +100,7 @@ class OnnxModel(Model):
         # Read as a whole: levels are looked up once for each column.
         numbers = self.encoder.numbers_of(frame)
         feed = {
-            column.input: numbers[column.name].astype(np.float64).reshape(-1, 1)
+            column.input: numbers.pop(column.name).astype(np.float64).reshape(-1, 1)
             if column.name in numbers
             else column.values(frame[column.name])
             for column in self._columns

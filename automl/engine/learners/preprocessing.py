@@ -32,11 +32,14 @@ def may_bend(data: DataProfile) -> bool:
 
 def numeric_dial(data: DataProfile, default: str = "standard") -> Choice:
     """Give the dial that says how numbers are prepared for models that add up their inputs."""
+    is_offered = may_bend(data)
     return Choice(
-        NUMERIC_STEPS if may_bend(data) else NUMERIC_STEPS[:2],
-        default if may_bend(data) else "standard",
+        [step for step in NUMERIC_STEPS if is_offered or step != "splines"],
+        default if is_offered else "standard",
         effect="How numbers are prepared: standard scales them, quantile spreads them by rank so that "
-        "outliers lose their pull, splines lets each number act in bends (stronger, slower, can overfit).",
+        "outliers lose their pull, splines lets each number act in bends (stronger, slower, can overfit; on "
+        f"up to {MOST_BENT} numbers).",
+        withdrawn=() if is_offered else ("splines",),
     )
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from automl.engine.space import Space
+from automl.engine.space import Choice, Space
 from automl.engine.trial import Params, ParamValue, Proposal, TrialRecord
 
 if TYPE_CHECKING:
@@ -71,7 +71,8 @@ def nearby(
     positions = {}
     for name in names:
         dimension = space.dimensions[name]
-        position = dimension.position(params[name]) if name in params else float(rng.random())
+        is_there = name in params and (not isinstance(dimension, Choice) or dimension.offers(params[name]))
+        position = dimension.position(params[name]) if is_there else float(rng.random())
         if name in moved:
             position = position + float(rng.normal(0.0, scale))
             # Reflected at the ends: cut off there, half of all moves would end on them.

@@ -6,7 +6,7 @@ from typing import Any
 
 from automl.engine.evaluation import Fitting
 from automl.engine.learners import Learner
-from automl.engine.learners.preprocessing import NORMAL_ROWS, ONE_HOT_LEVELS, TARGET_CLASSES, may_bend
+from automl.engine.learners.preprocessing import NORMAL_ROWS, ONE_HOT_LEVELS, TARGET_CLASSES
 from automl.engine.schema import DataProfile
 from automl.engine.trial import Params
 
@@ -17,8 +17,7 @@ def is_otherwise(
     """Whether the same dials would come to another model now than they did in a trial."""
     if fitting.get("training", 1) != learner.training:
         return True
-    if params.get("numeric") == "splines" and not may_bend(data):
-        return True
+
     if "factor" not in fitting and _is_learned_otherwise(fitting["metric"], data):
         return True
     # Ranks were spread as a normal distribution, however many rows there were.

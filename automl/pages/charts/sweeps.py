@@ -44,7 +44,7 @@ def response_curve(
 
 def _place(dimension: Dimension, value: ParamValue) -> float:
     if isinstance(dimension, Choice):
-        return dimension.position(value)
+        return dimension.position(value) if dimension.offers(value) else 1.0
     number = float(value or 0)
     return math.log(number) if dimension.log and number > 0 else number
 
