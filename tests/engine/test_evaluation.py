@@ -44,7 +44,7 @@ def test_a_learning_curve_says_whether_it_is_of_logarithms(tmp_path):
 # Two repeats are those of experiments of older versions.
 @pytest.mark.parametrize(("folds", "repeats"), [(5, 2), (10, 1)])
 def test_each_row_is_predicted_by_the_models_of_the_other_folds(tmp_path, monkeypatch, folds, repeats):
-    monkeypatch.setattr("automl.engine.preparation.fold_plan", lambda *rows: (folds, repeats))
+    monkeypatch.setattr("automl.engine.preparation.fold_plan", lambda *rows, **told: (folds, repeats))
     prepared(tmp_path, people(), "spent")
     result = evaluated(tmp_path, "linear", metric="rmse", target="raw")
     found = open_prepared(tmp_path / "prepared")
