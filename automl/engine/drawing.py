@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from automl.engine.trial import TaskType
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -40,17 +42,16 @@ def rows_in_time(rows: int, filled: float) -> int:
     return rows if filled <= 1.0 else min(rows, max(int(rows / filled), LEAST_DRAWN))
 
 
-def draw_rows(y: NDArray[Any], count: int, *, classes: int, seed: int) -> NDArray[np.int64]:
+def draw_rows(y: NDArray[Any], task_type: TaskType, *, count: int, seed: int) -> NDArray[np.int64]:
     """Draw rows evenly, of every class its share.
 
     Parameters
     ----------
     y : array of shape (rows,)
         Class codes or numbers.
+    task_type : TaskType
     count : int
         About how many: of every class its share is rounded, and of rare ones more are drawn.
-    classes : int
-        0 where numbers are predicted.
     seed : int
 
     Returns
@@ -60,7 +61,7 @@ def draw_rows(y: NDArray[Any], count: int, *, classes: int, seed: int) -> NDArra
     """
     generator = np.random.default_rng([seed, 0xD12A])
     order = generator.permutation(len(y))
-    if not classes:
+    if not task_type.is_classification:
         return np.sort(order[:count])
     order = order[np.argsort(y[order], kind="stable")]
     members = np.bincount(y)

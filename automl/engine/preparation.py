@@ -128,7 +128,7 @@ def prepare(request: Request, out: Path) -> dict[str, Any]:
     times = (_width(request), len(classes or ()), request.time_budget)
     count, drawn = rows_in_time(len(y), fill(len(y), *times)), None
     if count < len(y):
-        drawn = draw_rows(y, count, classes=len(classes or ()), seed=request.seed)
+        drawn = draw_rows(y, task_type, count=count, seed=request.seed)
         warnings.append(_told_of(len(drawn), len(y), request.time_budget))
         frame, y = frame.iloc[drawn].reset_index(drop=True), y[drawn]
     schema, texts = _schema(request, frame)

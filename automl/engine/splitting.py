@@ -40,8 +40,8 @@ def fold_plan(
     -------
     folds, repeats : int
         Two or three folds on tables that are large for the time, where each judges thousands of rows;
-        eight and ten on small ones, and where there is time. Rows are dealt once; experiments of before
-        that have two repeats.
+        eight and ten on small ones, and where there is time. Rows are dealt once; experiments of older
+        versions have two repeats.
     """
     folds = USUAL_FOLDS
     if rows >= LARGE_ROWS and (seconds is None or filled > FILLED):

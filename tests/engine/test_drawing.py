@@ -5,6 +5,7 @@ import pytest
 
 from automl.engine.drawing import LEAST_OF_A_CLASS, draw_rows, fill, rows_in_time
 from automl.engine.preparation import open_prepared
+from automl.engine.trial import TaskType
 from tests.engine.tables import people, prepared
 from tests.engine.test_bundle import packaged
 
@@ -27,19 +28,19 @@ def test_a_long_search_one_in_trials_and_one_of_few_rows_learn_from_all():
 
 def test_every_class_has_its_share_and_the_rarest_enough_for_folds():
     y = np.repeat([0, 1, 2, 3], [80_000, 19_965, 30, 3])
-    drawn = draw_rows(y, 10_000, classes=4, seed=0)
+    drawn = draw_rows(y, TaskType.MULTICLASS, count=10_000, seed=0)
 
     assert (np.diff(drawn) > 0).all()
     assert np.bincount(y[drawn]).tolist() == [8_000, 1_997, LEAST_OF_A_CLASS, 3]
     # From all over the table, and others by another seed.
     assert abs(drawn[:8_000].mean() / 40_000 - 1) < 0.02
-    assert (draw_rows(y, 10_000, classes=3, seed=0) == drawn).all()
-    assert len(np.intersect1d(draw_rows(y, 10_000, classes=3, seed=1), drawn)) < 2_000
+    assert (draw_rows(y, TaskType.MULTICLASS, count=10_000, seed=0) == drawn).all()
+    assert len(np.intersect1d(draw_rows(y, TaskType.MULTICLASS, count=10_000, seed=1), drawn)) < 2_000
 
 
 def test_numbers_are_drawn_evenly():
     y = np.random.default_rng(0).lognormal(size=50_000)
-    drawn = draw_rows(y, 5_000, classes=0, seed=0)
+    drawn = draw_rows(y, TaskType.REGRESSION, count=5_000, seed=0)
 
     assert len(np.unique(drawn)) == 5_000
     assert np.median(y[drawn]) == pytest.approx(np.median(y), rel=0.05)
