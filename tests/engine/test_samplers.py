@@ -221,3 +221,23 @@ def test_a_small_step_stays_near_and_changes_something() -> None:
     steps = [nearby(space, {"a": 0.5, "b": 50, "c": "x"}, rng, scale=0.05) for _ in range(50)]
     assert all(abs(step["a"] - 0.5) < 0.3 and abs(step["b"] - 50) < 30 for step in steps)
     assert len({signature("f", step) for step in steps}) > 30
+
+
+def test_what_is_offered_no_more_is_no_place_to_look_around() -> None:
+    dial = Choice(("standard", "quantile"), "quantile", withdrawn=("splines",))
+    spaces = {"plain": Space({"rate": Float(0, 1, 0.5), "numeric": dial})}
+    history = [
+        TrialRecord(
+            number,
+            "plain",
+            {"rate": number / 40, "numeric": "splines" if number % 3 == 0 else "standard"},
+            state=TrialState.COMPLETE,
+            score=-abs(number - 12.0),
+            seconds=1.0,
+        )
+        for number in range(40)
+    ]
+    for seed in range(8):
+        for known in (history[:32], history[:33], history[:34], history):
+            (found,) = TPESampler().propose(spaces, known, count=1, seed=seed)
+            assert found.params["numeric"] in dial.choices

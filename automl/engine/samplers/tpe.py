@@ -133,10 +133,14 @@ def _pending(family: str, params: Params, told: Sequence[TrialRecord]) -> TrialR
 
 
 def _inside(space: Space, params: Params) -> bool:
+    """Whether the space offers them: what is withdrawn can be fitted, and is no place to look around."""
     try:
-        return space.validate(params) == dict(params)
+        if space.validate(params) != dict(params):
+            return False
     except ValueError:
         return False
+    dials = {name: space.dimensions[name] for name in params}
+    return all(dial.offers(params[name]) for name, dial in dials.items() if isinstance(dial, Choice))
 
 
 def _kept(records: list[Scored]) -> list[Scored]:
