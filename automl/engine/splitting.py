@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 ALWAYS_TRAINING = -1
 # The fewer rows, the more a model gains from each of them, and the cheaper the fits are: docs/decisions/020.
-TINY_ROWS, SMALL_ROWS, MANY_ROWS, LARGE_ROWS = 600, 2_000, 20_000, 100_000
+TINY_ROWS, SMALL_ROWS, LARGE_ROWS = 600, 2_000, 100_000
 USUAL_FOLDS, MORE_FOLDS, MOST_FOLDS = 5, 8, 10
 # A search that has a second for so many rows has the time for more folds too: docs/decisions/022.
 ROWS_A_SECOND = 150
@@ -39,14 +39,14 @@ def fold_plan(
     Returns
     -------
     folds, repeats : int
-        Two or three folds on tables that are large for the time, where each judges thousands of rows;
+        Two or three folds on tables that are large for the time, as wide ones of some thousand rows are too;
         eight and ten on small ones, and where there is time. Rows are dealt once; experiments of older
         versions have two repeats.
     """
     folds = USUAL_FOLDS
     if rows >= LARGE_ROWS and (seconds is None or filled > FILLED):
         folds = 2 if filled > FULL else 3
-    elif rows >= MANY_ROWS and filled > FULL:
+    elif rows >= SMALL_ROWS and filled > FULL:
         folds = 3
     elif rows < TINY_ROWS:
         folds = MOST_FOLDS

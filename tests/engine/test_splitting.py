@@ -83,6 +83,10 @@ def test_tables_that_are_large_for_the_time_have_fewer_folds():
     assert fold_plan(50_000, seconds=60, filled=0.3) == (5, 1)
     assert fold_plan(50_000, seconds=60, filled=0.7) == (3, 1)
     assert fold_plan(200_000, rarest=2, seconds=60, filled=0.7) == (2, 1)
+    # Few rows of thousands of columns.
+    assert fold_plan(5_000, seconds=60, filled=2.8) == (3, 1)
+    assert fold_plan(5_000, seconds=60, filled=0.3) == (8, 1)
+    assert fold_plan(1_000, seconds=60, filled=2.8) == (8, 1)
 
 
 def test_a_rare_class_is_in_every_fold_as_far_as_five_of_them_allow():
