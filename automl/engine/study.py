@@ -315,7 +315,11 @@ class Study:
             return []
         there = {record.family for record in told if record.state is TrialState.COMPLETE}
         there &= {*filter(may_be_base, self.spaces)}
-        return waiting if len(there) >= max(LEAST_BASES, min(ENOUGH_BASES, len(self._bases()))) else []
+        # A family whose every trial was stopped, or failed, may never have one to learn from.
+        running = {record.family for record in told if not record.state.is_final}
+        hopeless = {record.family for record in told} - there - running
+        possible = {*self._bases()} - hopeless
+        return waiting if len(there) >= max(LEAST_BASES, min(ENOUGH_BASES, len(possible))) else []
 
     def sound(self, history: Sequence[TrialRecord]) -> dict[str, Space]:
         """The first layer's families, in a search that chooses among them without those that only fail.

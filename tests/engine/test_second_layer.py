@@ -189,3 +189,25 @@ def test_a_family_that_a_search_does_not_try_by_itself_is_not_waited_for() -> No
 def test_a_stacked_network_is_told_numbers_of_a_strong_skew_as_ranks(skew: float, numeric: str) -> None:
     data = DataProfile(3_000, 10, TaskType.REGRESSION, metric="rmse", skew=skew)
     assert {params["numeric"] for params in get_learner("stacked_network").portfolio(data)} == {numeric}
+
+
+def test_it_does_not_wait_for_a_family_that_is_always_stopped() -> None:
+    families = ["lightgbm", "xgboost", "catboost", "neural_network", "stacked_network", "stacked_trees"]
+    study = Study(MIDDLING, families=families, budget=Budget(max_trials=40))
+
+    def told(state: TrialState) -> list[TrialRecord]:
+        return [
+            TrialRecord(
+                number,
+                family,
+                get_learner(family).first(MIDDLING),
+                Origin.DEFAULT,
+                state if family == "neural_network" else TrialState.COMPLETE,
+                0.8,
+            )
+            for number, family in enumerate(families[:4])
+        ]
+
+    assert study.stacked_waiting(told(TrialState.PRUNED)) == study.second_layer != []
+    assert study.stacked_waiting(told(TrialState.RUNNING)) == []
+    assert study.stacked_waiting(told(TrialState.PRUNED)[:3]) == []
