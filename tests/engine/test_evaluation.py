@@ -34,6 +34,16 @@ def test_what_a_trial_of_the_same_name_has_left_is_replaced(tmp_path):
     assert read_predictions(tmp_path / "00001-1").tolist() == [0.75] * 3
 
 
+def test_a_target_of_large_numbers_keeps_its_digits(tmp_path):
+    """Of seconds since 1970 those of 32 bits are two minutes apart."""
+    frame = people()
+    frame["spent"] = 1.76e9 + frame["age"].fillna(40.0)
+    prepared(tmp_path, frame, "spent")
+    result = evaluated(tmp_path, "linear", metric="rmse")
+    y, told = np.asarray(open_prepared(tmp_path / "prepared").y), read_predictions(result["dir"])
+    assert METRICS["rmse"].value(y, told) == pytest.approx(result["value"], rel=1e-6)
+
+
 def test_a_learning_curve_says_whether_it_is_of_logarithms(tmp_path):
     prepared(tmp_path, people(), "spent")
     for number, target in enumerate(("raw", "log")):
