@@ -236,6 +236,8 @@ def _schema(request: Request, frame: pd.DataFrame) -> tuple[dict[str, Any], list
         if kind in (ColumnKind.CATEGORICAL, ColumnKind.BOOLEAN):
             counts = level_counts(values)
             column |= {"categories": most_frequent(counts), "missing": int(values.isna().sum())}
+            if not _is_flag(column):
+                column["tells_unknown"] = True
             if kind is ColumnKind.CATEGORICAL:
                 column |= parts_told(counts, "," if dialect.get("decimal") == "," else ".")
         elif kind is ColumnKind.DATETIME:
@@ -318,6 +320,11 @@ def _spread(components: Any) -> float:
     return found if found > LEAST_SINGULAR else 1.0
 
 
+def _is_flag(column: Mapping[str, Any]) -> bool:
+    """Whether the codes of a column are a number."""
+    return column["kind"] == "boolean" and len(column["categories"]) <= 2
+
+
 def _features(column: Mapping[str, Any], texts: Sequence[Any]) -> list[dict[str, Any]]:
     name, kind = column["name"], column["kind"]
     if kind == "datetime":
@@ -336,7 +343,7 @@ def _features(column: Mapping[str, Any], texts: Sequence[Any]) -> list[dict[str,
             for number in range(1, column["places"] + 1)
         ]
         return found + figures + places
-    if kind == "numeric" or (kind == "boolean" and len(column["categories"]) <= 2):
+    if kind == "numeric" or _is_flag(column):
         return [{"name": name, "column": name, "kind": "number"}]
     found = [{"name": name, "column": name, "kind": "category", "levels": len(column["categories"])}]
     found += [

@@ -148,7 +148,16 @@ def test_of_a_level_that_training_did_not_know_numbers_and_letters_are_told(tmp_
     nan, code = np.nan, encoder.lookup("x")["F/1/S"]
     labels = encoder.schema["columns"][0]["labels"]
     first, last = labels["first letters"].index("F"), labels["last letters"].index("S")
-    expected = [[code, 1, first, last], [nan, 5000, first, last], *[[nan] * 4] * 3, [nan, 7, nan, nan]]
+    # Their own codes come after those that training knew; what is missing has none.
+    unknown = len(encoder.lookup("x"))
+    others = [len(known) for known in labels.values()]
+    expected = [
+        [code, 1, first, last],
+        [unknown, 5000, first, last],
+        [unknown, nan, *others],
+        *[[nan] * 4] * 2,
+        [unknown, 7, *others],
+    ]
     assert np.array_equal(found, np.array(expected, dtype=np.float32), equal_nan=True)
 
 

@@ -215,7 +215,7 @@ def test_a_truth_value_is_another_level_than_a_number_beside_it(tmp_path):
     found = [encode(pd.DataFrame({"rooms": pd.Series(each, dtype=object), "size": 1.0}))[:, 0]
              for each in ([True, 1, 2], [1, True, 2])]  # fmt: skip
 
-    assert np.isnan(found).tolist() == [[True, False, False], [False, True, False]]
+    assert np.equal(found, 3).tolist() == [[True, False, False], [False, True, False]]
     assert found[0][1] == found[1][0]
 
 
@@ -237,13 +237,31 @@ def test_durations_of_a_frame_are_the_numbers_that_they_are_in_a_file(tmp_path):
     assert np.array_equal(found, np.float32([1.5e6, 2e6, np.nan]), equal_nan=True)
 
 
-def test_unseen_levels_and_missing_marks_are_missing(tmp_path):
+def test_unseen_levels_are_none_of_those_known_and_missing_marks_are_missing(tmp_path):
     prepared(tmp_path, people(), "bought", ignore_columns=["note", "joined"])
-    encode = encoder_of(tmp_path).transform
+    encoder = encoder_of(tmp_path)
+    cells = pd.DataFrame({"age": ["?", "30", " "], "city": ["Atlantis", "Oslo", "?"]})
 
-    found = encode(pd.DataFrame({"age": ["?", "30", " "], "city": ["Atlantis", "Oslo", "?"]}))
+    found = encoder.transform(cells)
 
-    assert np.isnan(found).tolist() == [[True, True], [False, False], [True, True]]
+    assert np.isnan(found).tolist() == [[True, False], [False, False], [True, True]]
+    assert found[0, 1] == len(encoder.lookup("city")) > found[1, 1]
+    # To experiments of before they were missing.
+    for column in encoder.schema["columns"]:
+        column.pop("tells_unknown", None)
+    assert np.isnan(encoder.transform(cells)).tolist() == [[True, True], [False, False], [True, True]]
+
+
+def test_what_is_neither_of_two_levels_of_a_flag_is_missing(tmp_path):
+    frame = pd.DataFrame({"member": ["yes", "no"] * 60, "kind": ["1", "0"] * 60, "y": [0, 1, 1] * 40})
+    columns = [{"name": "member", "kind": "boolean"}, {"name": "kind", "kind": "categorical"}]
+    prepare(Request(frame=frame, columns=columns, target="y"), tmp_path / "prepared")
+
+    found = encoder_of(tmp_path).transform(pd.DataFrame({"member": ["perhaps"], "kind": ["perhaps"]}))
+
+    assert np.isnan(found[0, 0])
+    # A category of two levels that may be written in many ways has two codes all the same.
+    assert found[0, 1] == 2
 
 
 def test_missing_columns_are_named(tmp_path):

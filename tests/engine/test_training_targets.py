@@ -110,3 +110,18 @@ def test_the_script_of_a_trial_that_learned_from_some_of_the_rows(tmp_path, targ
     assert f"Fitted on {rows} of its rows, drawn evenly" in path.read_text()
     assert "drawn = draw_rows(y)" in path.read_text()
     assert value == pytest.approx(expected, abs=1e-6, rel=1e-9)
+
+
+def test_a_script_tells_levels_that_have_no_code_from_missing_ones(tmp_path):
+    frame = table(7_000)
+    frame["shop"] = [f"shop {row % 5_700}" for row in range(7_000)]
+    frame.loc[::10, "shop"] = np.nan
+    folder = written(tmp_path, frame, "bought", metric="roc_auc")
+    place = [each["name"] for each in open_prepared(folder / "prepared").meta["features"]].index("shop")
+    shops = np.asarray(open_prepared(folder / "prepared").X[:, place])
+    assert np.isnan(shops).sum() == 700 and (shops == 5_000).sum() > 100
+    trial = member(folder, "linear", metric="roc_auc")
+    ((path, expected, value),) = compared({"linear": (folder, trial)}).values()
+
+    assert "found.fillna(len(order))" in path.read_text()
+    assert value == pytest.approx(expected, abs=1e-6, rel=1e-9)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from contextlib import suppress
 from typing import Any
 
@@ -195,13 +195,24 @@ class Encoder:
     def _told(self, cell: Any, column: dict[str, Any]) -> list[float]:
         """The code of a cell, and what else it is told by."""
         level = self.level(cell, column["name"])
-        code = float("nan") if level is None else self._lookups[column["name"]].get(level, float("nan"))
+        unknown = code_of_unknown(column, column["categories"])
+        code = self._code(level, self._lookups[column["name"]], unknown)
         if not is_code(column):
             return [code]
         numbers, labels = self.parts(cell, column)
         lookups = self.label_lookups(column["name"])
-        told = [lookup.get(label, float("nan")) for lookup, label in zip(lookups, labels, strict=True)]
+        told = [
+            self._code(label or None, lookup, code_of_unknown(column, lookup))
+            for lookup, label in zip(lookups, labels, strict=True)
+        ]
         return [code, *numbers, *told]
+
+    def _code(self, level: str | None, lookup: Mapping[str, int], unknown: float) -> float:
+        if level is None:
+            return float("nan")
+        if level in lookup:
+            return float(lookup[level])
+        return float("nan") if level in self._missing else unknown
 
     def lookup(self, column: str) -> dict[str, int]:
         """Codes of a column's levels."""
@@ -276,6 +287,14 @@ def number_as_in_code(text: str, decimal: str) -> str:
         text = re.sub(between, "", text)
     # A point that is not between groups is a decimal sign all the same.
     return text.replace(",", ".") if decimal == "," else text
+
+
+def code_of_unknown(column: Mapping[str, Any], known: Sized) -> float:
+    """Give the code of a level, or label, that training did not know: the one after those it knew.
+
+    To experiments of before that, and where a flag is neither of its two levels, it is missing.
+    """
+    return float(len(known)) if column.get("tells_unknown") else float("nan")
 
 
 def is_code(column: Mapping[str, Any]) -> bool:

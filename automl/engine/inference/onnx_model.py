@@ -40,7 +40,7 @@ WORD = re.compile(r"(?u)\b\w\w+\b")
 DAY_SECONDS = 86_400
 LARGEST = 10**300
 # No level: a cell of blanks is not a missing one.
-UNKNOWN = " "
+BLANK = " "
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -217,7 +217,7 @@ class _Column:
 
     def _levels(self, cells: Sequence[Any]) -> np.ndarray[Any, Any]:
         """Levels, an empty one for what is missing; perhaps with what else they are told by."""
-        levels = ["" if pd.isna(cell) else self._encoder.level(cell, self.name) or UNKNOWN for cell in cells]
+        levels = ["" if pd.isna(cell) else self._encoder.level(cell, self.name) or BLANK for cell in cells]
         if not is_code(self._column):
             return np.array(levels, dtype=object).reshape(-1, 1)
         word = self._encoder.word_of_missing(self._column)

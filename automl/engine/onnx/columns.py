@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from automl.engine.inference import Encoder
-from automl.engine.inference.encoder import LARGEST, is_code
+from automl.engine.inference.encoder import LARGEST, code_of_unknown, is_code
+from automl.engine.inference.onnx_model import BLANK
 from automl.engine.onnx.graph import DOUBLE, FLOAT, INT64, ML, STRING, Graph, Port, Unsupported
 from automl.engine.onnx.texts import add_text
 
@@ -105,17 +106,20 @@ def _numbers(graph: Graph, names: Sequence[str]) -> str:
 def _category(graph: Graph, levels: str, column: Mapping[str, Any], encoder: Encoder) -> str:
     lookup = encoder.lookup(column["name"])
     word = encoder.word_of_missing(dict(column))
-    return _look_up(graph, levels, lookup if word is None else {**lookup, "": lookup[word]})
+    known = lookup if word is None else {**lookup, "": lookup[word]}
+    return _look_up(graph, levels, known, code_of_unknown(column, column["categories"]), encoder)
 
 
-def _look_up(graph: Graph, levels: str, lookup: Mapping[str, int]) -> str:
+def _look_up(graph: Graph, levels: str, lookup: Mapping[str, int], unknown: float, encoder: Encoder) -> str:
+    marks = [] if np.isnan(unknown) else [*encoder.schema["missing_values"], "", BLANK]
+    codes = dict.fromkeys(marks, float("nan")) | {level: float(code) for level, code in lookup.items()}
     return graph.add(
         "LabelEncoder",
         levels,
         domain=ML,
-        keys_strings=list(lookup),
-        values_floats=[float(code) for code in lookup.values()],
-        default_float=float("nan"),
+        keys_strings=list(codes),
+        values_floats=list(codes.values()),
+        default_float=unknown,
     )
 
 
@@ -130,7 +134,8 @@ def _code(graph: Graph, column: Mapping[str, Any], encoder: Encoder) -> tuple[st
         last = graph.take(cells, range(1 + len(labels), 1 + len(labels) + numbers))
         blocks.append(graph.cast(graph.cast(last, DOUBLE), FLOAT))
     for place, lookup in enumerate(encoder.label_lookups(column["name"]), start=1):
-        blocks.append(_look_up(graph, graph.take(cells, [place]), lookup))
+        unknown = code_of_unknown(column, lookup)
+        blocks.append(_look_up(graph, graph.take(cells, [place]), lookup, unknown, encoder))
     return graph.concat(blocks), 1 + numbers + len(labels)
 
 

@@ -91,8 +91,9 @@ def _add_model(
     """Add members and what is made of them; the outputs, the first of them what is predicted."""
     schema = model.encoder.schema
     classes = len(schema.get("classes") or [])
+    tell_unknown = {column["name"] for column in schema["columns"] if column.get("tells_unknown")}
     levels = {
-        place: int(feature["levels"])
+        place: int(feature["levels"]) + (feature["column"] in tell_unknown)
         for place, feature in enumerate(schema["features"])
         if feature["kind"] == "category"
     }

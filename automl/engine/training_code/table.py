@@ -74,8 +74,11 @@ def codes(cells, kind):
 {{levels}}
     counts = levels.value_counts().to_dict()
     order = sorted(counts, key=lambda level: (-counts[level], level))[:{MOST_LEVELS:_}]
-    return levels.map({{level: code for code, level in enumerate(order)}}).to_numpy(dtype=float)
+    {{found}}levels.map({{level: code for code, level in enumerate(order)}}){{unknown}}.to_numpy(dtype=float)
 """
+# The levels beyond the most that are told apart have one code together.
+UNKNOWN = """
+    return found.fillna(len(order)).where(levels.notna())"""
 CODE_PARTS = """
 def code_parts(name, cells{kind}):
     \"\"\"The numbers in the levels of a category, and codes of what else they are told by.\"\"\"
@@ -186,6 +189,8 @@ class Table:
         The categories of whose levels 1,20,000 is one number.
     is_renamed : bool
         Whether a column may be called otherwise than in the file.
+    has_others : bool
+        Whether a category has levels without a code of their own that are not missing.
     """
 
     columns: Mapping[str, str]
@@ -198,6 +203,7 @@ class Table:
     codes: Mapping[str, tuple[int, tuple[str, ...]]] = field(default_factory=dict)
     lakhs: Sequence[str] = ()
     is_renamed: bool = False
+    has_others: bool = False
 
     @property
     def tells_words(self) -> bool:
@@ -241,8 +247,23 @@ def table_of(schema: Mapping[str, Any]) -> Table:
     is_renamed = "row_names" in dialect or (
         "names" in dialect and any(map(GIVEN.fullmatch, [*columns, str(schema.get("target"))]))
     )
+    has_others = any(
+        MOST_LEVELS in map(len, [each["categories"], *each.get("labels", {}).values()])
+        for each in schema["columns"]
+        if each.get("tells_unknown")
+    )
     return Table(
-        columns, dates, missing, dialect, decimal, components, told or None, parts, lakhs, is_renamed
+        columns,
+        dates,
+        missing,
+        dialect,
+        decimal,
+        components,
+        told or None,
+        parts,
+        lakhs,
+        is_renamed,
+        has_others,
     )
 
 
@@ -345,7 +366,9 @@ def prepare_source(table: Table, *, target: str) -> list[str]:
         source = NUMBERS.replace("{decimal}", DECIMAL_COMMA if table.decimal == "," else "")
         parts.append(source.replace("{number}", number).replace("{between}", between))
     if writings:
-        parts.append(CODES.replace("{levels}", "\n".join(_levels(writings))))
+        source = CODES.replace("{unknown}", UNKNOWN if table.has_others else "")
+        source = source.replace("{found}", "found = " if table.has_others else "return ")
+        parts.append(source.replace("{levels}", "\n".join(_levels(writings))))
         if len(writings) == 1:
             parts[-1] = parts[-1].replace("(cells, kind)", "(cells)")
     if table.codes:
