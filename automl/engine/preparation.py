@@ -387,6 +387,7 @@ def _profile(
         minor=tuple(place for place, number in components if number > TEXT_COMPONENTS),
         texts=_texts(schema, vocabularies),
         filled=float((X[:, sorted(told)] >= 0).mean()) if told else 0.0,
+        rarest=int(np.bincount(y, minlength=len(classes)).min()) if classes is not None else 0,
         is_positive=not task_type.is_classification and bool(y.min() > 0.0),
     )
 

@@ -131,6 +131,8 @@ class DataProfile:
         The share of those places that a word stands in.
     is_positive : bool
         Whether every number of the target is above 0; tables that were prepared before say no.
+    rarest : int
+        Rows of the rarest class; 0 for numbers, and for tables that were prepared before.
     """
 
     rows: int
@@ -149,6 +151,7 @@ class DataProfile:
     texts: tuple[tuple[int, int, int], ...] = ()
     filled: float = 0.0
     is_positive: bool = False
+    rarest: int = 0
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> DataProfile:

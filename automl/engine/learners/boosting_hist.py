@@ -115,6 +115,8 @@ class HistBoosting(Learner):
             categorical_features=None,
             early_stopping=True,
             n_iter_no_change=patience(float(params["learning_rate"] or 1)),
+            # Its own is as large as all there is to gain where the target is in small units.
+            tol=0.0,
             random_state=seed,
         )
         if data.task_type is TaskType.REGRESSION:
