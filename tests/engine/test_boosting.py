@@ -13,9 +13,13 @@ from automl.engine.trial import TaskType
 
 def test_rounds_are_not_chosen_by_how_a_few_of_a_class_are_ranked() -> None:
     data = DataProfile(20_000, 6, TaskType.BINARY, 2, rarest=10_000)
-    assert stopping_metric(data) == stopping_metric(replace(data, rarest=0)) == "roc_auc"
-    assert stopping_metric(replace(data, rarest=50)) == "roc_auc"
-    assert stopping_metric(replace(data, rarest=3)) == "log_loss"
+    assert stopping_metric(data) == stopping_metric(replace(data, rarest=500)) == "roc_auc"
+    assert (
+        stopping_metric(replace(data, rarest=499)) == stopping_metric(replace(data, rarest=3)) == "log_loss"
+    )
+    # Prepared before the count was told.
+    assert stopping_metric(replace(data, rarest=0)) == "roc_auc"
+    assert stopping_metric(replace(data, rarest=0, rows=900)) == "log_loss"
 
 
 def test_a_target_in_small_units_is_learned_in_as_many_rounds() -> None:

@@ -24,10 +24,9 @@ STOPPING_METRICS = {
     TaskType.REGRESSION: ("rmse", "mae"),
 }
 
-# With fewer rows a fold ranks so few of them that the best AUC is luck, often after a round or two.
-FEW_RANKED = 1_000
-# So does it with so few of a class, however many there are of the other: a fold has ten of them, or none.
-FEW_OF_A_CLASS = 50
+# With fewer rows of a class a fold ranks so few of them that the best AUC is luck, often of a round or two,
+# however many there are of the other: docs/decisions/037.
+FEW_OF_A_CLASS = 500
 
 # How many rounds a fit takes, as a multiple of what a class of two takes: a number has no ceiling.
 ROUNDS = {TaskType.BINARY: 1.0, TaskType.MULTICLASS: 1.2, TaskType.REGRESSION: 3.0}
@@ -42,7 +41,8 @@ TRAINING_ROWS = 1_000
 def stopping_metric(data: DataProfile) -> str:
     """Name the metric by which rounds are chosen: the experiment's own where the libraries have it."""
     known = STOPPING_METRICS[data.task_type]
-    is_luck = data.rows < FEW_RANKED or 0 < data.rarest < FEW_OF_A_CLASS
+    # Tables that were prepared before don't say how many there are.
+    is_luck = (data.rarest or data.rows // 2) < FEW_OF_A_CLASS
     if data.metric in known and not (data.metric == "roc_auc" and is_luck):
         return data.metric
     if asks_median(data):
